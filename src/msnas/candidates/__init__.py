@@ -1,0 +1,1 @@
+"""Models that can do a task; one file per architecture."""

@@ -1,0 +1,42 @@
+"""Multi-layer perceptron."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def dense(sizes: Sequence[int]) -> nn.Sequential:
+    """Linear layers of the given sizes with ReLU between them, none after the last."""
+    modules: list[nn.Module] = []
+    for size_in, size_out in zip(sizes[:-1], sizes[1:], strict=True):
+        modules += [nn.Linear(size_in, size_out), nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
+
+
+@final
+class MLP(nn.Module):
+    """All inputs, flattened and joined, through hidden `layers` to an output of `output_shape`.
+
+    `input_size` is the number of input values per event. As candidate `mlp` of the paper's task 2
+    (section 4.3): 6-32-32-32-1.
+    """
+
+    def __init__(
+        self, *, input_size: int, layers: Sequence[int], output_shape: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.output_shape = tuple(output_shape)
+        self.network = dense([input_size, *layers, math.prod(self.output_shape)])
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event *output_shape"]:
+        """Output of every event."""
+        joined = torch.cat([value.flatten(1) for value in inputs.values()], 1)
+        output: Tensor = self.network(joined)
+        return output.view(-1, *self.output_shape)
+

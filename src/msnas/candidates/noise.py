@@ -1,0 +1,29 @@
+"""A dummy that answers noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@final
+class Noise(nn.Module):
+    """Output N(0, 1) of the given shape per event (paper, section 4.3): must never be selected.
+
+    Draws from PyTorch's default generator, which a stage seeds anew for each of its epochs.
+    """
+
+    is_dummy = True
+
+    def __init__(self, *, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event *shape"]:
+        """Noise."""
+        first = next(iter(inputs.values()))
+        return torch.randn(len(first), *self.shape, dtype=first.dtype, device=first.device)

@@ -1,0 +1,27 @@
+"""Linear calibration of a jet to a tau."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@final
+class ScaleFactor(nn.Module):
+    """a x + b for each of log pT, eta, phi: six parameters, the identity at the start.
+
+    Paper, section 4.3 (`Sf`): no image is used; the jets of an event share the parameters.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+        self.shift = nn.Parameter(torch.zeros(3))
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event jet 3"]:
+        """Encoded momenta from `jet` [event, jet, 4]."""
+        return inputs["jet"][..., :3] * self.scale + self.shift

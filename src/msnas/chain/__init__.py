@@ -1,0 +1,1 @@
+"""Tasks joined by named tensors."""

@@ -1,0 +1,144 @@
+"""Tasks joined by named tensors, several candidates for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from msnas.chain.task import Task
+from msnas.errors import ConfigError
+
+Path = tuple[str, ...]
+"""One candidate per task, in the order of the chain."""
+
+Named = Mapping[str, Tensor]
+
+
+@final
+class Chain(nn.Module):
+    """All candidates of all tasks; `candidates[task][name]` are their modules.
+
+    A task reads named tensors: fields of the batch, and for the target of an earlier task that
+    task's output (in `run`, `walk`) or its truth (in `run_on_truth`).
+    """
+
+    def __init__(
+        self, tasks: Sequence[Task], candidates: Mapping[str, Mapping[str, nn.Module]]
+    ) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+        self.candidates = nn.ModuleDict(
+            {task.name: nn.ModuleDict(dict(candidates[task.name])) for task in self.tasks}
+        )
+
+    def names(self) -> list[list[str]]:
+        """Names of the candidates of each task."""
+        return [list(self._of(task)) for task in self.tasks]
+
+    def paths(self) -> list[Path]:
+        """Every chain: one candidate per task."""
+        return list(product(*self.names()))
+
+    def candidate(self, level: int, name: str) -> nn.Module:
+        """The module of a candidate of the task at `level`."""
+        return self._of(self.tasks[level])[name]
+
+    def only(self, path: Path) -> Chain:
+        """The chain of one candidate per task, sharing its modules."""
+        return Chain(
+            self.tasks,
+            {
+                task.name: {name: self.candidate(level, name)}
+                for level, (task, name) in enumerate(zip(self.tasks, path, strict=True))
+            },
+        )
+
+    def start(self, batch: Named) -> dict[str, Tensor]:
+        """The named tensors before the first task: all fields but the tasks' truths."""
+        targets = {task.target for task in self.tasks}
+        return {name: value for name, value in batch.items() if name not in targets}
+
+    def apply_candidate(self, level: int, name: str, values: Named) -> Tensor:
+        """Raw output of one candidate on named tensors."""
+        inputs = {key: values[key] for key in self.tasks[level].inputs}
+        output: Tensor = self.candidate(level, name)(inputs)
+        return output
+
+    def hand_on(self, level: int, output: Tensor, values: Named) -> dict[str, Tensor]:
+        """Named tensors for the next task, with the finished `output` of this one."""
+        task = self.tasks[level]
+        return {**values, task.target: task.output.from_output(output)}
+
+    def run(self, batch: Named, path: Path) -> list[Tensor]:
+        """Finished output of every task of one chain."""
+        ((_, outputs),) = self.walk(batch, [path])
+        return outputs
+
+    def run_on_truth(self, batch: Named, level: int, name: str) -> Tensor:
+        """Finished output of one candidate that reads the truth of earlier tasks."""
+        values = self.start(batch)
+        for task in self.tasks[:level]:
+            values[task.target] = task.output.from_truth(batch[task.target])
+        return self.tasks[level].output.finish(self.apply_candidate(level, name, values))
+
+    def walk(self, batch: Named, paths: Iterable[Path]) -> Iterator[tuple[Path, list[Tensor]]]:
+        """Outputs of many chains, each prefix of candidates computed once.
+
+        For N candidates per task: N runs of the first task, N^2 of the second, and so on.
+        Paths come out grouped by prefix, not in the order given.
+        """
+        yield from self._walk((), self.start(batch), [], list(paths))
+
+    def _walk(
+        self, prefix: Path, values: dict[str, Tensor], outputs: list[Tensor], paths: list[Path]
+    ) -> Iterator[tuple[Path, list[Tensor]]]:
+        level = len(prefix)
+        if level == len(self.tasks):
+            yield prefix, outputs
+            return
+        for name in dict.fromkeys(path[level] for path in paths):
+            raw = self.apply_candidate(level, name, values)
+            output = self.tasks[level].output.finish(raw)
+            yield from self._walk(
+                (*prefix, name),
+                self.hand_on(level, output, values),
+                [*outputs, output],
+                [path for path in paths if path[level] == name],
+            )
+
+    def losses(self, outputs: Sequence[Tensor], batch: Named) -> list[Tensor]:
+        """Mean loss of every task, scalars in the order of the chain."""
+        return [
+            task.mean_loss(output, batch) for task, output in zip(self.tasks, outputs, strict=True)
+        ]
+
+    def parameter_count(self) -> int:
+        """Trainable parameters of all candidates."""
+        return sum(value.numel() for value in self.parameters() if value.requires_grad)
+
+    def _of(self, task: Task) -> nn.ModuleDict:
+        candidates = self.candidates[task.name]
+        assert isinstance(candidates, nn.ModuleDict)
+        return candidates
+
+
+def check_chain(chain: Chain, batch: Named) -> None:
+    """Run every candidate on two events; raise ConfigError if an output has the wrong shape."""
+    few = {name: value[:2] for name, value in batch.items()}
+    with torch.no_grad():
+        for level, task in enumerate(chain.tasks):
+            for name in chain.names()[level]:
+                key = f"tasks.{task.name}.candidates.{name}"
+                try:
+                    output = chain.run_on_truth(few, level, name)
+                except (RuntimeError, KeyError, ValueError, IndexError) as error:
+                    raise ConfigError(f"{key}: does not take {list(task.inputs)}: {error}") from error
+                if output.shape != (2, *task.output.shape):
+                    raise ConfigError(
+                        f"{key}: found an output of shape {list(output.shape[1:])} per event, "
+                        f"expected {list(task.output.shape)}"
+                    )

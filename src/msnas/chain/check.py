@@ -1,0 +1,39 @@
+"""Checks of a chain's configuration. Imports no PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msnas.errors import ConfigError
+
+
+def check_tasks(
+    tasks: Mapping[str, Any], chain: Sequence[str], fields: Mapping[str, Any]
+) -> None:
+    """Raise ConfigError unless the tasks of `chain` exist, read what is there, have candidates."""
+    if not chain or len(set(chain)) != len(chain):
+        raise ConfigError(f"problem.chain: expected different tasks, found {list(chain)}")
+    for name in chain:
+        if name not in tasks:
+            raise ConfigError(f"problem.chain: {name!r} is not a task; tasks are {sorted(tasks)}")
+    targets = {tasks[name]["target"] for name in chain}
+    known = set(fields) - targets
+    for name in chain:
+        task = tasks[name]
+        for key in task["inputs"]:
+            if key not in known:
+                raise ConfigError(
+                    f"tasks.{name}.inputs: {key!r} is neither a field that is no target nor an "
+                    f"earlier task's target; allowed are {sorted(known)}"
+                )
+        if task["target"] not in fields:
+            raise ConfigError(
+                f"tasks.{name}.target: {task['target']!r} is not a field; "
+                f"fields are {sorted(fields)}"
+            )
+        if not task["candidates"]:
+            raise ConfigError(
+                f"candidate/{name}: no candidate; choose some with candidate/{name}=[...]"
+            )
+        known.add(task["target"])

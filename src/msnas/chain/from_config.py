@@ -1,0 +1,48 @@
+"""Tasks and chains from their configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from msnas.build import build
+from msnas.chain.chain import Chain
+from msnas.chain.task import Task
+from msnas.identity import derived_seed
+
+
+def build_tasks(tasks: Mapping[str, Any], chain: Sequence[str]) -> list[Task]:
+    """The tasks of `chain`, in its order."""
+    return [
+        Task(
+            name=name,
+            inputs=tuple(tasks[name]["inputs"]),
+            target=tasks[name]["target"],
+            output=build(tasks[name]["output"], key=f"tasks.{name}.output"),
+            loss=build(tasks[name]["loss"], key=f"tasks.{name}.loss"),
+            metrics={
+                metric: build(config, key=f"tasks.{name}.metrics.{metric}")
+                for metric, config in tasks[name]["metrics"].items()
+            },
+        )
+        for name in chain
+    ]
+
+
+def build_chain(tasks: Mapping[str, Any], chain: Sequence[str], *, seed: int) -> Chain:
+    """All candidates of all tasks, freshly initialised.
+
+    Each one's initial weights depend on (seed, task, name) only, not on which others there are.
+    """
+    candidates: dict[str, dict[str, torch.nn.Module]] = {}
+    for name in chain:
+        candidates[name] = {}
+        for candidate, config in tasks[name]["candidates"].items():
+            with torch.random.fork_rng():
+                torch.manual_seed(derived_seed(seed, "initial", name, candidate))
+                candidates[name][candidate] = build(
+                    config, key=f"tasks.{name}.candidates.{candidate}"
+                )
+    return Chain(build_tasks(tasks, chain), candidates)

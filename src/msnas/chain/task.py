@@ -1,0 +1,42 @@
+"""One step of a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+from torchmetrics import Metric
+
+from msnas.chain.output import Output
+from msnas.losses.loss import Loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A sub-task: what it reads, what it should put out, how that is judged.
+
+    `inputs` are names of fields or of earlier tasks' targets; `target` is a field.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    target: str
+    output: Output
+    loss: Loss
+    metrics: Mapping[str, Metric]
+
+    def mean_loss(self, output: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Mean over the events of the (weighted) loss, a scalar."""
+        losses: Tensor = self.loss(output, batch[self.target])
+        return (losses * batch["weight"]).mean() if "weight" in batch else losses.mean()
+
+    def measure(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, float]:
+        """Every metric, as `<task>/<metric>`, of the outputs of all events."""
+        values = {}
+        for name, metric in self.metrics.items():
+            metric.to(output.device).reset()
+            metric.update(output, batch[self.target])
+            values[f"{self.name}/{name}"] = float(metric.compute())
+            metric.reset()
+        return values

@@ -1,0 +1,1 @@
+"""From files or generators to split, scaled tensors."""

@@ -1,0 +1,136 @@
+"""Raw events chosen, split, scaled: the tensors every stage works on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msnas.data.fields import Field
+from msnas.data.source import Source
+from msnas.errors import ConfigError, DataError
+
+Batch = dict[str, Tensor]
+"""Named tensors with one entry per event; `weight` [event] is an event's weight, if there are."""
+
+PARTS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Events:
+    """The three parts of the data as named tensors in memory, and the fields that encoded them."""
+
+    train: Batch
+    valid: Batch
+    test: Batch
+    fields: Mapping[str, Field]
+
+    @property
+    def size(self) -> int:
+        """Events in all parts."""
+        return sum(len(next(iter(part.values()))) for part in (self.train, self.valid, self.test))
+
+
+def load_events(
+    source: Source,
+    fields: Mapping[str, Field],
+    *,
+    events: int | str,
+    split_seed: int,
+    fractions: Mapping[str, float],
+    stratify: str,
+    where: str,
+) -> Events:
+    """Load, check, choose, split and encode events.
+
+    `events` in total, the same number of each class of the field `stratify`, or "all". Which
+    ones, and the split into `fractions` of train, valid and test (equal for every class), is
+    drawn from `split_seed` alone. Scales are fitted on the training part. `where` names the
+    data in errors.
+
+    Raises DataError for data that do not fit `fields`, ConfigError for values out of range.
+    """
+    raw = source.load()
+    check_events(raw, fields, where=where)
+    if set(fractions) != set(PARTS) or min(fractions.values()) <= 0:
+        raise ConfigError(f"data.fractions: expected {list(PARTS)}, all > 0, found {fractions}")
+    indices = split_indices(
+        raw[stratify],
+        events=events,
+        generator=np.random.default_rng(split_seed),
+        fractions=[fractions[part] / sum(fractions.values()) for part in PARTS],
+        where=where,
+    )
+    parts: dict[str, Batch] = {part: {} for part in PARTS}
+    for name, field in fields.items():
+        values = raw.pop(name)
+        field.fit(values[indices["train"]])
+        for part in PARTS:
+            parts[part][name] = field.encode(values[indices[part]])
+    if "weight" in raw:
+        weight = raw["weight"].astype(np.float32)
+        mean = float(weight[indices["train"]].mean(dtype=np.float64))
+        if mean <= 0:
+            raise DataError(f"{where}: weight: mean {mean} of the training part, expected > 0")
+        for part in PARTS:
+            parts[part]["weight"] = torch.from_numpy(weight[indices[part]] / np.float32(mean))
+    return Events(**parts, fields=fields)
+
+
+def check_events(
+    raw: Mapping[str, np.ndarray], fields: Mapping[str, Field], *, where: str
+) -> None:
+    """Raise DataError, naming data, key, found and expected, unless `raw` fits `fields`."""
+    for name, field in fields.items():
+        if name not in raw:
+            raise DataError(f"{where}: missing key {name!r}, expected {list(fields)}, found {sorted(raw)}")
+        field.check(name, raw[name], where=where)
+    names = [*fields, *(["weight"] if "weight" in raw else [])]
+    lengths = {name: len(raw[name]) for name in names}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"{where}: numbers of events differ, expected equal ones: {lengths}")
+    if "weight" in raw and (raw["weight"].ndim != 1 or not np.isfinite(raw["weight"]).all()):
+        raise DataError(f"{where}: weight: expected finite numbers of shape [event]")
+
+
+def split_indices(
+    label: np.ndarray,
+    *,
+    events: int | str,
+    generator: np.random.Generator,
+    fractions: list[float],
+    where: str,
+) -> dict[str, np.ndarray]:
+    """Indices of the events of train, valid and test, each in random order.
+
+    `label` is [event], or [event, ...] with each distinct row a class of its own.
+    """
+    _, classes = np.unique(label.reshape(len(label), -1), axis=0, return_inverse=True)
+    members = [
+        generator.permutation(np.flatnonzero(classes == one)) for one in range(classes.max() + 1)
+    ]
+    if events != "all":
+        if isinstance(events, bool) or not isinstance(events, int) or events < 1:
+            raise ConfigError(f"data.events: expected a number of events or all, found {events!r}")
+        share = events // len(members)
+        if (fewest := min(len(one) for one in members)) < share:
+            raise DataError(
+                f"{where}: data.events={events} needs {share} events of each class, "
+                f"found {fewest} of one; at most {fewest * len(members)}, or all"
+            )
+        members = [one[:share] for one in members]
+    parts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
+    for one in members:
+        first, second = (round(len(one) * sum(fractions[: n + 1])) for n in range(2))
+        for part, chosen in zip(PARTS, np.split(one, [first, second]), strict=True):
+            if not len(chosen):
+                raise DataError(
+                    f"{where}: too few events: {len(one)} of a class leave none for {part}, "
+                    "expected at least 5 of each class"
+                )
+            parts[part].append(chosen)
+    return {part: generator.permutation(np.concatenate(chosen)) for part, chosen in parts.items()}

@@ -1,0 +1,176 @@
+"""How one named array of raw events becomes a tensor the networks see.
+
+A field checks the raw values, learns its scales from the training part only, and encodes.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msnas.errors import DataError
+from msnas.momentum import encode_pt
+
+
+class Field(ABC):
+    """One named array: its shape per event, its checks, its encoding."""
+
+    def __init__(self, *, shape: Sequence[int]) -> None:
+        self.shape = tuple(shape)
+
+    def check(self, name: str, raw: np.ndarray, *, where: str) -> None:
+        """Raise DataError unless `raw` [event, *shape] is numeric and finite."""
+        if raw.shape[1:] != self.shape or raw.ndim == 0:
+            raise DataError(
+                f"{where}: {name}: found shape {list(raw.shape)}, "
+                f"expected [event{''.join(f', {size}' for size in self.shape)}]"
+            )
+        if raw.dtype.kind not in "fiub":
+            raise DataError(f"{where}: {name}: found type {raw.dtype}, expected numbers")
+        if raw.dtype.kind == "f" and not np.isfinite(raw).all():
+            bad = np.flatnonzero(~np.isfinite(raw.reshape(len(raw), -1)).all(1))
+            raise DataError(
+                f"{where}: {name}: found NaN or infinity in {len(bad)} events "
+                f"(first: event {bad[0]}), expected finite numbers"
+            )
+
+    def fit(self, raw: np.ndarray) -> None:  # noqa: B027 - most fields have no scale
+        """Learn scales from the raw values [event, *shape] of the training part."""
+
+    @abstractmethod
+    def encode(self, raw: np.ndarray) -> Tensor:
+        """Tensor [event, *shape] from raw values."""
+
+    def scales(self) -> dict[str, list[float]]:
+        """The learnt scales, to be kept with a trained chain."""
+        return {}
+
+    def restore(self, scales: dict[str, list[float]]) -> None:
+        """Take scales from `scales()` instead of learning them."""
+        if scales:
+            raise DataError(f"{type(self).__name__} has no scales, found {sorted(scales)}")
+
+
+@final
+class Numbers(Field):
+    """Numbers as they are, as float32."""
+
+    def encode(self, raw: np.ndarray) -> Tensor:
+        """The raw values."""
+        return torch.from_numpy(np.ascontiguousarray(raw, dtype=np.float32))
+
+
+@final
+class ClassLabel(Field):
+    """A class per event, or several: integers from 0 to `classes` - 1."""
+
+    def __init__(self, *, classes: int, shape: Sequence[int] = ()) -> None:
+        super().__init__(shape=shape)
+        self.classes = classes
+
+    def check(self, name: str, raw: np.ndarray, *, where: str) -> None:
+        """Also raise DataError for a value that is no class, and for a class that never occurs."""
+        super().check(name, raw, where=where)
+        values = np.unique(raw)
+        expected = list(range(self.classes))
+        if not np.isin(values, expected).all():
+            raise DataError(f"{where}: {name}: found values {values[:8]}, expected {expected}")
+        if len(values) < self.classes:
+            raise DataError(
+                f"{where}: {name}: found only class {values.tolist()}, "
+                f"expected every one of {expected}"
+            )
+
+    def encode(self, raw: np.ndarray) -> Tensor:
+        """The classes as int64."""
+        return torch.from_numpy(raw.astype(np.int64))
+
+
+class _PtFirst(Field):
+    """Common to momenta whose first component is pT [GeV]."""
+
+    def check(self, name: str, raw: np.ndarray, *, where: str) -> None:
+        """Also raise DataError for a negative pT."""
+        super().check(name, raw, where=where)
+        if (lowest := float(raw[..., 0].min(initial=0.0))) < 0:
+            raise DataError(f"{where}: {name}: found pT {lowest} GeV, expected pT >= 0")
+
+
+@final
+class TauMomentum(_PtFirst):
+    """(pT [GeV], eta, phi) to (log(0.1 + pT), eta, phi) (paper, section 4.2)."""
+
+    def encode(self, raw: np.ndarray) -> Tensor:
+        """Encoded momenta [event, ..., 3]."""
+        momentum = torch.from_numpy(raw.astype(np.float32))
+        momentum[..., 0] = encode_pt(momentum[..., 0])
+        return momentum
+
+
+@final
+class JetMomentum(_PtFirst):
+    """(pT [GeV], eta, phi, m [GeV]) to (log(0.1 + pT), eta, phi, m / its standard deviation)."""
+
+    mass_scale: float = math.nan
+
+    def fit(self, raw: np.ndarray) -> None:
+        """Learn the standard deviation of the mass [GeV] (1 if all masses are equal)."""
+        self.mass_scale = float(raw[..., 3].std(dtype=np.float64)) or 1.0
+
+    def encode(self, raw: np.ndarray) -> Tensor:
+        """Encoded momenta [event, ..., 4]."""
+        momentum = torch.from_numpy(raw.astype(np.float32))
+        momentum[..., 0] = encode_pt(momentum[..., 0])
+        momentum[..., 3] /= self.mass_scale
+        return momentum
+
+    def scales(self) -> dict[str, list[float]]:
+        """The mass scale."""
+        return {"mass": [self.mass_scale]}
+
+    def restore(self, scales: dict[str, list[float]]) -> None:
+        """Take the mass scale."""
+        (self.mass_scale,) = scales["mass"]
+
+
+@final
+class LogPixels(Field):
+    """Pixels [GeV] of images [..., channel, row, column] to log(1 + pixel) / a scale per channel.
+
+    The scale is the standard deviation of the non-empty pixels' log(1 + pixel).
+    """
+
+    channel_scales: Sequence[float] = ()
+
+    def check(self, name: str, raw: np.ndarray, *, where: str) -> None:
+        """Also raise DataError for a negative pixel."""
+        super().check(name, raw, where=where)
+        if (lowest := float(raw.min(initial=0.0))) < 0:
+            raise DataError(f"{where}: {name}: found a pixel of {lowest} GeV, expected >= 0")
+
+    def fit(self, raw: np.ndarray) -> None:
+        """Learn one scale per channel (1 for a channel without two different pixels)."""
+        self.channel_scales = []
+        for channel in range(self.shape[-3]):
+            pixels = raw[..., channel, :, :]
+            filled = np.log1p(pixels[pixels > 0].astype(np.float64))
+            self.channel_scales.append(float(filled.std()) or 1.0 if len(filled) else 1.0)
+
+    def encode(self, raw: np.ndarray) -> Tensor:
+        """Scaled images [event, ..., channel, row, column]."""
+        images = torch.from_numpy(raw.astype(np.float32)).log1p_()
+        return images.div_(torch.tensor(self.channel_scales).view(-1, 1, 1))
+
+    def scales(self) -> dict[str, list[float]]:
+        """The scale of each channel."""
+        return {"channels": list(self.channel_scales)}
+
+    def restore(self, scales: dict[str, list[float]]) -> None:
+        """Take the scales of the channels."""
+        self.channel_scales = scales["channels"]

@@ -1,0 +1,17 @@
+"""Errors that are the user's to mend: a command prints them as one line, without a traceback."""
+
+
+class MsnasError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ConfigError(MsnasError):
+    """A setting is unknown, missing, or contradicts another one."""
+
+
+class DataError(MsnasError):
+    """A data file is missing, unreadable, or does not hold what it must."""
+
+
+class TrainingError(MsnasError):
+    """A training that cannot go on."""

@@ -1,0 +1,75 @@
+"""Losses and metrics of chains on one part of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from msnas.chain.chain import Chain, Path
+from msnas.data.events import Batch
+from msnas.data.module import Batches
+from msnas.weighting.weighting import Weighting
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainScore:
+    """One chain's numbers: `loss` (weighted), and `<task>/loss`, `<task>/<metric>` of each task."""
+
+    path: Path
+    values: Mapping[str, float]
+
+
+@torch.no_grad()
+def evaluate(
+    chain: Chain,
+    part: Batch,
+    *,
+    paths: Sequence[Path],
+    weighting: Weighting,
+    batch: int,
+) -> list[ChainScore]:
+    """Scores of the chains `paths` on all events of `part`, in the order given.
+
+    By prefix: a task's candidate runs once per choice of the candidates before it, and losses
+    and metrics of a task are computed once per such choice.
+    """
+    outputs = collect_outputs(chain, part, paths=paths, batch=batch)
+    device = next(iter(outputs.values())).device
+    whole = {name: value.to(device) for name, value in part.items()}
+    losses: dict[Path, Tensor] = {}
+    values: dict[Path, dict[str, float]] = {}
+    for prefix, output in outputs.items():
+        task = chain.tasks[len(prefix) - 1]
+        losses[prefix] = task.mean_loss(output, whole)
+        values[prefix] = {
+            f"{task.name}/loss": float(losses[prefix]),
+            **task.measure(output, whole),
+        }
+    scores = []
+    for path in paths:
+        prefixes = [path[: level + 1] for level in range(len(path))]
+        loss = weighting.combine([losses[prefix] for prefix in prefixes])
+        own = {name: value for prefix in prefixes for name, value in values[prefix].items()}
+        scores.append(ChainScore(path=path, values={"loss": float(loss), **own}))
+    return scores
+
+
+@torch.no_grad()
+def collect_outputs(
+    chain: Chain, part: Batch, *, paths: Sequence[Path], batch: int
+) -> dict[Path, Tensor]:
+    """Finished outputs of all events, for every prefix of `paths` (the last task's last)."""
+    device = next((value.device for value in chain.parameters()), torch.device("cpu"))
+    chain.eval()
+    pieces: dict[Path, list[Tensor]] = {}
+    for number, events in enumerate(Batches(part, batch=batch)):
+        moved = {name: value.to(device) for name, value in events.items()}
+        for path, outputs in chain.walk(moved, paths):
+            for level, output in enumerate(outputs):
+                piece = pieces.setdefault(path[: level + 1], [])
+                if len(piece) == number:
+                    piece.append(output)
+    return {prefix: torch.cat(piece) for prefix, piece in pieces.items()}

@@ -1,0 +1,42 @@
+"""What a number depends on: canonical values and their hashes. Imports no PyTorch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+NUMERICS_VERSION = 1
+"""Raise by hand when a change of code changes numbers, so that no older result is reused."""
+
+
+def canonical(value: Any) -> Any:
+    """`value` with every number typed first: 0, 0.0 and -0.0 are the same, True is not 1."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        number = float(value)
+        return int(number) if number.is_integer() and abs(number) < 2**53 else repr(number)
+    if isinstance(value, dict):
+        return {str(name): canonical(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    raise TypeError(f"{value!r} of type {type(value).__name__} has no identity")
+
+
+def digest(value: Any) -> str:
+    """16 hexadecimal digits that identify `value` (dictionaries in any order)."""
+    text = json.dumps(
+        {"numerics": NUMERICS_VERSION, "value": canonical(value)}, sort_keys=True, allow_nan=False
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def derived_seed(*parts: object) -> int:
+    """A 63-bit seed for one use of randomness, such as (seed, stage, epoch).
+
+    >>> derived_seed(0, "search", 1) == derived_seed(0, "search", 2)
+    False
+    """
+    text = json.dumps([canonical(part) for part in parts])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,1 @@
+"""Losses, one value per event; one file each."""

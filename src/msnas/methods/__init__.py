@@ -1,0 +1,1 @@
+"""Pre-training, search methods and post-training, one LightningModule each."""

@@ -1,0 +1,52 @@
+"""Post-training (re-optimisation): one connected chain, all its tasks at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+from torch import Tensor
+
+from msnas.chain.chain import Chain, Path
+from msnas.data.events import Batch
+from msnas.training.stage_module import OptimizerFactory, StageModule
+from msnas.weighting.weighting import Weighting
+
+
+@final
+class Posttraining(StageModule):
+    """Descends sum_t v_t L_t of one chain (paper, Algorithm 1, last part)."""
+
+    def __init__(
+        self,
+        *,
+        chain: Chain,
+        path: Path,
+        weighting: Weighting,
+        optimizer: OptimizerFactory,
+        seed: int,
+    ) -> None:
+        super().__init__(optimizer=optimizer, seed=seed)
+        self.chain = chain.only(path)
+        self.path = path
+        self.weighting = weighting
+
+    def descend(self, batch: Batch) -> Tensor:
+        """One gradient of the weighted loss."""
+        loss = self.weighting.combine(self.chain.losses(self.chain.run(batch, self.path), batch))
+        self.manual_backward(loss)
+        return loss
+
+    def validate_batch(self, batch: Batch) -> dict[str, Tensor]:
+        """The weighted loss and every task's own."""
+        losses = self.chain.losses(self.chain.run(batch, self.path), batch)
+        own = {task.name: loss for task, loss in zip(self.chain.tasks, losses, strict=True)}
+        return {"loss": self.weighting.combine(losses), **own}
+
+    def weights(self) -> dict[str, Tensor]:
+        """The chain's parameters and buffers."""
+        return self.chain.state_dict()
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Set them."""
+        self.chain.load_state_dict(weights)

@@ -1,0 +1,43 @@
+"""Pre-training: one candidate alone, on its own task, with the truth as input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+from torch import Tensor
+
+from msnas.chain.chain import Chain
+from msnas.data.events import Batch
+from msnas.training.stage_module import OptimizerFactory, StageModule
+
+
+@final
+class Pretraining(StageModule):
+    """Descends the loss of one task for one candidate (paper, Algorithm 1)."""
+
+    def __init__(
+        self, *, chain: Chain, level: int, name: str, optimizer: OptimizerFactory, seed: int
+    ) -> None:
+        super().__init__(optimizer=optimizer, seed=seed)
+        self.candidate = chain.candidate(level, name)
+        self._run = lambda batch: chain.run_on_truth(batch, level, name)
+        self._task = chain.tasks[level]
+
+    def descend(self, batch: Batch) -> Tensor:
+        """One gradient of the task's loss."""
+        loss = self._task.mean_loss(self._run(batch), batch)
+        self.manual_backward(loss)
+        return loss
+
+    def validate_batch(self, batch: Batch) -> dict[str, Tensor]:
+        """The task's loss."""
+        return {"loss": self._task.mean_loss(self._run(batch), batch)}
+
+    def weights(self) -> dict[str, Tensor]:
+        """The candidate's parameters and buffers."""
+        return self.candidate.state_dict()
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Set them."""
+        self.candidate.load_state_dict(weights)

@@ -1,0 +1,116 @@
+"""Single-path one-shot search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from torch import Tensor
+
+from msnas.chain.chain import Chain, Path
+from msnas.data.events import Batch
+from msnas.errors import ConfigError
+from msnas.evaluation.evaluate import evaluate
+from msnas.methods.method import SearchMethod, Selection
+from msnas.training.stage_module import OptimizerFactory
+from msnas.weighting.weighting import Weighting
+
+
+@final
+class SPOS(SearchMethod):
+    """A random chain per batch; afterwards all chains are ranked on validation data.
+
+    Guo et al., arXiv:1904.00420; for chains of tasks: paper, section 3.2 and Algorithm 2.
+    `sampling="uniform"` draws one chain per step. `sampling="fair"` (strict fairness,
+    arXiv:1907.01845) draws a permutation of the candidates of every task and sums the gradients
+    of the chains they make, so each step serves every candidate; where the tasks have different
+    numbers of candidates the shorter permutations cycle. Early stopping watches the mean over a
+    fixed set of chains: all of them up to `validation_chains`, else as few as hold every
+    candidate.
+    """
+
+    def __init__(
+        self,
+        *,
+        chain: Chain,
+        weighting: Weighting,
+        optimizer: OptimizerFactory,
+        seed: int,
+        sampling: str,
+        validation_chains: int,
+    ) -> None:
+        super().__init__(chain=chain, weighting=weighting, optimizer=optimizer, seed=seed)
+        if sampling not in ("uniform", "fair"):
+            raise ConfigError(f"method.sampling: expected uniform or fair, found {sampling!r}")
+        if validation_chains < 1:
+            raise ConfigError(f"method.validation_chains: expected >= 1, found {validation_chains}")
+        refuse_dummies(chain, method="spos")
+        self.sampling = sampling
+        self.validation_paths = fixed_paths(chain, limit=validation_chains)
+
+    def descend(self, batch: Batch) -> Tensor:
+        """The gradient of one chain, or the sum over the chains of a fair draw."""
+        paths = self._draw()
+        total = torch.zeros((), device=self.device)
+        for path in paths:
+            losses = self.chain.losses(self.chain.run(batch, path), batch)
+            loss = self.weighting.combine(losses)
+            self.manual_backward(loss)
+            total = total + loss.detach()
+        return total / len(paths)
+
+    def validate_batch(self, batch: Batch) -> dict[str, Tensor]:
+        """The mean weighted loss of the fixed chains."""
+        losses = [
+            self.weighting.combine(self.chain.losses(outputs, batch))
+            for _, outputs in self.chain.walk(batch, self.validation_paths)
+        ]
+        return {"loss": torch.stack(losses).mean()}
+
+    def select(self, valid: Batch, *, batch: int) -> Selection:
+        """The chain of the lowest weighted validation loss among all chains."""
+        scores = evaluate(
+            self.chain, valid, paths=self.chain.paths(), weighting=self.weighting, batch=batch
+        )
+        best = min(scores, key=lambda score: score.values["loss"])
+        return Selection(path=best.path, scores=scores)
+
+    def _draw(self) -> list[Path]:
+        names = self.chain.names()
+        if self.sampling == "uniform":
+            return [
+                tuple(
+                    of_task[int(torch.randint(len(of_task), (), generator=self.generator))]
+                    for of_task in names
+                )
+            ]
+        orders = [torch.randperm(len(of_task), generator=self.generator) for of_task in names]
+        return [
+            tuple(
+                of_task[int(order[step % len(order)])]
+                for of_task, order in zip(names, orders, strict=True)
+            )
+            for step in range(max(len(order) for order in orders))
+        ]
+
+
+def fixed_paths(chain: Chain, *, limit: int) -> list[Path]:
+    """All chains if there are at most `limit`, else the fewest that hold every candidate."""
+    paths = chain.paths()
+    if len(paths) <= limit:
+        return paths
+    names = chain.names()
+    longest = max(len(of_task) for of_task in names)
+    return [tuple(of_task[step % len(of_task)] for of_task in names) for step in range(longest)]
+
+
+def refuse_dummies(chain: Chain, *, method: str) -> None:
+    """Raise ConfigError for a dummy candidate: it ruins the training of single chains."""
+    for level, task in enumerate(chain.tasks):
+        for name in chain.names()[level]:
+            if getattr(chain.candidate(level, name), "is_dummy", False):
+                raise ConfigError(
+                    f"candidate/{task.name}: {name!r} is a dummy, which ruins the other "
+                    f"candidates in method={method}; leave it out, or use darts or grid_search"
+                )

@@ -1,0 +1,154 @@
+"""One run, stage by stage (paper, Algorithm 1 and 2)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from msnas.build import build
+from msnas.chain.chain import Chain, Path
+from msnas.data.events import Events
+from msnas.evaluation.evaluate import ChainScore
+from msnas.methods.method import SearchMethod, Selection
+from msnas.plan import Plan
+from msnas.report.tracker import Tracker
+from msnas.run_directory import RunDirectory
+from msnas.study import Study, read_events
+from msnas.training.progress import Display
+from msnas.training.train import Trained, prepare_torch
+
+log = logging.getLogger("msnas")
+
+
+def run_stages(
+    plan: Plan, directory: RunDirectory, display: Display, *, repeat: bool
+) -> dict[str, Any]:
+    """Train, select, train on, evaluate; write the run directory; return the result.
+
+    What the store already holds is taken from there, but with `repeat` search and post-training
+    are done anew.
+    """
+    directory.write_config(plan.config)
+    config = plan.config
+    prepare_torch(threads=plan.machine["threads"])
+    tracker: Tracker = build(config["logger"], key="logger")
+    events = read_events(plan)
+    study = Study(plan, events, display, repeat=repeat)
+
+    pretrained = study.pretrain() if config["pretrain"]["enabled"] else {}
+    searched, method = study.search(pretrained)
+    selection = method.select(events.valid, batch=config["recipe"]["evaluation_batch"])
+    log.info("selected %s", " -> ".join(selection.path))
+    trained, chain = study.posttrain(selection.path, start=searched)
+    valid = study.score(chain, selection.path, "valid")
+    test = study.score(chain, selection.path, "test")
+
+    torch.save(
+        {
+            "format": 1,
+            "selected": list(selection.path),
+            "weights": chain.state_dict(),
+            "scales": {name: field.scales() for name, field in events.fields.items()},
+        },
+        directory.model,
+    )
+    directory.write_history(_history(pretrained, searched, trained))
+    result = _result(plan, events, method, selection, chain, valid, test)
+    result["stages"] = _stages(pretrained, searched, trained)
+    message = tracker.mirror(directory, result)
+    if message:
+        log.info(message)
+    directory.write_result(result)
+    return result
+
+
+def _result(
+    plan: Plan,
+    events: Events,
+    method: SearchMethod,
+    selection: Selection,
+    chain: Chain,
+    valid: ChainScore,
+    test: ChainScore,
+) -> dict[str, Any]:
+    """The run's numbers as result.json holds them, without the stages."""
+
+    def named(path: Path) -> dict[str, str]:
+        return dict(zip(plan.chain, path, strict=True))
+
+    result: dict[str, Any] = {
+        "schema": 1,
+        "problem": plan.config["problem"]["name"],
+        "method": plan.config["method"]["name"],
+        "key": plan.key,
+        "seed": plan.config["seed"],
+        "task_weights": plan.weights,
+        "selected": named(selection.path),
+        "metrics": {"valid": dict(valid.values), "test": dict(test.values)},
+        "directions": {
+            f"{task.name}/{name}": metric.higher_is_better
+            for task in chain.tasks
+            for name, metric in task.metrics.items()
+        },
+        "chains": [
+            {"selected": named(score.path), "valid": dict(score.values), "stage": "search"}
+            for score in selection.scores
+        ]
+        + [
+            {"selected": named(valid.path), "valid": dict(valid.values), "stage": "posttrain"},
+        ],
+        "parameters": chain.parameter_count(),
+        "data": {
+            **({"file": plan.config["data"]["file"]} if "file" in plan.config["data"] else {}),
+            **plan.data_identity["source"],
+            "events": events.size,
+        },
+        "versions": {
+            name: version(name) for name in ("msnas", "torch", "pytorch-lightning", "numpy")
+        },
+        "status": "finished",
+    }
+    probabilities = method.probabilities()
+    if probabilities is not None:
+        result["probabilities"] = probabilities
+    return result
+
+
+def _stages(
+    pretrained: Mapping[str, Trained], searched: Trained, trained: Trained
+) -> dict[str, Any]:
+    stages: dict[str, Any] = {}
+    if pretrained:
+        stages["pretrain"] = _stage(pretrained)
+    stages["search"] = _stage({"super-network": searched})
+    stages["posttrain"] = _stage({"chain": trained})
+    return stages
+
+
+def _stage(trained: Mapping[str, Trained]) -> dict[str, Any]:
+    """Seconds spent in this run (nothing for what came from the cache), epochs, what was cached."""
+    return {
+        "seconds": sum(one.seconds for one in trained.values() if not one.cached),
+        "epochs": {label: one.epochs for label, one in trained.items()},
+        "cached": [label for label, one in trained.items() if one.cached],
+        "cached_seconds": sum(one.seconds for one in trained.values() if one.cached),
+    }
+
+
+def _history(
+    pretrained: Mapping[str, Trained], searched: Trained, trained: Trained
+) -> list[dict[str, Any]]:
+    return [
+        {"stage": stage, "model": label, **line}
+        for stage, trainings in (
+            ("pretrain", pretrained),
+            ("search", {"super-network": searched}),
+            ("posttrain", {"chain": trained}),
+        )
+        for label, one in trainings.items()
+        for line in one.history
+    ]

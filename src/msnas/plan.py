@@ -1,0 +1,125 @@
+"""A run as configured: checked, with the identity that names its directory. Imports no PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from msnas.build import build, plain
+from msnas.chain.check import check_tasks
+from msnas.data.source import Source
+from msnas.errors import ConfigError
+from msnas.identity import digest
+from msnas.weighting.task_weights import task_weights
+
+STAGES = ("pretrain", "search", "posttrain")
+
+NOT_NUMBERS = ("output", "logger", "force", "task_weight", "task_weights")
+"""Settings that change no number by themselves; the weights count after normalisation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything a run does, decided before it starts."""
+
+    config: dict[str, Any]
+    source: Source
+    weights: dict[str, float]
+    machine: dict[str, Any]
+    data_identity: dict[str, Any]
+
+    @property
+    def chain(self) -> list[str]:
+        """Names of the tasks in order."""
+        return list(self.config["problem"]["chain"])
+
+    @property
+    def output(self) -> Path:
+        """The folder of all runs."""
+        return Path(self.config["output"])
+
+    @property
+    def directory(self) -> Path:
+        """This run's directory: <output>/<problem>/<method>/<hash>."""
+        config = self.config
+        return self.output / config["problem"]["name"] / config["method"]["name"] / self.key
+
+    @property
+    def key(self) -> str:
+        """The hash of everything that can change the run's numbers."""
+        config = {name: value for name, value in self.config.items() if name not in NOT_NUMBERS}
+        return digest(
+            {
+                **config,
+                "data": self.data_identity,
+                "task_weights": self.weights,
+                "trainer": self.machine,
+            }
+        )
+
+
+def make_plan(cfg: DictConfig | Mapping[str, Any]) -> Plan:
+    """Check the configuration of a run; raise ConfigError or DataError for what cannot be."""
+    config = plain(cfg)
+    _check_settings(config)
+    chain = config["problem"]["chain"]
+    check_tasks(config["tasks"], chain, config["data"]["fields"])
+    weights = task_weights(
+        chain, task_weight=config["task_weight"], given=config["task_weights"]
+    )
+    source: Source = build(config["data"]["source"], key="data.source")
+    data = {name: value for name, value in config["data"].items() if name not in ("file", "source")}
+    return Plan(
+        config=config,
+        source=source,
+        weights=weights,
+        machine=_machine(config["trainer"]),
+        data_identity={
+            **data,
+            "source": {"class": config["data"]["source"]["_target_"], **source.identity()},
+        },
+    )
+
+
+def _check_settings(config: Mapping[str, Any]) -> None:
+    for key, lowest in (("seed", 0), ("recipe.evaluation_batch", 1), ("trainer.threads", 1)):
+        _check_whole(config, key, lowest)
+    for stage in STAGES:
+        for name in ("batch", "epochs", "patience"):
+            _check_whole(config, f"recipe.{stage}.{name}", 1)
+    for key in ("force", "pretrain.enabled"):
+        value = _value(config, key)
+        if not isinstance(value, bool):
+            raise ConfigError(f"{key}: expected true or false, found {value!r}")
+
+
+def _check_whole(config: Mapping[str, Any], key: str, lowest: int) -> None:
+    value = _value(config, key)
+    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+        raise ConfigError(f"{key}: expected a whole number >= {lowest}, found {value!r}")
+
+
+def _value(config: Mapping[str, Any], key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def _machine(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Accelerator (auto resolved), precision and threads: all of it can change the last digits."""
+    accelerator = trainer["accelerator"]
+    if accelerator not in ("auto", "cpu", "gpu"):
+        raise ConfigError(f"trainer.accelerator: expected auto, cpu or gpu, found {accelerator!r}")
+    if accelerator != "cpu":
+        import torch
+
+        there = torch.cuda.is_available()
+        if accelerator == "gpu" and not there:
+            raise ConfigError("trainer.accelerator: gpu, but PyTorch sees none; use trainer=cpu")
+        accelerator = "gpu" if there else "cpu"
+    return {**trainer, "accelerator": accelerator}

@@ -1,0 +1,44 @@
+"""The log of a run: to its file, and briefly to the screen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import final
+
+from rich.console import Console
+
+
+@final
+class _ToConsole(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.console.print(record.getMessage(), highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def run_log(path: Path, console: Console) -> Iterator[None]:
+    """Send the package's messages to the file `path` and to `console`."""
+    logger = logging.getLogger("msnas")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    to_file = logging.FileHandler(path)
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handlers = [to_file, _ToConsole(console)]
+    for handler in handlers:
+        logger.addHandler(handler)
+    try:
+        yield
+    except Exception:
+        logger.removeHandler(handlers[1])  # the traceback is for the file only
+        logger.exception("the run ended with an error")
+        raise
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+        to_file.close()

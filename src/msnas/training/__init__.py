@@ -1,0 +1,1 @@
+"""How a stage is trained: loop, stopping, checkpoints, cache."""

@@ -1,0 +1,105 @@
+"""What every training stage has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from msnas.data.events import Batch
+from msnas.errors import TrainingError
+from msnas.identity import derived_seed
+
+OptimizerFactory = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+"""Makes the optimiser of some parameters, as the recipe configures it."""
+
+
+class StageModule(pl.LightningModule, ABC):
+    """One optimiser, one loss to descend, one validation loss `valid/loss` that decides.
+
+    `seed` decides all randomness of the stage: an epoch's is derived from (seed, epoch), so a
+    resumed training draws what an uninterrupted one does.
+    """
+
+    def __init__(self, *, optimizer: OptimizerFactory, seed: int) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.make_optimizer = optimizer
+        self.seed = seed
+        self.generator = torch.Generator()
+        self._train_sum = torch.zeros(())
+        self._valid_sums: dict[str, Tensor] = {}
+        self._train_events = self._valid_events = 0
+
+    @abstractmethod
+    def descend(self, batch: Batch) -> Tensor:
+        """Call `self.manual_backward` for one optimiser step; return the loss, a scalar."""
+
+    @abstractmethod
+    def validate_batch(self, batch: Batch) -> dict[str, Tensor]:
+        """Mean losses over a validation batch, among them `loss`, the one that decides."""
+
+    @abstractmethod
+    def weights(self) -> dict[str, Tensor]:
+        """What the stage trains and later stages go on from, as a state dictionary."""
+
+    @abstractmethod
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Take what `weights` gave."""
+
+    def epoch_record(self) -> dict[str, Any]:
+        """What else belongs into the history of this epoch, such as a method's alpha."""
+        return {}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimiser of all trainable parameters, as configured."""
+        return self.make_optimizer([value for value in self.parameters() if value.requires_grad])
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One optimiser step."""
+        if batch_idx == 0:
+            self._begin_epoch()
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, pl.core.optimizer.LightningOptimizer)
+        optimizer.zero_grad(set_to_none=True)
+        loss = self.descend(batch)
+        optimizer.step()
+        size = len(next(iter(batch.values())))
+        self._train_sum += loss.detach().to("cpu") * size
+        self._train_events += size
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the validation losses."""
+        if batch_idx == 0:
+            self._valid_sums, self._valid_events = {}, 0
+        size = len(next(iter(batch.values())))
+        for name, value in self.validate_batch(batch).items():
+            self._valid_sums[name] = self._valid_sums.get(name, 0.0) + value * size
+        self._valid_events += size
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean validation losses; raise TrainingError if `loss` is not finite."""
+        means = {
+            f"valid/{name}": total / self._valid_events for name, total in self._valid_sums.items()
+        }
+        if not torch.isfinite(means["valid/loss"]):
+            raise TrainingError(
+                f"validation loss is {float(means['valid/loss'])} after epoch {self.current_epoch}; "
+                "a smaller recipe.optimizer.lr may help"
+            )
+        self.log_dict(means, logger=False)
+
+    def train_loss(self) -> float:
+        """Mean training loss of the epoch just trained."""
+        return float(self._train_sum) / max(self._train_events, 1)
+
+    def _begin_epoch(self) -> None:
+        self._train_sum = torch.zeros(())
+        self._train_events = 0
+        epoch_seed = derived_seed(self.seed, "draws", self.current_epoch)
+        self.generator.manual_seed(epoch_seed)
+        torch.manual_seed(epoch_seed)

@@ -1,0 +1,174 @@
+"""Train one stage, or take it from the store."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from msnas.data.events import Events
+from msnas.data.module import StageData
+from msnas.identity import derived_seed
+from msnas.training.callbacks import BestWeights, EarlyStopping, EpochCheckpoint
+from msnas.training.progress import Display
+from msnas.training.stage_module import StageModule
+from msnas.training.store import Entry, Store
+
+log = logging.getLogger("msnas")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """The best weights of a training, and what happened on the way."""
+
+    key: str
+    weights: Mapping[str, Tensor]
+    history: list[dict[str, Any]]
+    loss: float
+    seconds: float
+    cached: bool
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained."""
+        return len(self.history)
+
+
+@final
+class StageTrainer:
+    """Trains stage modules on the same events with the same machine settings.
+
+    `data_identity` is what decides the events; `machine` holds accelerator, precision and
+    threads; both are part of every key of the store. Stages named in `repeat` are trained anew.
+    """
+
+    def __init__(
+        self,
+        *,
+        events: Events,
+        data_identity: Mapping[str, Any],
+        store: Store,
+        machine: Mapping[str, Any],
+        recipe: Mapping[str, Any],
+        seed: int,
+        display: Display,
+        repeat: Sequence[str] = (),
+    ) -> None:
+        self.events = events
+        self.data_identity = data_identity
+        self.store = store
+        self.machine = machine
+        self.recipe = recipe
+        self.seed = seed
+        self.display = display
+        self.repeat = repeat
+
+    def train(
+        self,
+        stage: str,
+        label: str,
+        *,
+        identity: Mapping[str, Any],
+        module: Callable[[int], StageModule],
+    ) -> Trained:
+        """Best weights of the training that `identity` describes.
+
+        Taken from the store if it is there; gone on with from its last epoch if it was
+        interrupted; else trained. `module` makes the module from a seed of its own. `stage`
+        (pretrain, search or posttrain) names the settings of the recipe, `label` the row shown.
+        """
+        settings = self.recipe[stage]
+        full = {
+            "stage": stage,
+            "label": label,
+            "training": dict(identity),
+            "optimizer": self.recipe["optimizer"],
+            "settings": settings,
+            "data": self.data_identity,
+            "machine": dict(self.machine),
+            "seed": self.seed,
+        }
+        row = self.display.row(label, epochs=settings["epochs"])
+        if stage in self.repeat:
+            self.store.discard(stage, full)
+        with self.store.entry(stage, full) as entry:
+            cached = entry.finished
+            if not cached:
+                seed = derived_seed(self.seed, stage, label)
+                with torch.random.fork_rng():
+                    self._fit(entry, module(seed), settings, seed, row)
+            weights, record = entry.read()
+        trained = Trained(
+            key=self.store.key(full),
+            weights=weights,
+            history=record["history"],
+            loss=record["loss"],
+            seconds=record["seconds"],
+            cached=cached,
+        )
+        row.finish(epochs=trained.epochs, loss=trained.loss, cached=cached)
+        return trained
+
+    def _fit(
+        self,
+        entry: Entry,
+        module: StageModule,
+        settings: Mapping[str, Any],
+        seed: int,
+        row: pl.Callback,
+    ) -> None:
+        entry.begin()
+        best = BestWeights()
+        trainer = pl.Trainer(
+            accelerator=self.machine["accelerator"],
+            devices=1,
+            precision=self.machine["precision"],
+            max_epochs=settings["epochs"],
+            callbacks=[
+                EarlyStopping(patience=settings["patience"]),
+                best,
+                row,
+                EpochCheckpoint(entry.checkpoint),
+            ],
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            default_root_dir=entry.partial,
+        )
+        data = StageData(
+            self.events,
+            batch=settings["batch"],
+            evaluation_batch=self.recipe["evaluation_batch"],
+            seed=seed,
+        )
+        module.train()  # an evaluation before may have left it in evaluation mode
+        resume = entry.checkpoint if entry.checkpoint.is_file() else None
+        if resume is not None:
+            log.info("going on from the last epoch of %s", entry.path.name)
+        with warnings.catch_warnings():
+            # Lightning 2.6.6 calls what PyTorch 2.13 has renamed
+            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        entry.commit(
+            best.weights,
+            {
+                "loss": best.loss,
+                "best_epoch": best.epoch,
+                "seconds": best.seconds,
+                "history": best.history,
+            },
+        )
+
+
+def prepare_torch(*, threads: int) -> None:
+    """Set the number of threads and quieten Lightning's own reports."""
+    torch.set_num_threads(threads)
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,1 @@
+"""Where task weights come from; one file each."""
