@@ -1,0 +1,159 @@
+"""Typed ``key=value`` command line, shared by every ``python -m msnas.<command>``.
+
+A command declares its keys as a dataclass; the annotation is the type, the default is the
+default, ``omegaconf.MISSING`` makes a key mandatory, ``metadata={"help": ...}`` is its help:
+
+>>> from dataclasses import dataclass, field
+>>> @dataclass
+... class Settings:
+...     out: str = field(default=MISSING, metadata={"help": "file to write"})
+...     chunk: int = field(default=500, metadata={"help": "events read at a time"})
+>>> parse(["out=a.h5", "chunk=20"], Settings, program="example", description="An example.")
+Settings(out='a.h5', chunk=20)
+"""
+
+import dataclasses
+import difflib
+import sys
+import types
+import typing
+from collections.abc import Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+
+HELP_WORDS = ("--help", "-h")
+
+
+def parse(arguments: Sequence[str], schema: type[T], *, program: str, description: str) -> T:
+    """Turn ``key=value`` words into an instance of ``schema``.
+
+    ``program`` is what the user types before the keys, ``description`` the first lines of the
+    help. Values may be str, int, float, bool, an Enum (by name), a list of these
+    (``key=a,b`` or ``key=[a,b]``), or one of these or null. Text is taken literally: no
+    quoting, no interpolation.
+
+    Raises:
+        SystemExit: code 0 after ``--help`` or ``-h``; code 2, with one line on standard error,
+            for a word without ``=``, an unknown, repeated or missing key, or a wrong type.
+
+    """
+    if any(word in HELP_WORDS for word in arguments):
+        sys.stdout.write(_help(schema, program=program, description=description))
+        raise SystemExit(0)
+    annotations = typing.get_type_hints(schema)
+    allowed = [item.name for item in dataclasses.fields(schema)]
+    config = OmegaConf.structured(schema)
+    given: set[str] = set()
+    for word in arguments:
+        key, separator, text = word.partition("=")
+        if not separator:
+            _refuse(f"{word!r} is not of the form key=value; keys are {_join(allowed)}", program)
+        if key not in allowed:
+            close = difflib.get_close_matches(key, allowed, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            _refuse(f"{key}: unknown key{hint}; keys are {_join(allowed)}", program)
+        if key in given:
+            _refuse(f"{key}: given more than once, last as {text!r}; give it once", program)
+        if "${" in text:
+            _refuse(f"{key}: found {text!r}; '${{' is not allowed in a value", program)
+        given.add(key)
+        try:
+            config[key] = _read(text, annotations[key])
+        except OmegaConfBaseException:
+            _refuse(
+                f"{key}: found {text!r}, allowed: {_describe(annotations[key])}",
+                program,
+            )
+    missing = [key for key in allowed if OmegaConf.is_missing(config, key)]
+    if missing:
+        wanted = _join([f"{key}=<{_describe(annotations[key])}>" for key in missing])
+        found = _join([key for key in allowed if key in given]) or "no key"
+        _refuse(f"{_join(missing)}: required but missing; found {found}; add {wanted}", program)
+    settings = OmegaConf.to_object(config)
+    assert isinstance(settings, schema)
+    return settings
+
+
+def _refuse(message: str, program: str) -> NoReturn:
+    """Print one line on standard error and exit with code 2."""
+    sys.stderr.write(f"error: {' '.join(message.split())} (help: {program} --help)\n")
+    raise SystemExit(2)
+
+
+def _split_optional(annotation: Any) -> tuple[Any, bool]:
+    """``int | None`` -> (int, True); ``int`` -> (int, False)."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        members = [item for item in typing.get_args(annotation) if item is not type(None)]
+        if len(members) == 1:
+            return members[0], True
+    return annotation, False
+
+
+def _read(text: str, annotation: Any) -> str | list[str] | None:
+    """Split lists and recognise null; the conversion to the type is left to OmegaConf."""
+    kind, optional = _split_optional(annotation)
+    if optional and text == "null":
+        return None
+    if typing.get_origin(kind) is list:
+        inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+        return [item.strip() for item in inner.split(",")] if inner.strip() else []
+    return text
+
+
+def _describe(annotation: Any) -> str:
+    """Put the allowed values in words."""
+    kind, optional = _split_optional(annotation)
+    if typing.get_origin(kind) is list:
+        words = f"list of {_describe(typing.get_args(kind)[0])}, as a,b"
+    elif isinstance(kind, type) and issubclass(kind, Enum):
+        words = " | ".join(member.name for member in kind)
+    else:
+        words = {str: "text", int: "integer", float: "number", bool: "true | false"}[kind]
+    return f"{words} | null" if optional else words
+
+
+def _default(item: "dataclasses.Field[Any]") -> str:
+    """Write the default as the user would type it, or ``required``."""
+    if item.default_factory is not dataclasses.MISSING:
+        value = item.default_factory()
+    else:
+        value = item.default
+    if value is dataclasses.MISSING or value == MISSING:
+        return "required"
+    return f"default {_typed(value)}"
+
+
+def _typed(value: Any) -> str:
+    """Write a value as it is typed on the command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, list):
+        return f"[{','.join(_typed(item) for item in value)}]"
+    return str(value)
+
+
+def _help(schema: "type[DataclassInstance]", *, program: str, description: str) -> str:
+    """Compose the description, then each key with its type, default and help text."""
+    annotations = typing.get_type_hints(schema)
+    lines = [f"usage: {program} key=value ...", "", description.strip(), "", "keys:"]
+    for item in dataclasses.fields(schema):
+        lines.append(f"  {item.name}  ({_describe(annotations[item.name])}; {_default(item)})")
+        if "help" in item.metadata:
+            lines.append(f"      {item.metadata['help']}")
+    return "\n".join(lines) + "\n"
+
+
+def _join(words: Sequence[str]) -> str:
+    return ", ".join(words)
