@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import hydra.errors
@@ -52,6 +53,12 @@ def build(config: Any, *, key: str, **arguments: Any) -> Any:
         raise ConfigError(f"{key}: {node['_target_']}: {error.__cause__ or error}") from error
     except TypeError as error:
         raise ConfigError(f"{key}: {node['_target_']}: {error}") from error
+
+
+def signature_of(config: Mapping[str, Any], *, key: str) -> set[str]:
+    """Names of the arguments that the class of `config` takes."""
+    check_target(config.get("_target_"), key=key)
+    return set(inspect.signature(hydra.utils.get_class(config["_target_"])).parameters)
 
 
 def plain(config: Any) -> Any:

@@ -13,7 +13,7 @@ from msnas.build import build
 from msnas.chain.chain import Chain, Path
 from msnas.data.events import Events
 from msnas.evaluation.evaluate import ChainScore
-from msnas.methods.method import SearchMethod, Selection
+from msnas.methods.method import Method, SearchMethod, Selection
 from msnas.plan import Plan
 from msnas.report.tracker import Tracker
 from msnas.run_directory import RunDirectory
@@ -39,26 +39,38 @@ def run_stages(
     events = read_events(plan)
     study = Study(plan, events, display, repeat=repeat)
 
-    pretrained = study.pretrain() if config["pretrain"]["enabled"] else {}
-    searched, method = study.search(pretrained)
-    selection = method.select(events.valid, batch=config["recipe"]["evaluation_batch"])
-    log.info("selected %s", " -> ".join(selection.path))
-    trained, chain = study.posttrain(selection.path, start=searched)
-    valid = study.score(chain, selection.path, "valid")
-    test = study.score(chain, selection.path, "test")
+    method = study.method()
+    pretrained = study.pretrain() if config["pretrain"]["enabled"] and method.pretrains else {}
+    searched = {"super-network": study.search(method)} if isinstance(method, SearchMethod) else {}
+    selection = method.select(study)
+    path = selection.path
+    log.info("selected %s", " -> ".join(path))
+    trained, chain = method.finish(study, path)
+    (valid,) = study.score(chain, [path], "valid")
+    (test,) = study.score(chain, [path], "test")
 
     torch.save(
         {
             "format": 1,
-            "selected": list(selection.path),
+            "selected": list(path),
             "weights": chain.state_dict(),
             "scales": {name: field.scales() for name, field in events.fields.items()},
         },
         directory.model,
     )
-    directory.write_history(_history(pretrained, searched, trained))
+    trainings = {
+        "pretrain": pretrained,
+        "search": {**searched, **selection.trainings},
+        "posttrain": {"chain": trained},
+    }
+    directory.write_history(
+        {"stage": stage, "model": label, **line}
+        for stage, ones in trainings.items()
+        for label, one in ones.items()
+        for line in one.history
+    )
     result = _result(plan, events, method, selection, chain, valid, test)
-    result["stages"] = _stages(pretrained, searched, trained)
+    result["stages"] = {stage: _stage(ones) for stage, ones in trainings.items() if ones}
     message = tracker.mirror(directory, result)
     if message:
         log.info(message)
@@ -69,7 +81,7 @@ def run_stages(
 def _result(
     plan: Plan,
     events: Events,
-    method: SearchMethod,
+    method: Method,
     selection: Selection,
     chain: Chain,
     valid: ChainScore,
@@ -118,17 +130,6 @@ def _result(
     return result
 
 
-def _stages(
-    pretrained: Mapping[str, Trained], searched: Trained, trained: Trained
-) -> dict[str, Any]:
-    stages: dict[str, Any] = {}
-    if pretrained:
-        stages["pretrain"] = _stage(pretrained)
-    stages["search"] = _stage({"super-network": searched})
-    stages["posttrain"] = _stage({"chain": trained})
-    return stages
-
-
 def _stage(trained: Mapping[str, Trained]) -> dict[str, Any]:
     """Seconds spent in this run (nothing for what came from the cache), epochs, what was cached."""
     return {
@@ -137,18 +138,3 @@ def _stage(trained: Mapping[str, Trained]) -> dict[str, Any]:
         "cached": [label for label, one in trained.items() if one.cached],
         "cached_seconds": sum(one.seconds for one in trained.values() if one.cached),
     }
-
-
-def _history(
-    pretrained: Mapping[str, Trained], searched: Trained, trained: Trained
-) -> list[dict[str, Any]]:
-    return [
-        {"stage": stage, "model": label, **line}
-        for stage, trainings in (
-            ("pretrain", pretrained),
-            ("search", {"super-network": searched}),
-            ("posttrain", {"chain": trained}),
-        )
-        for label, one in trainings.items()
-        for line in one.history
-    ]

@@ -45,8 +45,9 @@ class Plan:
     @property
     def directory(self) -> Path:
         """This run's directory: <output>/<problem>/<method>/<hash>."""
-        config = self.config
-        return self.output / config["problem"]["name"] / config["method"]["name"] / self.key
+        problem: str = self.config["problem"]["name"]
+        method: str = self.config["method"]["name"]
+        return self.output / problem / method / self.key
 
     @property
     def key(self) -> str:
@@ -68,9 +69,7 @@ def make_plan(cfg: DictConfig | Mapping[str, Any]) -> Plan:
     _check_settings(config)
     chain = config["problem"]["chain"]
     check_tasks(config["tasks"], chain, config["data"]["fields"])
-    weights = task_weights(
-        chain, task_weight=config["task_weight"], given=config["task_weights"]
-    )
+    weights = task_weights(chain, task_weight=config["task_weight"], given=config["task_weights"])
     source: Source = build(config["data"]["source"], key="data.source")
     data = {name: value for name, value in config["data"].items() if name not in ("file", "source")}
     return Plan(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, final
 
 from torch import nn
 from torch.optim import Optimizer
 
-from msnas.build import build
+from msnas.build import build, signature_of
 from msnas.chain.chain import Chain, Path, check_chain
 from msnas.chain.from_config import build_chain
 from msnas.data.events import Events, load_events
 from msnas.evaluation.evaluate import ChainScore, evaluate
-from msnas.methods.method import SearchMethod
+from msnas.methods.method import Method, SearchMethod
 from msnas.methods.posttraining import Posttraining
 from msnas.methods.pretraining import Pretraining
 from msnas.plan import Plan
@@ -21,7 +23,6 @@ from msnas.training.progress import Display
 from msnas.training.store import Store
 from msnas.training.train import StageTrainer, Trained
 from msnas.weighting.weighting import Weighting
-
 
 HANDED_ON = ("target", "output")
 """The settings of a task that decide what later tasks read in pre-training."""
@@ -43,7 +44,11 @@ def read_events(plan: Plan) -> Events:
 
 @final
 class Study:
-    """The stages of one run, each of which may come from the store."""
+    """One run's chain on its way from fresh weights to the end; each training may be in the store.
+
+    `chain` holds the weights of the last stage, `origin` the key of the training each candidate's
+    weights come from (as `<task>/<name>`; none while they are fresh).
+    """
 
     def __init__(self, plan: Plan, events: Events, display: Display, *, repeat: bool) -> None:
         self.plan = plan
@@ -55,6 +60,7 @@ class Study:
         )
         self.chain = build_chain(self.config["tasks"], plan.chain, seed=self.config["seed"])
         check_chain(self.chain, events.train)
+        self.origin: dict[str, str] = {}
         self.trainer = StageTrainer(
             events=events,
             data_identity=plan.data_identity,
@@ -65,6 +71,23 @@ class Study:
             display=display,
             repeat=("search", "posttrain") if repeat else (),
         )
+
+    def method(self) -> Method:
+        """The configured method, with what its constructor asks for."""
+        settings = dict(self.config["method"])
+        offered = {
+            "chain": self.chain,
+            "weighting": self.weighting,
+            "optimizer": self._optimizer,
+            "seed": self.trainer.seed_of("search", settings.pop("name")),
+        }
+        asked = signature_of(settings, key="method")
+        method: Method = build(
+            settings,
+            key="method",
+            **{name: value for name, value in offered.items() if name in asked},
+        )
+        return method
 
     def pretrain(self) -> dict[str, Trained]:
         """Train every candidate alone on the truth; the chain gets the best weights."""
@@ -86,34 +109,22 @@ class Study:
                             ],
                             "task": self._identity(task.name, [name]),
                         },
-                        module=lambda seed, level=level, name=name: Pretraining(
+                        module=partial(
+                            Pretraining,
                             chain=self.chain,
                             level=level,
                             name=name,
                             optimizer=self._optimizer,
-                            seed=seed,
                         ),
                     )
                     candidate.load_state_dict(trained[label].weights)
+                    self.origin[label] = trained[label].key
         return trained
 
-    def search(self, pretrained: Mapping[str, Trained]) -> tuple[Trained, SearchMethod]:
+    def search(self, method: SearchMethod) -> Trained:
         """Train all candidates together by the method."""
         settings = dict(self.config["method"])
         name = settings.pop("name")
-
-        def module(seed: int) -> SearchMethod:
-            method: SearchMethod = build(
-                settings,
-                key="method",
-                chain=self.chain,
-                weighting=self.weighting,
-                optimizer=self._optimizer,
-                seed=seed,
-            )
-            return method
-
-        method = module(0)
         with self.display.stage(f"Search: all candidates together ({name})"):
             trained = self.trainer.train(
                 "search",
@@ -122,52 +133,54 @@ class Study:
                     "method": settings,
                     "tasks": [self._identity(task.name) for task in self.chain.tasks],
                     **self._weights_identity(),
-                    "start": {label: one.key for label, one in pretrained.items()},
+                    "start": self.origin,
                 },
-                module=module,
+                module=lambda seed: method,
             )
         method.load_weights(trained.weights)
-        return trained, method
+        for level, task in enumerate(self.chain.tasks):
+            for candidate in self.chain.names()[level]:
+                self.origin[f"{task.name}/{candidate}"] = trained.key
+        return trained
 
-    def posttrain(self, path: Path, *, start: Trained) -> tuple[Trained, Chain]:
-        """Train the chain `path` end to end, from the weights the search left."""
-        def module(seed: int) -> Posttraining:
-            return Posttraining(
-                chain=self.chain,
-                path=path,
-                weighting=self.weighting,
-                optimizer=self._optimizer,
-                seed=seed,
-            )
-
-        with self.display.stage("Post-training: the selected chain, end to end"):
+    def posttrain(self, path: Path) -> tuple[Trained, Chain]:
+        """Train a copy of the chain `path` end to end, from the weights it has by now."""
+        chain = copy.deepcopy(self.chain.only(path))
+        labels = [f"{task.name}/{name}" for task, name in zip(chain.tasks, path, strict=True)]
+        with self.display.stage("Post-training: the connected chain, end to end"):
             trained = self.trainer.train(
                 "posttrain",
                 " -> ".join(path),
                 identity={
                     "tasks": [
                         self._identity(task.name, [name])
-                        for task, name in zip(self.chain.tasks, path, strict=True)
+                        for task, name in zip(chain.tasks, path, strict=True)
                     ],
                     **self._weights_identity(),
-                    "start": start.key,
+                    "start": [self.origin.get(label) for label in labels],
                 },
-                module=module,
+                module=partial(
+                    Posttraining, chain=chain, weighting=self.weighting, optimizer=self._optimizer
+                ),
             )
-        chain = self.chain.only(path)
         chain.load_state_dict(trained.weights)
         return trained, chain
 
-    def score(self, chain: Chain, path: Path, part: str) -> ChainScore:
-        """The chain's numbers on one part of the data."""
-        (score,) = evaluate(
+    def rank(self, paths: Sequence[Path]) -> list[ChainScore]:
+        """Scores on the validation part with the weights as they are, the lowest loss first."""
+        return sorted(
+            self.score(self.chain, paths, "valid"), key=lambda score: score.values["loss"]
+        )
+
+    def score(self, chain: Chain, paths: Sequence[Path], part: str) -> list[ChainScore]:
+        """Numbers of some paths of a chain on one part of the data."""
+        return evaluate(
             chain,
             getattr(self.events, part),
-            paths=[path],
+            paths=paths,
             weighting=self.weighting,
             batch=self.config["recipe"]["evaluation_batch"],
         )
-        return score
 
     def _optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
         optimizer: Optimizer = build(

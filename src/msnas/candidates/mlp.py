@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import final
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 def dense(sizes: Sequence[int]) -> nn.Sequential:
     """Linear layers of the given sizes with ReLU between them, none after the last."""
     modules: list[nn.Module] = []
-    for size_in, size_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for size_in, size_out in pairwise(sizes):
         modules += [nn.Linear(size_in, size_out), nn.ReLU()]
     return nn.Sequential(*modules[:-1])
 
@@ -34,9 +35,8 @@ class MLP(nn.Module):
         self.output_shape = tuple(output_shape)
         self.network = dense([input_size, *layers, math.prod(self.output_shape)])
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event *output_shape"]:
+    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:
         """Output of every event."""
         joined = torch.cat([value.flatten(1) for value in inputs.values()], 1)
         output: Tensor = self.network(joined)
         return output.view(-1, *self.output_shape)
-

@@ -23,7 +23,7 @@ class Noise(nn.Module):
         super().__init__()
         self.shape = tuple(shape)
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event *shape"]:
+    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:
         """Noise."""
         first = next(iter(inputs.values()))
         return torch.randn(len(first), *self.shape, dtype=first.dtype, device=first.device)

@@ -40,7 +40,8 @@ class TauCNN(nn.Module):
                 modules.append(nn.MaxPool2d(2))
                 side //= 2
         # channels last: a quarter faster on a processor, the same numbers up to rounding
-        self.convolutions = nn.Sequential(*modules).to(memory_format=torch.channels_last)
+        self.convolutions = nn.Sequential(*modules)
+        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.image_network = dense([planes * side * side, *image_layers])
         self.momentum_network = dense([image_layers[-1] + 4, *momentum_layers, 3])
 

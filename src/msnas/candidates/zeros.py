@@ -19,7 +19,7 @@ class Zeros(nn.Module):
         super().__init__()
         self.shape = tuple(shape)
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event *shape"]:
+    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:
         """Zeros."""
         first = next(iter(inputs.values()))
         return first.new_zeros(len(first), *self.shape)

@@ -57,6 +57,10 @@ class Chain(nn.Module):
             },
         )
 
+    def reads(self) -> set[str]:
+        """Names of the fields all tasks together need."""
+        return {name for task in self.tasks for name in (*task.inputs, task.target)}
+
     def start(self, batch: Named) -> dict[str, Tensor]:
         """The named tensors before the first task: all fields but the tasks' truths."""
         targets = {task.target for task in self.tasks}
@@ -82,7 +86,8 @@ class Chain(nn.Module):
         """Finished output of one candidate that reads the truth of earlier tasks."""
         values = self.start(batch)
         for task in self.tasks[:level]:
-            values[task.target] = task.output.from_truth(batch[task.target])
+            if task.target in self.tasks[level].inputs:
+                values[task.target] = task.output.from_truth(batch[task.target])
         return self.tasks[level].output.finish(self.apply_candidate(level, name, values))
 
     def walk(self, batch: Named, paths: Iterable[Path]) -> Iterator[tuple[Path, list[Tensor]]]:
@@ -136,7 +141,9 @@ def check_chain(chain: Chain, batch: Named) -> None:
                 try:
                     output = chain.run_on_truth(few, level, name)
                 except (RuntimeError, KeyError, ValueError, IndexError) as error:
-                    raise ConfigError(f"{key}: does not take {list(task.inputs)}: {error}") from error
+                    raise ConfigError(
+                        f"{key}: does not take {list(task.inputs)}: {error}"
+                    ) from error
                 if output.shape != (2, *task.output.shape):
                     raise ConfigError(
                         f"{key}: found an output of shape {list(output.shape[1:])} per event, "

@@ -8,9 +8,7 @@ from typing import Any
 from msnas.errors import ConfigError
 
 
-def check_tasks(
-    tasks: Mapping[str, Any], chain: Sequence[str], fields: Mapping[str, Any]
-) -> None:
+def check_tasks(tasks: Mapping[str, Any], chain: Sequence[str], fields: Mapping[str, Any]) -> None:
     """Raise ConfigError unless the tasks of `chain` exist, read what is there, have candidates."""
     if not chain or len(set(chain)) != len(chain):
         raise ConfigError(f"problem.chain: expected different tasks, found {list(chain)}")

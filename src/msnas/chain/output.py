@@ -104,10 +104,10 @@ class Binary(Output):
 class Classes(Output):
     """Logits of shape [event, ..., class]; handed on one-hot, or as softmax probabilities."""
 
-    def from_truth(self, target: Integer[Tensor, "event *shape"]) -> Tensor:
+    def from_truth(self, target: Integer[Tensor, "event ..."]) -> Tensor:
         """One-hot classes [event, ..., class]."""
         return functional.one_hot(target, self.shape[-1]).float()
 
-    def from_output(self, output: Float[Tensor, "event *shape class"]) -> Tensor:
+    def from_output(self, output: Float[Tensor, "event ... class"]) -> Tensor:
         """Probabilities [event, ..., class]."""
         return output.softmax(-1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -81,13 +80,13 @@ def load_events(
     return Events(**parts, fields=fields)
 
 
-def check_events(
-    raw: Mapping[str, np.ndarray], fields: Mapping[str, Field], *, where: str
-) -> None:
+def check_events(raw: Mapping[str, np.ndarray], fields: Mapping[str, Field], *, where: str) -> None:
     """Raise DataError, naming data, key, found and expected, unless `raw` fits `fields`."""
     for name, field in fields.items():
         if name not in raw:
-            raise DataError(f"{where}: missing key {name!r}, expected {list(fields)}, found {sorted(raw)}")
+            raise DataError(
+                f"{where}: missing key {name!r}, expected {list(fields)}, found {sorted(raw)}"
+            )
         field.check(name, raw[name], where=where)
     names = [*fields, *(["weight"] if "weight" in raw else [])]
     lengths = {name: len(raw[name]) for name in names}

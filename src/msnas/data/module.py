@@ -11,50 +11,92 @@ import torch
 from msnas.data.events import Batch, Events
 from msnas.identity import derived_seed
 
+Block = list[Batch]
+"""Batches for several optimiser steps.
+
+Lightning spends about half a millisecond on each training step it calls, as much as a small
+network; a step over a block of batches spends it once.
+"""
+
+STEPS_PER_BLOCK = 10
+
+
+def batches(part: Batch, size: int) -> Iterator[Batch]:
+    """The events of `part` in their order, `size` at a time."""
+    for start in range(0, event_count(part), size):
+        yield {name: value[start : start + size] for name, value in part.items()}
+
+
+def event_count(part: Batch) -> int:
+    """Number of events."""
+    return len(next(iter(part.values())))
+
 
 @final
-class Batches:
-    """Batches of events; with an `order`, which gives the next epoch's generator, shuffled."""
+class ShuffledBlocks:
+    """Batches in a new random order each epoch, handed out in blocks.
+
+    `generator` gives the generator of the epoch that begins.
+    """
 
     def __init__(
-        self, part: Batch, *, batch: int, order: Callable[[], torch.Generator] | None = None
+        self, part: Batch, *, batch: int, generator: Callable[[], torch.Generator]
     ) -> None:
         self.part = part
         self.batch = batch
-        self.order = order
-        self.events = len(next(iter(part.values())))
+        self.generator = generator
 
     def __len__(self) -> int:
-        return -(-self.events // self.batch)
+        return -(-event_count(self.part) // (self.batch * STEPS_PER_BLOCK))
+
+    def __iter__(self) -> Iterator[Block]:
+        order = torch.randperm(event_count(self.part), generator=self.generator())
+        for chosen in torch.split(order, self.batch * STEPS_PER_BLOCK):
+            gathered = {name: value[chosen] for name, value in self.part.items()}
+            yield list(batches(gathered, self.batch))
+
+
+@final
+class InOrder:
+    """Batches in the order of the events, one at a time."""
+
+    def __init__(self, part: Batch, *, batch: int) -> None:
+        self.part = part
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return -(-event_count(self.part) // self.batch)
 
     def __iter__(self) -> Iterator[Batch]:
-        if self.order is None:
-            for start in range(0, self.events, self.batch):
-                yield {name: value[start : start + self.batch] for name, value in self.part.items()}
-            return
-        order = torch.randperm(self.events, generator=self.order())
-        for chosen in order.split(self.batch):
-            yield {name: value[chosen] for name, value in self.part.items()}
+        return batches(self.part, self.batch)
 
 
 @final
 class StageData(pl.LightningDataModule):
-    """Training and validation batches of one stage; `test` never leaves `Events` here."""
+    """Training and validation batches of one stage; `test` never leaves `Events` here.
 
-    def __init__(self, events: Events, *, batch: int, evaluation_batch: int, seed: int) -> None:
+    Batches hold the fields named in `reads`, and event weights where there are.
+    """
+
+    def __init__(
+        self, events: Events, *, reads: set[str], batch: int, evaluation_batch: int, seed: int
+    ) -> None:
         super().__init__()
-        self.events = events
+        self.train, self.valid = (
+            {name: value for name, value in part.items() if name in reads | {"weight"}}
+            for part in (events.train, events.valid)
+        )
         self.batch = batch
         self.evaluation_batch = evaluation_batch
         self.seed = seed
 
-    def train_dataloader(self) -> Batches:
-        """Batches of the training part, in an order that depends on (seed, epoch) only."""
-        return Batches(self.events.train, batch=self.batch, order=self._epoch_generator)
+    def train_dataloader(self) -> ShuffledBlocks:
+        """The training part, in an order that depends on (seed, epoch) only."""
+        return ShuffledBlocks(self.train, batch=self.batch, generator=self._epoch_generator)
 
-    def val_dataloader(self) -> Batches:
-        """Batches of the validation part, in a fixed order."""
-        return Batches(self.events.valid, batch=self.evaluation_batch)
+    def val_dataloader(self) -> InOrder:
+        """The validation part, in a fixed order."""
+        return InOrder(self.valid, batch=self.evaluation_batch)
 
     def _epoch_generator(self) -> torch.Generator:
         assert self.trainer is not None

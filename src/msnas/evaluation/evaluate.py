@@ -10,7 +10,7 @@ from torch import Tensor
 
 from msnas.chain.chain import Chain, Path
 from msnas.data.events import Batch
-from msnas.data.module import Batches
+from msnas.data.module import batches
 from msnas.weighting.weighting import Weighting
 
 
@@ -65,7 +65,7 @@ def collect_outputs(
     device = next((value.device for value in chain.parameters()), torch.device("cpu"))
     chain.eval()
     pieces: dict[Path, list[Tensor]] = {}
-    for number, events in enumerate(Batches(part, batch=batch)):
+    for number, events in enumerate(batches(part, batch)):
         moved = {name: value.to(device) for name, value in events.items()}
         for path, outputs in chain.walk(moved, paths):
             for level, output in enumerate(outputs):

@@ -15,7 +15,7 @@ class SquaredError(Loss):
     """Sum over an event's components of (output - target)^2, in the target's own units."""
 
     def forward(
-        self, output: Float[Tensor, "event *shape"], target: Float[Tensor, "event *shape"]
+        self, output: Float[Tensor, "event ..."], target: Float[Tensor, "event ..."]
     ) -> Float[Tensor, " event"]:
         """Loss of every event."""
         return (output - target).square().flatten(1).sum(1)

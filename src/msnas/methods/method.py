@@ -1,34 +1,62 @@
-"""What a search method is."""
+"""What a method is, and what a search method adds."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
 from msnas.chain.chain import Chain, Path
-from msnas.data.events import Batch
+from msnas.errors import ConfigError
 from msnas.evaluation.evaluate import ChainScore
 from msnas.training.stage_module import OptimizerFactory, StageModule
+from msnas.training.train import Trained
 from msnas.weighting.weighting import Weighting
+
+if TYPE_CHECKING:
+    from msnas.study import Study
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The chain a method chose, and the scores on validation data it chose by."""
+    """The chain a method chose, and the scores on validation data it chose by.
+
+    `trainings` are trainings the choice itself needed, by name, such as a grid search's chains.
+    """
 
     path: Path
     scores: list[ChainScore] = field(default_factory=list)
+    trainings: Mapping[str, Trained] = field(default_factory=dict)
 
 
-class SearchMethod(StageModule):
-    """Trains the candidates of a chain together, then selects one per task on validation data.
+class Method(ABC):
+    """A way to a selected, trained chain.
 
-    A method gets the chain (its candidates pre-trained, unless that is switched off) and a
-    weighting, is trained by `Trainer.fit`, and then answers `select` and `probabilities`.
+    Its constructor may ask by name for `chain` (all candidates), `weighting`, `optimizer`
+    (OptimizerFactory) and `seed`; what its YAML file holds comes on top.
     """
+
+    pretrains: ClassVar[bool] = True
+    """Whether its candidates are pre-trained, unless `pretrain.enabled=false`."""
+
+    @abstractmethod
+    def select(self, study: Study) -> Selection:
+        """Choose one candidate per task, on validation data."""
+
+    def finish(self, study: Study, path: Path) -> tuple[Trained, Chain]:
+        """Train the selected chain: end to end, from the weights it has by now."""
+        return study.posttrain(path)
+
+    def probabilities(self) -> dict[str, dict[str, float]] | None:
+        """Belief in each candidate of each task, sum 1 per task; None if a method has none."""
+        return None
+
+
+class SearchMethod(StageModule, Method):
+    """A method that first trains all candidates together, as a super-network."""
 
     def __init__(
         self, *, chain: Chain, weighting: Weighting, optimizer: OptimizerFactory, seed: int
@@ -37,18 +65,25 @@ class SearchMethod(StageModule):
         self.chain = chain
         self.weighting = weighting
 
-    @abstractmethod
-    def select(self, valid: Batch, *, batch: int) -> Selection:
-        """Choose on the validation events, `batch` of them at a time."""
-
-    def probabilities(self) -> dict[str, dict[str, float]] | None:
-        """Belief in each candidate of each task, sum 1 per task; None if a method has none."""
-        return None
+    def reads(self) -> set[str]:
+        """The fields of all tasks."""
+        return self.chain.reads()
 
     def weights(self) -> dict[str, Tensor]:
-        """Parameters and buffers of all candidates."""
-        return self.chain.state_dict()
+        """Parameters and buffers of all candidates and of the method itself."""
+        return self.state_dict()
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Set them."""
-        self.chain.load_state_dict(weights)
+        self.load_state_dict(dict(weights))
+
+
+def refuse_dummies(chain: Chain, *, method: str) -> None:
+    """Raise ConfigError for a dummy candidate: it ruins the training of single chains."""
+    for level, task in enumerate(chain.tasks):
+        for name in chain.names()[level]:
+            if getattr(chain.candidate(level, name), "is_dummy", False):
+                raise ConfigError(
+                    f"candidate/{task.name}: {name!r} is a dummy, which ruins the other "
+                    f"candidates in method={method}; leave it out, or use darts or grid_search"
+                )

@@ -7,7 +7,7 @@ from typing import final
 
 from torch import Tensor
 
-from msnas.chain.chain import Chain, Path
+from msnas.chain.chain import Chain
 from msnas.data.events import Batch
 from msnas.training.stage_module import OptimizerFactory, StageModule
 from msnas.weighting.weighting import Weighting
@@ -15,20 +15,19 @@ from msnas.weighting.weighting import Weighting
 
 @final
 class Posttraining(StageModule):
-    """Descends sum_t v_t L_t of one chain (paper, Algorithm 1, last part)."""
+    """Descends sum_t v_t L_t of a chain of one candidate per task (paper, Algorithm 1)."""
 
     def __init__(
         self,
         *,
         chain: Chain,
-        path: Path,
         weighting: Weighting,
         optimizer: OptimizerFactory,
         seed: int,
     ) -> None:
         super().__init__(optimizer=optimizer, seed=seed)
-        self.chain = chain.only(path)
-        self.path = path
+        self.chain = chain
+        (self.path,) = chain.paths()
         self.weighting = weighting
 
     def descend(self, batch: Batch) -> Tensor:
@@ -42,6 +41,10 @@ class Posttraining(StageModule):
         losses = self.chain.losses(self.chain.run(batch, self.path), batch)
         own = {task.name: loss for task, loss in zip(self.chain.tasks, losses, strict=True)}
         return {"loss": self.weighting.combine(losses), **own}
+
+    def reads(self) -> set[str]:
+        """The fields of all tasks."""
+        return self.chain.reads()
 
     def weights(self) -> dict[str, Tensor]:
         """The chain's parameters and buffers."""

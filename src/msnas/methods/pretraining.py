@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import final
 
 from torch import Tensor
@@ -21,8 +22,12 @@ class Pretraining(StageModule):
     ) -> None:
         super().__init__(optimizer=optimizer, seed=seed)
         self.candidate = chain.candidate(level, name)
-        self._run = lambda batch: chain.run_on_truth(batch, level, name)
+        self._run: Callable[[Batch], Tensor] = partial(chain.run_on_truth, level=level, name=name)
         self._task = chain.tasks[level]
+
+    def reads(self) -> set[str]:
+        """The task's inputs and target."""
+        return {*self._task.inputs, self._task.target}
 
     def descend(self, batch: Batch) -> Tensor:
         """One gradient of the task's loss."""

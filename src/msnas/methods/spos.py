@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor
@@ -11,10 +10,12 @@ from torch import Tensor
 from msnas.chain.chain import Chain, Path
 from msnas.data.events import Batch
 from msnas.errors import ConfigError
-from msnas.evaluation.evaluate import evaluate
-from msnas.methods.method import SearchMethod, Selection
+from msnas.methods.method import SearchMethod, Selection, refuse_dummies
 from msnas.training.stage_module import OptimizerFactory
 from msnas.weighting.weighting import Weighting
+
+if TYPE_CHECKING:
+    from msnas.study import Study
 
 
 @final
@@ -68,13 +69,10 @@ class SPOS(SearchMethod):
         ]
         return {"loss": torch.stack(losses).mean()}
 
-    def select(self, valid: Batch, *, batch: int) -> Selection:
-        """The chain of the lowest weighted validation loss among all chains."""
-        scores = evaluate(
-            self.chain, valid, paths=self.chain.paths(), weighting=self.weighting, batch=batch
-        )
-        best = min(scores, key=lambda score: score.values["loss"])
-        return Selection(path=best.path, scores=scores)
+    def select(self, study: Study) -> Selection:
+        """The chain of the lowest weighted validation loss in the super-network."""
+        scores = study.rank(self.chain.paths())
+        return Selection(path=scores[0].path, scores=scores)
 
     def _draw(self) -> list[Path]:
         names = self.chain.names()
@@ -103,14 +101,3 @@ def fixed_paths(chain: Chain, *, limit: int) -> list[Path]:
     names = chain.names()
     longest = max(len(of_task) for of_task in names)
     return [tuple(of_task[step % len(of_task)] for of_task in names) for step in range(longest)]
-
-
-def refuse_dummies(chain: Chain, *, method: str) -> None:
-    """Raise ConfigError for a dummy candidate: it ruins the training of single chains."""
-    for level, task in enumerate(chain.tasks):
-        for name in chain.names()[level]:
-            if getattr(chain.candidate(level, name), "is_dummy", False):
-                raise ConfigError(
-                    f"candidate/{task.name}: {name!r} is a dummy, which ruins the other "
-                    f"candidates in method={method}; leave it out, or use darts or grid_search"
-                )

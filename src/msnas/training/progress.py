@@ -8,8 +8,8 @@ from typing import Any, final
 
 import pytorch_lightning as pl
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import ProgressColumn, Task as Row
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Task as Row
 from rich.text import Text
 
 from msnas.training.callbacks import MONITOR

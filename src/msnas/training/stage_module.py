@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from msnas.data.events import Batch
+from msnas.data.module import Block
 from msnas.errors import TrainingError
 from msnas.identity import derived_seed
 
@@ -36,6 +37,10 @@ class StageModule(pl.LightningModule, ABC):
         self._train_events = self._valid_events = 0
 
     @abstractmethod
+    def reads(self) -> set[str]:
+        """Names of the fields the stage needs; batches hold no others (but event weights)."""
+
+    @abstractmethod
     def descend(self, batch: Batch) -> Tensor:
         """Call `self.manual_backward` for one optimiser step; return the loss, a scalar."""
 
@@ -59,18 +64,22 @@ class StageModule(pl.LightningModule, ABC):
         """The optimiser of all trainable parameters, as configured."""
         return self.make_optimizer([value for value in self.parameters() if value.requires_grad])
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """One optimiser step."""
+    def training_step(self, block: Block, batch_idx: int) -> None:
+        """One optimiser step for each batch of a block."""
         if batch_idx == 0:
             self._begin_epoch()
         optimizer = self.optimizers()
         assert isinstance(optimizer, pl.core.optimizer.LightningOptimizer)
-        optimizer.zero_grad(set_to_none=True)
-        loss = self.descend(batch)
-        optimizer.step()
-        size = len(next(iter(batch.values())))
-        self._train_sum += loss.detach().to("cpu") * size
-        self._train_events += size
+        total, events = self._train_sum, 0
+        for batch in block:
+            optimizer.zero_grad(set_to_none=True)
+            loss = self.descend(batch)
+            optimizer.step()
+            size = len(next(iter(batch.values())))
+            total = total + loss.detach().to("cpu") * size
+            events += size
+        self._train_sum = total
+        self._train_events += events
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation losses."""
@@ -88,8 +97,8 @@ class StageModule(pl.LightningModule, ABC):
         }
         if not torch.isfinite(means["valid/loss"]):
             raise TrainingError(
-                f"validation loss is {float(means['valid/loss'])} after epoch {self.current_epoch}; "
-                "a smaller recipe.optimizer.lr may help"
+                f"validation loss is {float(means['valid/loss'])} after epoch "
+                f"{self.current_epoch}; a smaller recipe.optimizer.lr may help"
             )
         self.log_dict(means, logger=False)
 

@@ -68,6 +68,7 @@ class StageTrainer:
         self.seed = seed
         self.display = display
         self.repeat = repeat
+        self._repeated: set[str] = set()
 
     def train(
         self,
@@ -75,12 +76,12 @@ class StageTrainer:
         label: str,
         *,
         identity: Mapping[str, Any],
-        module: Callable[[int], StageModule],
+        module: Callable[..., StageModule],
     ) -> Trained:
         """Best weights of the training that `identity` describes.
 
         Taken from the store if it is there; gone on with from its last epoch if it was
-        interrupted; else trained. `module` makes the module from a seed of its own. `stage`
+        interrupted; else trained. `module(seed=...)` makes the module. `stage`
         (pretrain, search or posttrain) names the settings of the recipe, `label` the row shown.
         """
         settings = self.recipe[stage]
@@ -95,17 +96,19 @@ class StageTrainer:
             "seed": self.seed,
         }
         row = self.display.row(label, epochs=settings["epochs"])
-        if stage in self.repeat:
+        key = self.store.key(full)
+        if stage in self.repeat and key not in self._repeated:
+            self._repeated.add(key)
             self.store.discard(stage, full)
         with self.store.entry(stage, full) as entry:
             cached = entry.finished
             if not cached:
-                seed = derived_seed(self.seed, stage, label)
+                seed = self.seed_of(stage, label)
                 with torch.random.fork_rng():
-                    self._fit(entry, module(seed), settings, seed, row)
+                    self._fit(entry, module(seed=seed), settings, seed, row)
             weights, record = entry.read()
         trained = Trained(
-            key=self.store.key(full),
+            key=key,
             weights=weights,
             history=record["history"],
             loss=record["loss"],
@@ -114,6 +117,10 @@ class StageTrainer:
         )
         row.finish(epochs=trained.epochs, loss=trained.loss, cached=cached)
         return trained
+
+    def seed_of(self, stage: str, label: str) -> int:
+        """The seed of one training."""
+        return derived_seed(self.seed, stage, label)
 
     def _fit(
         self,
@@ -144,6 +151,7 @@ class StageTrainer:
         )
         data = StageData(
             self.events,
+            reads=module.reads(),
             batch=settings["batch"],
             evaluation_batch=self.recipe["evaluation_batch"],
             seed=seed,

@@ -1,0 +1,160 @@
+"""How much slower a stage is than a bare PyTorch loop that does the same steps.
+
+    python benchmarks/overhead.py [epochs=3] [repeats=3] [overrides of train.py ...]
+
+Both train the same modules on the same batches with the same fused Adam, validate after every
+epoch and copy the best weights, for equal epochs on one thread, in turn. Ratios are medians.
+The machine should be idle otherwise.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+import torch
+from rich.console import Console
+
+from msnas.chain.from_config import build_chain
+from msnas.data.events import Events
+from msnas.data.module import ShuffledBlocks, batches
+from msnas.methods.posttraining import Posttraining
+from msnas.methods.pretraining import Pretraining
+from msnas.methods.spos import SPOS
+from msnas.plan import Plan, make_plan
+from msnas.study import Study, read_events
+from msnas.training.progress import Display
+from msnas.training.stage_module import StageModule
+from msnas.training.train import prepare_torch
+
+CONF = str(Path(__file__).resolve().parents[1] / "conf")
+
+
+def bare_loop(module: StageModule, events: Events, *, epochs: int, batch: int) -> None:
+    """Train `module` without Lightning."""
+    optimizer = module.configure_optimizers()
+    module.manual_backward = lambda loss: loss.backward()  # type: ignore[method-assign]
+    train, valid = (
+        {name: part[name] for name in module.reads()} for part in (events.train, events.valid)
+    )
+    best = float("inf")
+    for epoch in range(epochs):
+        module.train()
+        module.generator.manual_seed(epoch)
+        generator = torch.Generator().manual_seed(epoch)
+        for block in ShuffledBlocks(train, batch=batch, generator=lambda given=generator: given):
+            for events_of_step in block:
+                optimizer.zero_grad(set_to_none=True)
+                module.descend(events_of_step)
+                optimizer.step()
+        module.eval()
+        with torch.no_grad():
+            total = 0.0
+            for part in batches(valid, 500):
+                total += float(module.validate_batch(part)["loss"]) * len(next(iter(part.values())))
+        if total < best:
+            best = total
+            {name: value.detach().clone() for name, value in module.weights().items()}
+
+
+def bare_stages(plan: Plan, study: Study) -> dict[str, Callable[[], None]]:
+    """The three stages as bare loops."""
+    recipe, events = plan.config["recipe"], study.events
+    chain = build_chain(plan.config["tasks"], plan.chain, seed=0)
+    optimizer = study._optimizer
+
+    def fit(module: StageModule, stage: str) -> None:
+        bare_loop(module, events, epochs=recipe[stage]["epochs"], batch=recipe[stage]["batch"])
+
+    def pretrain() -> None:
+        for level, names in enumerate(chain.names()):
+            for name in names:
+                fit(
+                    Pretraining(chain=chain, level=level, name=name, optimizer=optimizer, seed=0),
+                    "pretrain",
+                )
+
+    def search() -> None:
+        settings = {"sampling": "uniform", "validation_chains": 16}
+        fit(
+            SPOS(chain=chain, weighting=study.weighting, optimizer=optimizer, seed=0, **settings),
+            "search",
+        )
+
+    def posttrain() -> None:
+        path = ("cnn", "lstm")
+        fit(
+            Posttraining(
+                chain=chain.only(path), weighting=study.weighting, optimizer=optimizer, seed=0
+            ),
+            "posttrain",
+        )
+
+    return {"pretrain": pretrain, "search": search, "posttrain": posttrain}
+
+
+def measure(overrides: list[str], *, epochs: int) -> dict[str, tuple[float, float]]:
+    """Seconds of each stage with the pipeline, and as a bare loop."""
+    stages = [f"recipe.{stage}" for stage in ("pretrain", "search", "posttrain")]
+    with tempfile.TemporaryDirectory() as folder:
+        with hydra.initialize_config_dir(CONF, version_base="1.3"):
+            cfg = hydra.compose(
+                "config",
+                [
+                    "logger=none",
+                    "trainer=cpu",
+                    f"output={folder}",
+                    *(f"{stage}.epochs={epochs}" for stage in stages),
+                    *(f"{stage}.patience=1000" for stage in stages),
+                    *overrides,
+                ],
+            )
+        plan = make_plan(cfg)
+        prepare_torch(threads=1)
+        study = Study(plan, read_events(plan), Display(Console(quiet=True)), repeat=False)
+        bare = bare_stages(plan, study)
+        seconds = {}
+        start = time.perf_counter()
+        study.pretrain()
+        seconds["pretrain"] = time.perf_counter() - start
+        start = time.perf_counter()
+        study.search(study.method())
+        seconds["search"] = time.perf_counter() - start
+        start = time.perf_counter()
+        study.posttrain(("cnn", "lstm"))
+        seconds["posttrain"] = time.perf_counter() - start
+        result = {}
+        for stage, run in bare.items():
+            start = time.perf_counter()
+            run()
+            result[stage] = (seconds[stage], time.perf_counter() - start)
+        return result
+
+
+def main() -> None:
+    """Print the table."""
+    words = dict(
+        word.split("=", 1) for word in sys.argv[1:] if word.startswith(("epochs=", "repeats="))
+    )
+    overrides = [word for word in sys.argv[1:] if not word.startswith(("epochs=", "repeats="))]
+    runs = [
+        measure(overrides, epochs=int(words.get("epochs", 3)))
+        for _ in range(int(words.get("repeats", 3)))
+    ]
+    console = Console()
+    for stage in runs[0]:
+        ratios = [run[stage][0] / run[stage][1] for run in runs]
+        pipeline, bare = (statistics.median(run[stage][side] for run in runs) for side in (0, 1))
+        console.print(
+            f"{stage:10} pipeline {pipeline:6.2f} s  bare loop {bare:6.2f} s  "
+            f"ratio median {statistics.median(ratios):.3f} ({min(ratios):.3f}-{max(ratios):.3f})"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The mean of a loss, as a metric."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from msnas.losses.loss import Loss
+
+
+@final
+class MeanLoss(Metric):
+    """Mean over events of `loss`, whatever loss a task is trained with; lower is better.
+
+    With the loss of momenta this is the paper's mean squared error: (100 GeV)^2, summed over the
+    components of both taus. (torchmetrics' own mean squared error also divides by their number.)
+    """
+
+    higher_is_better = False
+    full_state_update = False
+    total: Tensor
+    events: Tensor
+
+    def __init__(self, *, loss: Loss) -> None:
+        super().__init__()
+        self.loss = loss
+        zero = torch.tensor(0.0, dtype=torch.float64)
+        self.add_state("total", default=zero, dist_reduce_fx="sum")
+        self.add_state("events", default=torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        """Add the outputs and truths of some events."""
+        self.total += self.loss(output, target).sum(dtype=torch.float64)
+        self.events += len(output)
+
+    def compute(self) -> Tensor:
+        """The mean, a scalar."""
+        return self.total / self.events

@@ -1,0 +1,96 @@
+"""Apply a finished run's chain to events: `python -m msnas.predict run=<dir> data=my.h5 out=...`.
+
+The output file holds one data set per task, in the order of the input events: for `htautau`
+`tau_calibration` [event, 2, 3] (pT [GeV], eta, phi) and `higgs_id` [event] (probability of a
+Higgs boson). Truth is not needed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import MISSING
+
+from msnas.command_line import parse
+from msnas.errors import DataError, MsnasError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass
+class Settings:
+    """Keys of the command."""
+
+    run: str = field(default=MISSING, metadata={"help": "directory of a finished run"})
+    data: str = field(default=MISSING, metadata={"help": "HDF5 file with the inputs"})
+    out: str = field(default=MISSING, metadata={"help": "HDF5 file to write"})
+    overwrite: bool = field(default=False, metadata={"help": "replace `out` if it exists"})
+    batch: int = field(default=500, metadata={"help": "events at a time"})
+
+
+def predict(settings: Settings) -> dict[str, np.ndarray]:
+    """Predictions of every task in the units a user reads; also written to `settings.out`.
+
+    Raises DataError for a run that is not finished, data that do not fit its fields, or an
+    existing `out`.
+    """
+    import h5py
+
+    from msnas.data.event_file import EventFile
+    from msnas.data.events import check_events
+    from msnas.evaluation.evaluate import collect_outputs
+    from msnas.trained_chain import load_trained_chain
+
+    out = Path(settings.out)
+    if out.exists() and not settings.overwrite:
+        raise DataError(f"out: {out} exists; choose another name or overwrite=true")
+    trained = load_trained_chain(Path(settings.run))
+    chain, path = trained.chain, trained.path
+    targets = {task.target for task in chain.tasks}
+    fields = {name: trained.fields[name] for name in sorted(chain.reads() - targets)}
+    raw = EventFile(file=settings.data).load()
+    check_events(raw, fields, where=settings.data)
+    part = {name: one.encode(raw[name]) for name, one in fields.items()}
+    outputs = collect_outputs(chain, part, paths=[path], batch=settings.batch)
+    predictions = {
+        task.name: task.output.prediction(outputs[path[: level + 1]]).numpy()
+        for level, task in enumerate(chain.tasks)
+    }
+    new = out.with_name(out.name + ".new")
+    try:
+        with h5py.File(new, "w") as file:
+            for key, value in trained.provenance.items():
+                file.attrs[key] = value
+            file.attrs["data"] = Path(settings.data).name
+            for name, values in predictions.items():
+                file.create_dataset(name, data=values)
+        os.replace(new, out)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise DataError(f"out: cannot write {out} ({error})") from error
+    return predictions
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    settings: Any = parse(
+        arguments,
+        Settings,
+        program="python -m msnas.predict",
+        description="Apply the chain of a finished run to events, with or without truth.",
+    )
+    try:
+        predictions = predict(settings)
+    except MsnasError as error:
+        sys.exit(f"error: {error}")
+    count = len(next(iter(predictions.values())))
+    sys.stdout.write(f"{count} events: {', '.join(predictions)} written to {settings.out}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
