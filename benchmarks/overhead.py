@@ -48,7 +48,7 @@ def bare_loop(module: StageModule, events: Events, *, epochs: int, batch: int) -
         module.generator.manual_seed(epoch)
         generator = torch.Generator().manual_seed(epoch)
         for block in ShuffledBlocks(train, batch=batch, generator=lambda given=generator: given):
-            for events_of_step in block:
+            for events_of_step, _ in block:
                 optimizer.zero_grad(set_to_none=True)
                 module.descend(events_of_step)
                 optimizer.step()
@@ -82,7 +82,9 @@ def bare_stages(plan: Plan, study: Study) -> dict[str, Callable[[], None]]:
     def search() -> None:
         settings = {"sampling": "uniform", "validation_chains": 16}
         fit(
-            SPOS(chain=chain, weighting=study.weighting, optimizer=optimizer, seed=0, **settings),
+            SPOS(
+                supernet=chain, weighting=study.weighting, optimizer=optimizer, seed=0, **settings
+            ),
             "search",
         )
 
@@ -123,7 +125,7 @@ def measure(overrides: list[str], *, epochs: int) -> dict[str, tuple[float, floa
         study.pretrain()
         seconds["pretrain"] = time.perf_counter() - start
         start = time.perf_counter()
-        study.search(study.method())
+        study.search()
         seconds["search"] = time.perf_counter() - start
         start = time.perf_counter()
         study.posttrain(("cnn", "lstm"))

@@ -55,10 +55,10 @@ def build(config: Any, *, key: str, **arguments: Any) -> Any:
         raise ConfigError(f"{key}: {node['_target_']}: {error}") from error
 
 
-def signature_of(config: Mapping[str, Any], *, key: str) -> set[str]:
-    """Names of the arguments that the class of `config` takes."""
+def class_of(config: Mapping[str, Any], *, key: str) -> type[Any]:
+    """The class that `config` names in `_target_`."""
     check_target(config.get("_target_"), key=key)
-    return set(inspect.signature(hydra.utils.get_class(config["_target_"])).parameters)
+    return hydra.utils.get_class(config["_target_"])
 
 
 def plain(config: Any) -> Any:

@@ -11,9 +11,8 @@ import torch
 
 from msnas.build import build
 from msnas.chain.chain import Chain, Path
-from msnas.data.events import Events
 from msnas.evaluation.evaluate import ChainScore
-from msnas.methods.method import Method, SearchMethod, Selection
+from msnas.methods.method import Selection
 from msnas.plan import Plan
 from msnas.report.tracker import Tracker
 from msnas.run_directory import RunDirectory
@@ -39,15 +38,15 @@ def run_stages(
     events = read_events(plan)
     study = Study(plan, events, display, repeat=repeat)
 
-    method = study.method()
-    pretrained = study.pretrain() if config["pretrain"]["enabled"] and method.pretrains else {}
-    searched = {"super-network": study.search(method)} if isinstance(method, SearchMethod) else {}
+    method = study.method
+    pretrained = study.pretrain() if config["pretrain"]["enabled"] else {}
+    searched = study.search()
     selection = method.select(study)
     path = selection.path
     log.info("selected %s", " -> ".join(path))
-    trained, chain = method.finish(study, path)
+    finished, chain = method.finish(study, path)
     (valid,) = study.score(chain, [path], "valid")
-    (test,) = study.score(chain, [path], "test")
+    test, judge = study.test(chain, path)
 
     torch.save(
         {
@@ -61,7 +60,7 @@ def run_stages(
     trainings = {
         "pretrain": pretrained,
         "search": {**searched, **selection.trainings},
-        "posttrain": {"chain": trained},
+        "posttrain": finished,
     }
     directory.write_history(
         {"stage": stage, "model": label, **line}
@@ -69,8 +68,10 @@ def run_stages(
         for label, one in ones.items()
         for line in one.history
     )
-    result = _result(plan, events, method, selection, chain, valid, test)
+    result = _result(plan, study, selection, chain, valid, test)
     result["stages"] = {stage: _stage(ones) for stage, ones in trainings.items() if ones}
+    if judge:
+        result["stages"]["validity"] = judge
     message = tracker.mirror(directory, result)
     if message:
         log.info(message)
@@ -80,12 +81,11 @@ def run_stages(
 
 def _result(
     plan: Plan,
-    events: Events,
-    method: Method,
+    study: Study,
     selection: Selection,
     chain: Chain,
     valid: ChainScore,
-    test: ChainScore,
+    test: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The run's numbers as result.json holds them, without the stages."""
 
@@ -98,9 +98,9 @@ def _result(
         "method": plan.config["method"]["name"],
         "key": plan.key,
         "seed": plan.config["seed"],
-        "task_weights": plan.weights,
+        "task_weights": study.weights,
         "selected": named(selection.path),
-        "metrics": {"valid": dict(valid.values), "test": dict(test.values)},
+        "metrics": {"valid": dict(valid.values), "test": dict(test)},
         "directions": {
             f"{task.name}/{name}": metric.higher_is_better
             for task in chain.tasks
@@ -117,14 +117,14 @@ def _result(
         "data": {
             **({"file": plan.config["data"]["file"]} if "file" in plan.config["data"] else {}),
             **plan.data_identity["source"],
-            "events": events.size,
+            "events": study.events.size,
         },
         "versions": {
             name: version(name) for name in ("msnas", "torch", "pytorch-lightning", "numpy")
         },
         "status": "finished",
     }
-    probabilities = method.probabilities()
+    probabilities = study.method.probabilities()
     if probabilities is not None:
         result["probabilities"] = probabilities
     return result

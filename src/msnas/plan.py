@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from msnas.build import build, plain
+from msnas.chain.candidate_grid import expand_grids
 from msnas.chain.check import check_tasks
 from msnas.data.source import Source
 from msnas.errors import ConfigError
@@ -67,6 +68,8 @@ def make_plan(cfg: DictConfig | Mapping[str, Any]) -> Plan:
     """Check the configuration of a run; raise ConfigError or DataError for what cannot be."""
     config = plain(cfg)
     _check_settings(config)
+    for name, task in config["tasks"].items():
+        task["candidates"] = expand_grids(task["candidates"], key=f"tasks.{name}.candidates")
     chain = config["problem"]["chain"]
     check_tasks(config["tasks"], chain, config["data"]["fields"])
     weights = task_weights(chain, task_weight=config["task_weight"], given=config["task_weights"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import inspect
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, final
@@ -10,11 +12,14 @@ from typing import Any, final
 from torch import nn
 from torch.optim import Optimizer
 
-from msnas.build import build, signature_of
-from msnas.chain.chain import Chain, Path, check_chain
+from msnas.build import build, class_of
+from msnas.chain.chain import Chain, Path, check_chain, handed_on
 from msnas.chain.from_config import build_chain
 from msnas.data.events import Events, load_events
-from msnas.evaluation.evaluate import ChainScore, evaluate
+from msnas.errors import ConfigError
+from msnas.evaluation.evaluate import ChainScore, collect_outputs, evaluate, score_outputs
+from msnas.evaluation.judge import measure_validity
+from msnas.evaluation.variable_metric import VariableMetric
 from msnas.methods.method import Method, SearchMethod
 from msnas.methods.posttraining import Posttraining
 from msnas.methods.pretraining import Pretraining
@@ -55,9 +60,6 @@ class Study:
         self.events = events
         self.display = display
         self.config = plan.config
-        self.weighting: Weighting = build(
-            self.config["weighting"], key="weighting", weights=list(plan.weights.values())
-        )
         self.chain = build_chain(self.config["tasks"], plan.chain, seed=self.config["seed"])
         check_chain(self.chain, events.train)
         self.origin: dict[str, str] = {}
@@ -69,19 +71,24 @@ class Study:
             recipe=self.config["recipe"],
             seed=self.config["seed"],
             display=display,
-            repeat=("search", "posttrain") if repeat else (),
+            repeat=("sequential", "search", "posttrain") if repeat else (),
         )
+        self.weights = self._task_weights()
+        self.weighting: Weighting = build(
+            self.config["weighting"], key="weighting", weights=list(self.weights.values())
+        )
+        self.method = self._build_method()
 
-    def method(self) -> Method:
+    def _build_method(self) -> Method:
         """The configured method, with what its constructor asks for."""
         settings = dict(self.config["method"])
         offered = {
-            "chain": self.chain,
+            "supernet": self.chain,
             "weighting": self.weighting,
             "optimizer": self._optimizer,
             "seed": self.trainer.seed_of("search", settings.pop("name")),
         }
-        asked = signature_of(settings, key="method")
+        asked = inspect.signature(class_of(settings, key="method")).parameters
         method: Method = build(
             settings,
             key="method",
@@ -89,40 +96,58 @@ class Study:
         )
         return method
 
+    def _task_weights(self) -> dict[str, float]:
+        """The plan's, or 1 for the last task alone if the method wants no intermediate loss."""
+        method: type[Method] = class_of(self.config["method"], key="method")
+        if method.intermediate_loss:
+            return self.plan.weights
+        if self.config["task_weight"] is not None or any(
+            value is not None for value in self.config["task_weights"].values()
+        ):
+            raise ConfigError(
+                f"task_weight, task_weights: method={self.config['method']['name']} trains on the "
+                "last task's loss alone; leave them out"
+            )
+        last = self.plan.chain[-1]
+        return {name: float(name == last) for name in self.plan.chain}
+
     def pretrain(self) -> dict[str, Trained]:
         """Train every candidate alone on the truth; the chain gets the best weights."""
-        trained = {}
         with self.display.stage("Pre-training: each candidate alone, on the truth"):
-            for level, task in enumerate(self.chain.tasks):
-                for name in self.chain.names()[level]:
-                    candidate = self.chain.candidate(level, name)
-                    if not any(value.requires_grad for value in candidate.parameters()):
-                        continue
-                    label = f"{task.name}/{name}"
-                    trained[label] = self.trainer.train(
-                        "pretrain",
-                        label,
-                        identity={
-                            "upstream": [
-                                {key: self._settings(earlier.name)[key] for key in HANDED_ON}
-                                for earlier in self.chain.tasks[:level]
-                            ],
-                            "task": self._identity(task.name, [name]),
-                        },
-                        module=partial(
-                            Pretraining,
-                            chain=self.chain,
-                            level=level,
-                            name=name,
-                            optimizer=self._optimizer,
-                        ),
-                    )
-                    candidate.load_state_dict(trained[label].weights)
-                    self.origin[label] = trained[label].key
+            return {
+                f"{task.name}/{name}": self.pretrain_one(level, name)
+                for level, task in enumerate(self.chain.tasks)
+                for name in self.chain.names()[level]
+                if self.method.pretrains(level, name) and self._trainable(level, name)
+            }
+
+    def pretrain_one(self, level: int, name: str) -> Trained:
+        """Train one candidate alone on the truth; the chain gets the best weights."""
+        task = self.chain.tasks[level]
+        label = f"{task.name}/{name}"
+        trained = self.trainer.train(
+            "pretrain",
+            label,
+            identity={
+                "upstream": [
+                    {key: self._settings(earlier.name)[key] for key in HANDED_ON}
+                    for earlier in self.chain.tasks[:level]
+                ],
+                "task": self._identity(task.name, [name]),
+            },
+            module=partial(
+                Pretraining, chain=self.chain, level=level, name=name, optimizer=self._optimizer
+            ),
+        )
+        self.chain.candidate(level, name).load_state_dict(trained.weights)
+        self.origin[label] = trained.key
         return trained
 
-    def search(self, method: SearchMethod) -> Trained:
-        """Train all candidates together by the method."""
+    def search(self) -> dict[str, Trained]:
+        """Train all candidates together by the method, if it is one that does."""
+        method = self.method
+        if not isinstance(method, SearchMethod):
+            return {}
         settings = dict(self.config["method"])
         name = settings.pop("name")
         with self.display.stage(f"Search: all candidates together ({name})"):
@@ -141,30 +166,93 @@ class Study:
         for level, task in enumerate(self.chain.tasks):
             for candidate in self.chain.names()[level]:
                 self.origin[f"{task.name}/{candidate}"] = trained.key
-        return trained
+        return {"super-network": trained}
 
     def posttrain(self, path: Path) -> tuple[Trained, Chain]:
         """Train a copy of the chain `path` end to end, from the weights it has by now."""
+        with self.display.stage("Post-training: the connected chain, end to end"):
+            return self.train_chain(path)
+
+    def train_chain(self, path: Path) -> tuple[Trained, Chain]:
+        """The same inside a stage of the caller's."""
         chain = copy.deepcopy(self.chain.only(path))
         labels = [f"{task.name}/{name}" for task, name in zip(chain.tasks, path, strict=True)]
-        with self.display.stage("Post-training: the connected chain, end to end"):
-            trained = self.trainer.train(
-                "posttrain",
-                " -> ".join(path),
-                identity={
-                    "tasks": [
-                        self._identity(task.name, [name])
-                        for task, name in zip(chain.tasks, path, strict=True)
-                    ],
-                    **self._weights_identity(),
-                    "start": [self.origin.get(label) for label in labels],
-                },
-                module=partial(
-                    Posttraining, chain=chain, weighting=self.weighting, optimizer=self._optimizer
-                ),
-            )
+        trained = self.trainer.train(
+            "posttrain",
+            " -> ".join(path),
+            identity={
+                "tasks": self._path_identity(path),
+                **self._weights_identity(),
+                "start": [self.origin.get(label) for label in labels],
+            },
+            module=partial(
+                Posttraining, chain=chain, weighting=self.weighting, optimizer=self._optimizer
+            ),
+        )
         chain.load_state_dict(trained.weights)
         return trained, chain
+
+    def train_sequentially(self, path: Path) -> tuple[dict[str, Trained], Chain]:
+        """Train task after task, each on the frozen outputs of those before (no re-optimisation).
+
+        The first one is the pre-trained candidate. The outputs a task reads are computed once.
+        """
+        chain = copy.deepcopy(self.chain.only(path))
+        trainings: dict[str, Trained] = {}
+        events = self.events
+        keys: list[str] = []
+        with self.display.stage("Training task after task, on the outputs of those before"):
+            for level, (task, name) in enumerate(zip(chain.tasks, path, strict=True)):
+                label = f"{task.name}/{name}"
+                if self._trainable(level, name):
+                    if level == 0:
+                        trained = self.pretrain_one(level, name)
+                    else:
+                        trained = self.trainer.train(
+                            "sequential",
+                            " -> ".join(path[: level + 1]),
+                            identity={"upstream": keys, "task": self._identity(task.name, [name])},
+                            module=partial(
+                                Pretraining,
+                                chain=chain,
+                                level=level,
+                                name=name,
+                                optimizer=self._optimizer,
+                            ),
+                            settings="pretrain",
+                            events=events,
+                        )
+                    chain.candidate(level, name).load_state_dict(trained.weights)
+                    trainings[label] = trained
+                    keys.append(trained.key)
+                else:
+                    keys.append(label)
+                events = self._with_outputs(events, chain, path, level)
+        return trainings, chain
+
+    def _with_outputs(self, events: Events, chain: Chain, path: Path, level: int) -> Events:
+        """The events, with what the task at `level` hands on."""
+        task = chain.tasks[level]
+        extended = {}
+        for part in ("train", "valid"):
+            values = getattr(events, part)
+            output = collect_outputs(
+                chain, values, paths=[path], batch=self.config["recipe"]["evaluation_batch"]
+            )[path[: level + 1]]
+            extended[part] = {**values, handed_on(task): task.output.from_output(output)}
+        return dataclasses.replace(events, **extended)
+
+    def higher_is_better(self, name: str, *, key: str) -> bool:
+        """Direction of a validation number: `loss`, `<task>/loss` or `<task>/<metric>`."""
+        directions = {"loss": False}
+        for task in self.chain.tasks:
+            directions[f"{task.name}/loss"] = False
+            for metric, one in task.metrics.items():
+                if one.higher_is_better is not None and not isinstance(one, VariableMetric):
+                    directions[f"{task.name}/{metric}"] = one.higher_is_better
+        if name not in directions:
+            raise ConfigError(f"{key}: {name!r} is not measured; allowed are {list(directions)}")
+        return directions[name]
 
     def rank(self, paths: Sequence[Path]) -> list[ChainScore]:
         """Scores on the validation part with the weights as they are, the lowest loss first."""
@@ -188,8 +276,49 @@ class Study:
         )
         return optimizer
 
+    def test(self, chain: Chain, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The chain's numbers on the test part, looked at this once; and the validity stage."""
+        outputs = collect_outputs(
+            chain, self.events.test, paths=[path], batch=self.config["recipe"]["evaluation_batch"]
+        )
+        (score,) = score_outputs(
+            chain, self.events.test, outputs, paths=[path], weighting=self.weighting
+        )
+        values: dict[str, Any] = dict(score.values)
+        judged = [
+            (level, task)
+            for level, task in enumerate(chain.tasks)
+            if self._settings(task.name).get("validity")
+        ]
+        stage: dict[str, Any] = {}
+        for level, task in judged:
+            with self.display.stage(f"Validity of {task.name}: a Gaussian process as judge"):
+                measured, stage = measure_validity(
+                    task,
+                    self._settings(task.name)["validity"],
+                    outputs[path[: level + 1]],
+                    self.events,
+                    data_identity=self.plan.data_identity,
+                    machine=self.plan.machine,
+                    store=self.trainer.store,
+                    display=self.display,
+                )
+            prefix = "" if len(judged) == 1 else f"{task.name}/"
+            values |= {f"{prefix}{name}": value for name, value in measured.items()}
+        return values, stage
+
+    def _trainable(self, level: int, name: str) -> bool:
+        parameters = self.chain.candidate(level, name).parameters()
+        return any(value.requires_grad for value in parameters)
+
+    def _path_identity(self, path: Path) -> list[dict[str, Any]]:
+        return [
+            self._identity(task.name, [name])
+            for task, name in zip(self.chain.tasks, path, strict=True)
+        ]
+
     def _weights_identity(self) -> dict[str, Any]:
-        return {"weighting": self.config["weighting"], "task_weights": self.plan.weights}
+        return {"weighting": self.config["weighting"], "task_weights": self.weights}
 
     def _settings(self, task: str) -> Any:
         return self.config["tasks"][task]

@@ -11,12 +11,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from msnas.errors import ConfigError
 
-def dense(sizes: Sequence[int]) -> nn.Sequential:
-    """Linear layers of the given sizes with ReLU between them, none after the last."""
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "mish": nn.Mish}
+
+
+def activation_of(name: str) -> nn.Module:
+    """A new activation layer; raise ConfigError for an unknown name."""
+    if name not in ACTIVATIONS:
+        raise ConfigError(f"activation: expected one of {list(ACTIVATIONS)}, found {name!r}")
+    return ACTIVATIONS[name]()
+
+
+def dense(sizes: Sequence[int], *, activation: str = "relu") -> nn.Sequential:
+    """Linear layers of the given sizes with activations between them, none after the last."""
     modules: list[nn.Module] = []
     for size_in, size_out in pairwise(sizes):
-        modules += [nn.Linear(size_in, size_out), nn.ReLU()]
+        modules += [nn.Linear(size_in, size_out), activation_of(activation)]
     return nn.Sequential(*modules[:-1])
 
 
@@ -29,11 +40,17 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, *, input_size: int, layers: Sequence[int], output_shape: Sequence[int]
+        self,
+        *,
+        input_size: int,
+        layers: Sequence[int],
+        output_shape: Sequence[int],
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         self.output_shape = tuple(output_shape)
-        self.network = dense([input_size, *layers, math.prod(self.output_shape)])
+        sizes = [input_size, *layers, math.prod(self.output_shape)]
+        self.network = dense(sizes, activation=activation)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:
         """Output of every event."""

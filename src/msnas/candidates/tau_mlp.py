@@ -25,12 +25,15 @@ class TauMLP(nn.Module):
         *,
         image_layers: Sequence[int],
         momentum_layers: Sequence[int],
+        activation: str,
         image_shape: Sequence[int] = (3, 16, 16),
     ) -> None:
         super().__init__()
         pixels = image_shape[0] * image_shape[1] * image_shape[2]
-        self.image_network = dense([pixels, *image_layers])
-        self.momentum_network = dense([image_layers[-1] + 4, *momentum_layers, 3])
+        self.image_network = dense([pixels, *image_layers], activation=activation)
+        self.momentum_network = dense(
+            [image_layers[-1] + 4, *momentum_layers, 3], activation=activation
+        )
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event jet 3"]:
         """Encoded momenta from `jet` [event, jet, 4] and `image` [event, jet, 3, 16, 16]."""

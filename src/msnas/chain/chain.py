@@ -18,6 +18,11 @@ Path = tuple[str, ...]
 Named = Mapping[str, Tensor]
 
 
+def handed_on(task: Task) -> str:
+    """Name of a batch's tensor that holds what a trained task hands on, instead of the truth."""
+    return f"{task.target} (output of {task.name})"
+
+
 @final
 class Chain(nn.Module):
     """All candidates of all tasks; `candidates[task][name]` are their modules.
@@ -83,10 +88,16 @@ class Chain(nn.Module):
         return outputs
 
     def run_on_truth(self, batch: Named, level: int, name: str) -> Tensor:
-        """Finished output of one candidate that reads the truth of earlier tasks."""
+        """Finished output of one candidate that reads the truth of earlier tasks.
+
+        Where the batch holds what an earlier task hands on (under `handed_on(task)`), that is
+        read instead.
+        """
         values = self.start(batch)
         for task in self.tasks[:level]:
-            if task.target in self.tasks[level].inputs:
+            if handed_on(task) in batch:
+                values[task.target] = batch[handed_on(task)]
+            elif task.target in self.tasks[level].inputs:
                 values[task.target] = task.output.from_truth(batch[task.target])
         return self.tasks[level].output.finish(self.apply_candidate(level, name, values))
 
@@ -114,6 +125,31 @@ class Chain(nn.Module):
                 [*outputs, output],
                 [path for path in paths if path[level] == name],
             )
+
+    def mix(
+        self, batch: Named, shares: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """Outputs of the chain whose tasks put out weighted means of their candidates.
+
+        `shares[level]` [candidate] are the weights of a task's candidates, sum 1. Returns the
+        finished mixture of every task, which the next task reads, and the finished outputs of
+        every task's candidates by themselves.
+        """
+        values = self.start(batch)
+        mixtures, singles = [], []
+        for level, share in enumerate(shares):
+            raw = [self.apply_candidate(level, name, values) for name in self.names()[level]]
+            mixture = self.finish_mixture(level, raw, share)
+            finish = self.tasks[level].output.finish
+            mixtures.append(mixture)
+            singles.append([finish(output) for output in raw])
+            values = self.hand_on(level, mixture, values)
+        return mixtures, singles
+
+    def finish_mixture(self, level: int, raw: Sequence[Tensor], share: Tensor) -> Tensor:
+        """Weighted mean of raw outputs, finished after mixing (angles are wrapped last)."""
+        mixed = torch.tensordot(share.to(raw[0].dtype), torch.stack(list(raw)), dims=1)
+        return self.tasks[level].output.finish(mixed)
 
     def losses(self, outputs: Sequence[Tensor], batch: Named) -> list[Tensor]:
         """Mean loss of every task, scalars in the order of the chain."""

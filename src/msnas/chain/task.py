@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 from torchmetrics import Metric
 
 from msnas.chain.output import Output
+from msnas.evaluation.variable_metric import VariableMetric
 from msnas.losses.loss import Loss
 
 
@@ -31,12 +33,20 @@ class Task:
         losses: Tensor = self.loss(output, batch[self.target])
         return (losses * batch["weight"]).mean() if "weight" in batch else losses.mean()
 
-    def measure(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, float]:
-        """Every metric, as `<task>/<metric>`, of the outputs of all events."""
-        values = {}
+    def measure(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Every metric, as `<task>/<metric>`, of the outputs of all events.
+
+        A number, or for a metric with `variables` a number for each of them.
+        """
+        values: dict[str, Any] = {}
         for name, metric in self.metrics.items():
             metric.to(output.device).reset()
             metric.update(output, batch[self.target])
-            values[f"{self.name}/{name}"] = float(metric.compute())
+            value = metric.compute()
+            values[f"{self.name}/{name}"] = (
+                dict(zip(metric.variables, value.tolist(), strict=True))
+                if isinstance(metric, VariableMetric)
+                else float(value)
+            )
             metric.reset()
         return values

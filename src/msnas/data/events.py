@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,8 +48,10 @@ def load_events(
 
     `events` in total, the same number of each class of the field `stratify`, or "all". Which
     ones, and the split into `fractions` of train, valid and test (equal for every class), is
-    drawn from `split_seed` alone. Scales are fitted on the training part. `where` names the
-    data in errors.
+    drawn from `split_seed` alone. Where the source gives the split itself, as an array `part`
+    (see `Source.load`), each class keeps its own shares of the parts, and `fractions` and
+    `split_seed` move no event from one part to another. Scales are fitted on the training part.
+    `where` names the data in errors.
 
     Raises DataError for data that do not fit `fields`, ConfigError for values out of range.
     """
@@ -63,6 +65,7 @@ def load_events(
         generator=np.random.default_rng(split_seed),
         fractions=[fractions[part] / sum(fractions.values()) for part in PARTS],
         where=where,
+        part=raw.get("part"),
     )
     parts: dict[str, Batch] = {part: {} for part in PARTS}
     for name, field in fields.items():
@@ -88,12 +91,26 @@ def check_events(raw: Mapping[str, np.ndarray], fields: Mapping[str, Field], *, 
                 f"{where}: missing key {name!r}, expected {list(fields)}, found {sorted(raw)}"
             )
         field.check(name, raw[name], where=where)
-    names = [*fields, *(["weight"] if "weight" in raw else [])]
+    names = [*fields, *(name for name in ("weight", "part") if name in raw)]
     lengths = {name: len(raw[name]) for name in names}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{where}: numbers of events differ, expected equal ones: {lengths}")
     if "weight" in raw and (raw["weight"].ndim != 1 or not np.isfinite(raw["weight"]).all()):
         raise DataError(f"{where}: weight: expected finite numbers of shape [event]")
+    if "part" in raw:
+        _check_part(raw["part"], where=where)
+
+
+def _check_part(part: np.ndarray, *, where: str) -> None:
+    expected = f"expected every one of {dict(enumerate(PARTS))}"
+    if part.ndim != 1 or part.dtype.kind not in "iu":
+        raise DataError(
+            f"{where}: part: found type {part.dtype} of shape {list(part.shape)}, "
+            "expected whole numbers of shape [event]"
+        )
+    values = np.unique(part)
+    if not np.array_equal(values, range(len(PARTS))):
+        raise DataError(f"{where}: part: found {values[:8].tolist()}, {expected}")
 
 
 def split_indices(
@@ -103,10 +120,12 @@ def split_indices(
     generator: np.random.Generator,
     fractions: list[float],
     where: str,
+    part: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Indices of the events of train, valid and test, each in random order.
 
-    `label` is [event], or [event, ...] with each distinct row a class of its own.
+    `label` is [event], or [event, ...] with each distinct row a class of its own. `part` [event]
+    (0, 1, 2 for train, valid, test) decides the split instead of `fractions`.
     """
     _, classes = np.unique(label.reshape(len(label), -1), axis=0, return_inverse=True)
     members = [
@@ -121,15 +140,35 @@ def split_indices(
                 f"{where}: data.events={events} needs {share} events of each class, "
                 f"found {fewest} of one; at most {fewest * len(members)}, or all"
             )
-        members = [one[:share] for one in members]
-    parts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
+        members = [_thin(one, share, part) for one in members]
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in PARTS}
     for one in members:
-        first, second = (round(len(one) * sum(fractions[: n + 1])) for n in range(2))
-        for part, chosen in zip(PARTS, np.split(one, [first, second]), strict=True):
+        pieces = _cut(one, fractions) if part is None else _by_part(one, part)
+        for name, chosen in zip(PARTS, pieces, strict=True):
             if not len(chosen):
+                needed = "at least 5" if part is None else "some there"
                 raise DataError(
-                    f"{where}: too few events: {len(one)} of a class leave none for {part}, "
-                    "expected at least 5 of each class"
+                    f"{where}: too few events: {len(one)} of a class leave none for {name}, "
+                    f"expected {needed} of each class"
                 )
-            parts[part].append(chosen)
-    return {part: generator.permutation(np.concatenate(chosen)) for part, chosen in parts.items()}
+            parts[name].append(chosen)
+    return {name: generator.permutation(np.concatenate(own)) for name, own in parts.items()}
+
+
+def _thin(one: np.ndarray, count: int, part: np.ndarray | None) -> np.ndarray:
+    """The first `count` of some events, with `part` in proportion to their numbers in the parts."""
+    if part is None:
+        return one[:count]
+    given = _by_part(one, part)
+    wanted = _cut(one[:count], [len(piece) / len(one) for piece in given])
+    return np.concatenate([piece[: len(cut)] for piece, cut in zip(given, wanted, strict=True)])
+
+
+def _by_part(one: np.ndarray, part: np.ndarray) -> list[np.ndarray]:
+    return [one[part[one] == number] for number in range(len(PARTS))]
+
+
+def _cut(one: np.ndarray, fractions: Sequence[float]) -> list[np.ndarray]:
+    """Three consecutive pieces of the given shares."""
+    first, second = (round(len(one) * sum(fractions[: n + 1])) for n in range(2))
+    return np.split(one, [first, second])

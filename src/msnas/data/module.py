@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice, repeat
 from typing import final
 
 import pytorch_lightning as pl
@@ -11,8 +12,11 @@ import torch
 from msnas.data.events import Batch, Events
 from msnas.identity import derived_seed
 
-Block = list[Batch]
-"""Batches for several optimiser steps.
+Step = tuple[Batch, Batch | None]
+"""A training batch for one optimiser step and, for methods that learn from it, a validation one."""
+
+Block = list[Step]
+"""Several optimiser steps.
 
 Lightning spends about half a millisecond on each training step it calls, as much as a small
 network; a step over a block of batches spends it once.
@@ -34,26 +38,51 @@ def event_count(part: Batch) -> int:
 
 @final
 class ShuffledBlocks:
-    """Batches in a new random order each epoch, handed out in blocks.
+    """The steps of an epoch in a new random order, handed out in blocks.
 
-    `generator` gives the generator of the epoch that begins.
+    `generator` gives the generator of the epoch that begins. With a `valid` part every step also
+    holds a validation batch; an epoch is one pass over the part with more batches, and the other
+    part begins again, newly shuffled, as often as needed: no event is left out.
     """
 
     def __init__(
-        self, part: Batch, *, batch: int, generator: Callable[[], torch.Generator]
+        self,
+        train: Batch,
+        *,
+        batch: int,
+        generator: Callable[[], torch.Generator],
+        valid: Batch | None = None,
     ) -> None:
-        self.part = part
+        self.train = train
+        self.valid = valid
         self.batch = batch
         self.generator = generator
 
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of an epoch."""
+        longer = max(event_count(self.train), event_count(self.valid) if self.valid else 0)
+        return -(-longer // self.batch)
+
     def __len__(self) -> int:
-        return -(-event_count(self.part) // (self.batch * STEPS_PER_BLOCK))
+        return -(-self.steps // STEPS_PER_BLOCK)
 
     def __iter__(self) -> Iterator[Block]:
-        order = torch.randperm(event_count(self.part), generator=self.generator())
-        for chosen in torch.split(order, self.batch * STEPS_PER_BLOCK):
-            gathered = {name: value[chosen] for name, value in self.part.items()}
-            yield list(batches(gathered, self.batch))
+        generator = self.generator()
+        train = _endless(self.train, self.batch, generator)
+        valid = _endless(self.valid, self.batch, generator) if self.valid else repeat(None)
+        steps = islice(zip(train, valid, strict=False), self.steps)
+        while block := list(islice(steps, STEPS_PER_BLOCK)):
+            yield block
+
+
+def _endless(part: Batch, size: int, generator: torch.Generator) -> Iterator[Batch]:
+    """Batches of `part`, shuffled anew for every pass."""
+    while True:
+        order = torch.randperm(event_count(part), generator=generator)
+        for chosen in torch.split(order, size * STEPS_PER_BLOCK):
+            gathered = {name: value[chosen] for name, value in part.items()}
+            yield from batches(gathered, size)
 
 
 @final
@@ -75,24 +104,38 @@ class InOrder:
 class StageData(pl.LightningDataModule):
     """Training and validation batches of one stage; `test` never leaves `Events` here.
 
-    Batches hold the fields named in `reads`, and event weights where there are.
+    Batches hold the fields named in `reads`, and event weights where there are. With `paired`,
+    training steps come with a validation batch each.
     """
 
     def __init__(
-        self, events: Events, *, reads: set[str], batch: int, evaluation_batch: int, seed: int
+        self,
+        events: Events,
+        *,
+        reads: set[str],
+        paired: bool,
+        batch: int,
+        evaluation_batch: int,
+        seed: int,
     ) -> None:
         super().__init__()
         self.train, self.valid = (
             {name: value for name, value in part.items() if name in reads | {"weight"}}
             for part in (events.train, events.valid)
         )
+        self.paired = paired
         self.batch = batch
         self.evaluation_batch = evaluation_batch
         self.seed = seed
 
     def train_dataloader(self) -> ShuffledBlocks:
-        """The training part, in an order that depends on (seed, epoch) only."""
-        return ShuffledBlocks(self.train, batch=self.batch, generator=self._epoch_generator)
+        """The training part (with validation batches if `paired`), ordered by (seed, epoch)."""
+        return ShuffledBlocks(
+            self.train,
+            batch=self.batch,
+            generator=self._epoch_generator,
+            valid=self.valid if self.paired else None,
+        )
 
     def val_dataloader(self) -> InOrder:
         """The validation part, in a fixed order."""

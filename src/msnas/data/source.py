@@ -13,7 +13,14 @@ class Source(ABC):
 
     @abstractmethod
     def load(self) -> dict[str, np.ndarray]:
-        """All events. May hold an array `weight` [event]: event weights, negative ones allowed."""
+        """All events.
+
+        Two more arrays may be there:
+
+        * `weight` [event]: event weights, negative ones allowed;
+        * `part` [event]: 0 for training, 1 for validation, 2 for test. For a source that must
+          decide the split itself, such as one whose events share images.
+        """
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ class ChainScore:
     """One chain's numbers: `loss` (weighted), and `<task>/loss`, `<task>/<metric>` of each task."""
 
     path: Path
-    values: Mapping[str, float]
+    values: Mapping[str, Any]
 
 
 @torch.no_grad()
@@ -37,10 +38,23 @@ def evaluate(
     and metrics of a task are computed once per such choice.
     """
     outputs = collect_outputs(chain, part, paths=paths, batch=batch)
+    return score_outputs(chain, part, outputs, paths=paths, weighting=weighting)
+
+
+@torch.no_grad()
+def score_outputs(
+    chain: Chain,
+    part: Batch,
+    outputs: Mapping[Path, Tensor],
+    *,
+    paths: Sequence[Path],
+    weighting: Weighting,
+) -> list[ChainScore]:
+    """The scores from what `collect_outputs` gave."""
     device = next(iter(outputs.values())).device
     whole = {name: value.to(device) for name, value in part.items()}
     losses: dict[Path, Tensor] = {}
-    values: dict[Path, dict[str, float]] = {}
+    values: dict[Path, dict[str, Any]] = {}
     for prefix, output in outputs.items():
         task = chain.tasks[len(prefix) - 1]
         losses[prefix] = task.mean_loss(output, whole)

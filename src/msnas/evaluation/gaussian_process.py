@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import final
 
 import torch
-from gpytorch.distributions import MultivariateNormal  # type: ignore[import-untyped]
-from gpytorch.kernels import RBFKernel, ScaleKernel  # type: ignore[import-untyped]
-from gpytorch.likelihoods import MultitaskGaussianLikelihood  # type: ignore[import-untyped]
-from gpytorch.means import ConstantMean  # type: ignore[import-untyped]
-from gpytorch.mlls import VariationalELBO  # type: ignore[import-untyped]
-from gpytorch.models import ApproximateGP  # type: ignore[import-untyped]
-from gpytorch.variational import (  # type: ignore[import-untyped]
-    CholeskyVariationalDistribution,
-    LMCVariationalStrategy,
-    VariationalStrategy,
-)
 from jaxtyping import Float
-from linear_operator.utils.errors import NanError, NotPSDError  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from msnas.errors import TrainingError
+
+with warnings.catch_warnings():
+    # linear_operator 0.6.1 calls what PyTorch 2.13 has deprecated
+    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+    from gpytorch.distributions import MultivariateNormal  # type: ignore[import-untyped]
+    from gpytorch.kernels import RBFKernel, ScaleKernel  # type: ignore[import-untyped]
+    from gpytorch.likelihoods import MultitaskGaussianLikelihood  # type: ignore[import-untyped]
+    from gpytorch.means import ConstantMean  # type: ignore[import-untyped]
+    from gpytorch.mlls import VariationalELBO  # type: ignore[import-untyped]
+    from gpytorch.models import ApproximateGP  # type: ignore[import-untyped]
+    from gpytorch.variational import (  # type: ignore[import-untyped]
+        CholeskyVariationalDistribution,
+        LMCVariationalStrategy,
+        VariationalStrategy,
+    )
+    from linear_operator.utils.errors import NanError, NotPSDError  # type: ignore[import-untyped]
 
 BLOCK = 500
 """Events predicted at a time: memory and time grow with the square."""

@@ -173,7 +173,7 @@ class Validity:
 
     def _inputs(self, part: Batch) -> Float[Tensor, "event input"]:
         tensors = [self._tensor(part, name, key="inputs") for name in self.inputs]
-        return torch.cat([tensor.flatten(1) for tensor in tensors], 1)
+        return torch.cat([tensor.reshape(len(tensor), -1) for tensor in tensors], 1)
 
     def _flat(self, part: Batch, target: str) -> Float[Tensor, "event variable"]:
         return self._checked(self._tensor(part, target, key="target"), target)
@@ -191,7 +191,7 @@ class Validity:
                 f"validity.residual_of: {self.residual_of!r} has leading components of shape "
                 f"{list(guess.shape)}, expected those of {target!r}, {list(truth.shape)}"
             )
-        return guess.flatten(1)
+        return guess.reshape(len(guess), -1)
 
     def _band(
         self, process: GaussianProcess, part: Batch, target: str

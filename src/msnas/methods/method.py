@@ -35,20 +35,25 @@ class Selection:
 class Method(ABC):
     """A way to a selected, trained chain.
 
-    Its constructor may ask by name for `chain` (all candidates), `weighting`, `optimizer`
-    (OptimizerFactory) and `seed`; what its YAML file holds comes on top.
+    Its constructor may ask by name for `supernet` (the Chain of all candidates), `weighting`,
+    `optimizer` (OptimizerFactory) and `seed`; what its YAML file holds comes on top.
     """
 
-    pretrains: ClassVar[bool] = True
-    """Whether its candidates are pre-trained, unless `pretrain.enabled=false`."""
+    intermediate_loss: ClassVar[bool] = True
+    """Whether the losses of all tasks count; if not, only the last one's."""
+
+    def pretrains(self, level: int, name: str) -> bool:
+        """Whether a candidate is pre-trained, unless `pretrain.enabled=false`."""
+        return True
 
     @abstractmethod
     def select(self, study: Study) -> Selection:
         """Choose one candidate per task, on validation data."""
 
-    def finish(self, study: Study, path: Path) -> tuple[Trained, Chain]:
+    def finish(self, study: Study, path: Path) -> tuple[Mapping[str, Trained], Chain]:
         """Train the selected chain: end to end, from the weights it has by now."""
-        return study.posttrain(path)
+        trained, chain = study.posttrain(path)
+        return {"chain": trained}, chain
 
     def probabilities(self) -> dict[str, dict[str, float]] | None:
         """Belief in each candidate of each task, sum 1 per task; None if a method has none."""
@@ -59,10 +64,10 @@ class SearchMethod(StageModule, Method):
     """A method that first trains all candidates together, as a super-network."""
 
     def __init__(
-        self, *, chain: Chain, weighting: Weighting, optimizer: OptimizerFactory, seed: int
+        self, *, supernet: Chain, weighting: Weighting, optimizer: OptimizerFactory, seed: int
     ) -> None:
         super().__init__(optimizer=optimizer, seed=seed)
-        self.chain = chain
+        self.chain = supernet
         self.weighting = weighting
 
     def reads(self) -> set[str]:

@@ -8,14 +8,17 @@ from typing import final
 
 from torch import Tensor
 
-from msnas.chain.chain import Chain
+from msnas.chain.chain import Chain, handed_on
 from msnas.data.events import Batch
 from msnas.training.stage_module import OptimizerFactory, StageModule
 
 
 @final
 class Pretraining(StageModule):
-    """Descends the loss of one task for one candidate (paper, Algorithm 1)."""
+    """Descends the loss of one task for one candidate (paper, Algorithm 1).
+
+    Batches may hold what trained tasks before it hand on: then it learns from that instead.
+    """
 
     def __init__(
         self, *, chain: Chain, level: int, name: str, optimizer: OptimizerFactory, seed: int
@@ -24,10 +27,11 @@ class Pretraining(StageModule):
         self.candidate = chain.candidate(level, name)
         self._run: Callable[[Batch], Tensor] = partial(chain.run_on_truth, level=level, name=name)
         self._task = chain.tasks[level]
+        self._handed_on = [handed_on(task) for task in chain.tasks[:level]]
 
     def reads(self) -> set[str]:
-        """The task's inputs and target."""
-        return {*self._task.inputs, self._task.target}
+        """The task's inputs, its target, and what trained tasks before it hand on."""
+        return {*self._task.inputs, self._task.target, *self._handed_on}
 
     def descend(self, batch: Batch) -> Tensor:
         """One gradient of the task's loss."""

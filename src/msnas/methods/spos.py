@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import Tensor
@@ -10,12 +11,18 @@ from torch import Tensor
 from msnas.chain.chain import Chain, Path
 from msnas.data.events import Batch
 from msnas.errors import ConfigError
+from msnas.identity import derived_seed
+from msnas.methods.evolution import evolve
 from msnas.methods.method import SearchMethod, Selection, refuse_dummies
 from msnas.training.stage_module import OptimizerFactory
 from msnas.weighting.weighting import Weighting
 
 if TYPE_CHECKING:
     from msnas.study import Study
+
+
+BEST_SHOWN = 50
+"""Chains of an evolutionary ranking that are reported."""
 
 
 @final
@@ -28,27 +35,34 @@ class SPOS(SearchMethod):
     of the chains they make, so each step serves every candidate; where the tasks have different
     numbers of candidates the shorter permutations cycle. Early stopping watches the mean over a
     fixed set of chains: all of them up to `validation_chains`, else as few as hold every
-    candidate.
+    candidate. `ranking="grid"` judges every chain, `"evolution"` searches among them (see
+    `evolve`, whose settings `evolution` holds) and reports the best it met.
     """
 
     def __init__(
         self,
         *,
-        chain: Chain,
+        supernet: Chain,
         weighting: Weighting,
         optimizer: OptimizerFactory,
         seed: int,
         sampling: str,
         validation_chains: int,
+        ranking: str,
+        evolution: Mapping[str, Any],
     ) -> None:
-        super().__init__(chain=chain, weighting=weighting, optimizer=optimizer, seed=seed)
+        super().__init__(supernet=supernet, weighting=weighting, optimizer=optimizer, seed=seed)
         if sampling not in ("uniform", "fair"):
             raise ConfigError(f"method.sampling: expected uniform or fair, found {sampling!r}")
         if validation_chains < 1:
             raise ConfigError(f"method.validation_chains: expected >= 1, found {validation_chains}")
-        refuse_dummies(chain, method="spos")
+        refuse_dummies(supernet, method="spos")
+        if ranking not in ("grid", "evolution"):
+            raise ConfigError(f"method.ranking: expected grid or evolution, found {ranking!r}")
         self.sampling = sampling
-        self.validation_paths = fixed_paths(chain, limit=validation_chains)
+        self.ranking = ranking
+        self.evolution = evolution
+        self.validation_paths = fixed_paths(supernet, limit=validation_chains)
 
     def descend(self, batch: Batch) -> Tensor:
         """The gradient of one chain, or the sum over the chains of a fair draw."""
@@ -71,7 +85,18 @@ class SPOS(SearchMethod):
 
     def select(self, study: Study) -> Selection:
         """The chain of the lowest weighted validation loss in the super-network."""
-        scores = study.rank(self.chain.paths())
+        paths = self.chain.paths()
+        if self.ranking == "evolution":
+            losses = evolve(
+                self.chain.names(),
+                lambda some: [
+                    score.values["loss"] for score in study.score(self.chain, some, "valid")
+                ],
+                generator=torch.Generator().manual_seed(derived_seed(self.seed, "evolution")),
+                **self.evolution,
+            )
+            paths = sorted(losses, key=losses.__getitem__)[:BEST_SHOWN]
+        scores = study.rank(paths)
         return Selection(path=scores[0].path, scores=scores)
 
     def _draw(self) -> list[Path]:

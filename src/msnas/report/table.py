@@ -14,12 +14,16 @@ def show_result(result: Mapping[str, Any], directory: Path, console: Console) ->
     """Print every chain's validation numbers, the selected one's test numbers, and the stages."""
     console.print(_chains(result))
     console.print(_selected(result))
+    for table in _per_variable(result):
+        console.print(table)
+    if "validity/joint" in result["metrics"]["test"]:
+        console.print(_validity(result["metrics"]["test"]))
     console.print(_stages(result))
     console.print(f"Run directory: {directory}", style="bold", highlight=False, soft_wrap=True)
 
 
 def _chains(result: Mapping[str, Any]) -> Table:
-    metrics = list(result["directions"])
+    metrics = _scalar_metrics(result)
     weights = ", ".join(f"{name} {value:g}" for name, value in result["task_weights"].items())
     table = Table(title=f"Chains on validation data (weights: {weights})", title_justify="left")
     for column in ("stage", "chain"):
@@ -50,12 +54,50 @@ def _selected(result: Mapping[str, Any]) -> Table:
     table.add_column("better")
     for part in ("valid", "test"):
         table.add_column(part, justify="right")
-    for name, higher in result["directions"].items():
+    for name in _scalar_metrics(result):
         table.add_row(
             name,
-            "higher" if higher else "lower",
+            "higher" if result["directions"][name] else "lower",
             *(f"{result['metrics'][part][name]:.4f}" for part in ("valid", "test")),
         )
+    return table
+
+
+def _scalar_metrics(result: Mapping[str, Any]) -> list[str]:
+    valid = result["metrics"]["valid"]
+    return [name for name in result["directions"] if not isinstance(valid[name], Mapping)]
+
+
+def _per_variable(result: Mapping[str, Any]) -> list[Table]:
+    """One table for all metrics of the test events that have the same variables."""
+    test = result["metrics"]["test"]
+    tables: dict[tuple[str, ...], Table] = {}
+    for name in result["directions"]:
+        if not isinstance(test[name], Mapping):
+            continue
+        variables = tuple(test[name])
+        if variables not in tables:
+            tables[variables] = Table(title="Test events, each variable", title_justify="left")
+            for column in ("", *variables):
+                tables[variables].add_column(column, justify="right" if column else "left")
+        values = (f"{test[name][variable]:.4f}" for variable in variables)
+        tables[variables].add_row(name.split("/")[-1], *values)
+    return list(tables.values())
+
+
+def _validity(test: Mapping[str, Any]) -> Table:
+    table = Table(
+        title="Test events within 2 sigma of the Gaussian process (output: validity; truth: the "
+        "process's own coverage)",
+        title_justify="left",
+    )
+    table.add_column("")
+    rows = {"output": "validity/", "truth": "validity/truth_"}
+    for name in (*test["validity/per_variable"], "joint"):
+        table.add_column(name, justify="right")
+    for row, prefix in rows.items():
+        values = (*test[f"{prefix}per_variable"].values(), test[f"{prefix}joint"])
+        table.add_row(row, *(f"{value:.3f}" for value in values))
     return table
 
 

@@ -30,8 +30,7 @@ def final_numbers(result: Mapping[str, Any]) -> dict[str, float]:
     return {
         f"{part}/{name}": value
         for part, values in result["metrics"].items()
-        for name, value in values.items()
-        if isinstance(value, int | float)
+        for name, value in _flat(values).items()
     }
 
 

@@ -74,12 +74,13 @@ class TrainingRow(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the epoch's validation loss and the best so far."""
-        loss = float(trainer.callback_metrics[MONITOR])
+        self.advance(trainer.current_epoch + 1, float(trainer.callback_metrics[MONITOR]))
+
+    def advance(self, epochs: int, loss: float) -> None:
+        """Show the loss after so many epochs, and the best so far."""
         self.best = min(self.best, loss)
         self.progress.update(
-            self.task,
-            completed=trainer.current_epoch + 1,
-            losses=f"loss {loss:.4f} best {self.best:.4f}",
+            self.task, completed=epochs, losses=f"loss {loss:.4f} best {self.best:.4f}"
         )
 
     def finish(self, *, epochs: int, loss: float, cached: bool) -> None:

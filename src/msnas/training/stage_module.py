@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from msnas.data.events import Batch
@@ -25,6 +26,9 @@ class StageModule(pl.LightningModule, ABC):
     `seed` decides all randomness of the stage: an epoch's is derived from (seed, epoch), so a
     resumed training draws what an uninterrupted one does.
     """
+
+    learns_from_validation: ClassVar[bool] = False
+    """Whether each step comes with a validation batch, for `learn_from_validation`."""
 
     def __init__(self, *, optimizer: OptimizerFactory, seed: int) -> None:
         super().__init__()
@@ -44,6 +48,9 @@ class StageModule(pl.LightningModule, ABC):
     def descend(self, batch: Batch) -> Tensor:
         """Call `self.manual_backward` for one optimiser step; return the loss, a scalar."""
 
+    def learn_from_validation(self, train: Batch, valid: Batch) -> None:
+        """Update what is fitted to validation data, before each step on a training batch."""
+
     @abstractmethod
     def validate_batch(self, batch: Batch) -> dict[str, Tensor]:
         """Mean losses over a validation batch, among them `loss`, the one that decides."""
@@ -60,18 +67,19 @@ class StageModule(pl.LightningModule, ABC):
         """What else belongs into the history of this epoch, such as a method's alpha."""
         return {}
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> torch.optim.Optimizer | list[torch.optim.Optimizer]:
         """The optimiser of all trainable parameters, as configured."""
         return self.make_optimizer([value for value in self.parameters() if value.requires_grad])
 
     def training_step(self, block: Block, batch_idx: int) -> None:
-        """One optimiser step for each batch of a block."""
+        """One optimiser step for each training batch of a block."""
         if batch_idx == 0:
             self._begin_epoch()
-        optimizer = self.optimizers()
-        assert isinstance(optimizer, pl.core.optimizer.LightningOptimizer)
+        optimizer = self.weight_optimizer()
         total, events = self._train_sum, 0
-        for batch in block:
+        for batch, valid in block:
+            if valid is not None:
+                self.learn_from_validation(batch, valid)
             optimizer.zero_grad(set_to_none=True)
             loss = self.descend(batch)
             optimizer.step()
@@ -80,6 +88,13 @@ class StageModule(pl.LightningModule, ABC):
             events += size
         self._train_sum = total
         self._train_events += events
+
+    def weight_optimizer(self) -> LightningOptimizer:
+        """The optimiser of the weights, the first one configured."""
+        optimizers = self.optimizers()
+        first = optimizers[0] if isinstance(optimizers, list) else optimizers
+        assert isinstance(first, LightningOptimizer)
+        return first
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation losses."""

@@ -77,25 +77,29 @@ class StageTrainer:
         *,
         identity: Mapping[str, Any],
         module: Callable[..., StageModule],
+        settings: str | None = None,
+        events: Events | None = None,
     ) -> Trained:
         """Best weights of the training that `identity` describes.
 
         Taken from the store if it is there; gone on with from its last epoch if it was
         interrupted; else trained. `module(seed=...)` makes the module. `stage`
-        (pretrain, search or posttrain) names the settings of the recipe, `label` the row shown.
+        names the kind of entry and, unless `settings` does, the settings of the recipe; `label`
+        is the row shown. `events` replaces the trainer's own: derived from them and from what
+        `identity` tells.
         """
-        settings = self.recipe[stage]
+        chosen = self.recipe[settings or stage]
         full = {
             "stage": stage,
             "label": label,
             "training": dict(identity),
             "optimizer": self.recipe["optimizer"],
-            "settings": settings,
+            "settings": chosen,
             "data": self.data_identity,
             "machine": dict(self.machine),
             "seed": self.seed,
         }
-        row = self.display.row(label, epochs=settings["epochs"])
+        row = self.display.row(label, epochs=chosen["epochs"])
         key = self.store.key(full)
         if stage in self.repeat and key not in self._repeated:
             self._repeated.add(key)
@@ -105,7 +109,7 @@ class StageTrainer:
             if not cached:
                 seed = self.seed_of(stage, label)
                 with torch.random.fork_rng():
-                    self._fit(entry, module(seed=seed), settings, seed, row)
+                    self._fit(entry, module(seed=seed), events or self.events, chosen, seed, row)
             weights, record = entry.read()
         trained = Trained(
             key=key,
@@ -126,6 +130,7 @@ class StageTrainer:
         self,
         entry: Entry,
         module: StageModule,
+        events: Events,
         settings: Mapping[str, Any],
         seed: int,
         row: pl.Callback,
@@ -150,8 +155,9 @@ class StageTrainer:
             default_root_dir=entry.partial,
         )
         data = StageData(
-            self.events,
+            events,
             reads=module.reads(),
+            paired=module.learns_from_validation,
             batch=settings["batch"],
             evaluation_batch=self.recipe["evaluation_batch"],
             seed=seed,

@@ -1,0 +1,48 @@
+"""Candidates that differ in hyper-parameters only. Imports no PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+from msnas.errors import ConfigError
+
+
+def expand_grids(candidates: Mapping[str, Any], *, key: str) -> dict[str, Any]:
+    """Replace every candidate that has a `grid` by one candidate per point of it.
+
+    A grid maps parameters to lists of values. A point's name is the candidate's with the values
+    appended; choosing hyper-parameters is then choosing a candidate. Raises ConfigError for a
+    grid without values or with equal points, naming `key`.
+
+    >>> grid = {"width": 8, "grid": {"kernel": [2, 3]}}
+    >>> expand_grids({"cnn": grid}, key="candidates")
+    {'cnn_2': {'width': 8, 'kernel': 2}, 'cnn_3': {'width': 8, 'kernel': 3}}
+    """
+    expanded: dict[str, Any] = {}
+    for name, config in candidates.items():
+        grid = config.get("grid")
+        if grid is None:
+            expanded[name] = config
+            continue
+        if not isinstance(grid, Mapping) or not all(
+            isinstance(values, list) and values for values in grid.values()
+        ):
+            raise ConfigError(f"{key}.{name}.grid: expected lists of values, found {grid}")
+        if both := sorted(grid.keys() & config.keys()):
+            raise ConfigError(f"{key}.{name}: {both[0]!r} is given beside and inside the grid")
+        rest = {item: value for item, value in config.items() if item != "grid"}
+        for point in product(*grid.values()):
+            own = "_".join([name, *map(_word, point)])
+            if own in expanded or own in candidates:
+                raise ConfigError(f"{key}.{name}.grid: two candidates would be called {own!r}")
+            expanded[own] = {**rest, **dict(zip(grid, point, strict=True))}
+    return expanded
+
+
+def _word(value: Any) -> str:
+    """A value as part of a name: letters, digits, dashes."""
+    if isinstance(value, list):
+        return "-".join(map(_word, value))
+    return str(value).replace(".", "p")

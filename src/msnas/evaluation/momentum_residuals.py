@@ -1,0 +1,68 @@
+"""Bias and resolution of each momentum component."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
+
+from msnas.evaluation.variable_metric import VariableMetric
+from msnas.momentum import decode_pt, wrap_angle
+
+
+class MomentumResiduals(VariableMetric):
+    """Keeps the residuals of every component: pT, eta, phi of each particle in turn.
+
+    They are (pT - pT_true) / pT_true, eta - eta_true, and phi - phi_true wrapped to [-pi, pi).
+    """
+
+    full_state_update = False
+    residuals: list[Tensor]
+
+    def __init__(self, *, variables: Sequence[str]) -> None:
+        super().__init__(variables=variables)
+        self.add_state("residuals", default=[], dist_reduce_fx="cat")
+
+    def update(
+        self, output: Float[Tensor, "event particle 3"], target: Float[Tensor, "event particle 3"]
+    ) -> None:
+        """Add events: encoded momenta (log(0.1 + pT/GeV), eta, phi)."""
+        true_pt = decode_pt(target[..., 0])
+        residuals = torch.stack(
+            (
+                (decode_pt(output[..., 0]) - true_pt) / true_pt.clamp(min=1e-3),
+                output[..., 1] - target[..., 1],
+                wrap_angle(output[..., 2] - target[..., 2]),
+            ),
+            -1,
+        )
+        self.residuals.append(residuals.flatten(1))
+
+
+@final
+class MomentumBias(MomentumResiduals):
+    """Median residual: best at 0, so neither higher nor lower is better."""
+
+    higher_is_better = None
+
+    def compute(self) -> Float[Tensor, " variable"]:
+        """The median of every variable."""
+        return torch.quantile(dim_zero_cat(self.residuals), 0.5, dim=0)
+
+
+@final
+class MomentumResolution(MomentumResiduals):
+    """Half the width of the central 68.27 % of the residuals."""
+
+    higher_is_better = False
+
+    def compute(self) -> Float[Tensor, " variable"]:
+        """The half width of every variable."""
+        values = dim_zero_cat(self.residuals)
+        low, high = torch.quantile(values, values.new_tensor([0.15865, 0.84135]), dim=0)
+        width: Tensor = high - low
+        return width / 2

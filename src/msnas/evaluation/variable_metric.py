@@ -1,0 +1,15 @@
+"""Metrics with several numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torchmetrics import Metric
+
+
+class VariableMetric(Metric):
+    """A metric with one number for each of its `variables`."""
+
+    def __init__(self, *, variables: Sequence[str]) -> None:
+        super().__init__()
+        self.variables = tuple(variables)

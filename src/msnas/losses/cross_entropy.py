@@ -1,0 +1,31 @@
+"""Cross entropy of several classes."""
+
+from __future__ import annotations
+
+from typing import final
+
+from jaxtyping import Float, Integer
+from torch import Tensor
+from torch.nn import functional
+
+from msnas.losses.loss import Loss
+
+
+@final
+class CrossEntropy(Loss):
+    """-log softmax(y)_t of logits y and a class t, summed over what an event has to classify.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[[0.0, 0.0], [0.0, 0.0]]])  # an event of two coins
+        >>> CrossEntropy()(logits, torch.tensor([[0, 1]])) / torch.log(torch.tensor(2.0))
+        tensor([2.])
+
+    """
+
+    def forward(
+        self, output: Float[Tensor, "event ... class"], target: Integer[Tensor, "event ..."]
+    ) -> Float[Tensor, " event"]:
+        """Loss of every event from its logits and its classes, 0 to the number of them - 1."""
+        each = functional.cross_entropy(output.flatten(0, -2), target.flatten(), reduction="none")
+        return each.view(len(output), -1).sum(1)

@@ -1,0 +1,106 @@
+"""Adaptive stochastic natural gradient search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+import torch
+from torch import Tensor
+
+from msnas.chain.chain import Chain, Path
+from msnas.data.events import Batch
+from msnas.methods.method import SearchMethod, Selection, refuse_dummies
+from msnas.methods.natural_gradient import NaturalGradient
+from msnas.training.stage_module import OptimizerFactory
+from msnas.weighting.weighting import Weighting
+
+if TYPE_CHECKING:
+    from msnas.study import Study
+
+SAMPLES = 2
+
+
+@final
+class ASNG(SearchMethod):
+    """Chains drawn from theta; theta follows the natural gradient of the validation loss.
+
+    Akimoto et al., arXiv:1905.08537. Each step judges two drawn chains on the same validation
+    batch and moves theta (see `NaturalGradient`), then descends the mean loss of two newly drawn
+    chains on a training batch. Early stopping watches the chain of the largest theta, which is
+    also the one selected.
+    """
+
+    learns_from_validation: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        supernet: Chain,
+        weighting: Weighting,
+        optimizer: OptimizerFactory,
+        seed: int,
+        floor: float | str,
+    ) -> None:
+        super().__init__(supernet=supernet, weighting=weighting, optimizer=optimizer, seed=seed)
+        refuse_dummies(supernet, method="asng")
+        self.distribution = NaturalGradient(
+            [len(of_task) for of_task in supernet.names()], floor=floor
+        )
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimiser of the weights."""
+        return self.make_optimizer(
+            [value for value in self.chain.parameters() if value.requires_grad]
+        )
+
+    def descend(self, batch: Batch) -> Tensor:
+        """The gradient of the mean loss of two drawn chains."""
+        total = torch.zeros((), device=self.device)
+        for _ in range(SAMPLES):
+            path = self._path(self.distribution.sample(self.generator))
+            loss = self._loss(batch, path) / SAMPLES
+            self.manual_backward(loss)
+            total = total + loss.detach()
+        return total
+
+    @torch.no_grad()
+    def learn_from_validation(self, train: Batch, valid: Batch) -> None:
+        """Judge two drawn chains on the same validation batch; move theta."""
+        samples = [self.distribution.sample(self.generator) for _ in range(SAMPLES)]
+        losses = [self._loss(valid, self._path(sample)) for sample in samples]
+        self.distribution.update(torch.tensor(samples), torch.stack(losses).cpu())
+
+    def validate_batch(self, batch: Batch) -> dict[str, Tensor]:
+        """The weighted loss of the most probable chain."""
+        return {"loss": self._loss(batch, self.most_probable())}
+
+    def select(self, study: Study) -> Selection:
+        """The most probable chain."""
+        path = self.most_probable()
+        return Selection(path=path, scores=study.rank([path]))
+
+    def most_probable(self) -> Path:
+        """The candidate of the largest theta of every task."""
+        return self._path([int(theta.argmax()) for theta in self.distribution.distributions()])
+
+    def probabilities(self) -> dict[str, dict[str, float]]:
+        """Theta."""
+        return {
+            task.name: {name: float(one) for name, one in zip(names, theta, strict=True)}
+            for task, names, theta in zip(
+                self.chain.tasks,
+                self.chain.names(),
+                self.distribution.distributions(),
+                strict=True,
+            )
+        }
+
+    def epoch_record(self) -> dict[str, Any]:
+        """Theta."""
+        return {"theta": self.probabilities()}
+
+    def _path(self, indices: list[int]) -> Path:
+        return tuple(names[index] for names, index in zip(self.chain.names(), indices, strict=True))
+
+    def _loss(self, batch: Batch, path: Path) -> Tensor:
+        return self.weighting.combine(self.chain.losses(self.chain.run(batch, path), batch))

@@ -1,0 +1,223 @@
+"""Differentiable search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+import torch
+from torch import Tensor, nn
+
+from msnas.chain.chain import Chain
+from msnas.data.events import Batch
+from msnas.errors import ConfigError
+from msnas.methods.method import SearchMethod, Selection
+from msnas.methods.perturbation import perturbation_path
+from msnas.training.stage_module import OptimizerFactory
+from msnas.weighting.weighting import Weighting
+
+if TYPE_CHECKING:
+    from msnas.study import Study
+
+
+@final
+class DARTS(SearchMethod):
+    """All candidates at once, mixed by softmax(alpha); alpha descends on validation batches.
+
+    Liu et al., arXiv:1806.09055; for chains of tasks: paper, section 3.1 and Algorithm 1. The
+    loss is sum_t v_t (L_t(mixture) + epsilon sum_i L_t(candidate i)); its second term keeps every
+    candidate near its target. Before each step of the weights on a training batch, alpha makes
+    one on a validation batch:
+
+    * `order=1`: with the weights as they are;
+    * `order=2`: with the weights one plain gradient step ahead, w' = w - xi grad_w L_train(w), and
+      the term -xi grad_alpha grad_w L_train . grad_w' L_valid by central difference of step
+      0.01 / |grad_w' L_valid|. `xi` null takes the optimiser's learning rate. Unlike the paper's
+      published code, the weights are restored from a copy, not an alias of themselves, and both
+      sides of the difference see the same random draws.
+
+    `selection="argmax"` takes the largest alpha of each task; `"perturbation"` asks which
+    candidate the mixture misses most (arXiv:2108.04392). `relaxation="gumbel"` mixes by a
+    Gumbel-softmax whose temperature falls geometrically between the two `temperatures`.
+    """
+
+    learns_from_validation: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        supernet: Chain,
+        weighting: Weighting,
+        optimizer: OptimizerFactory,
+        seed: int,
+        order: int,
+        xi: float | None,
+        epsilon: float,
+        selection: str,
+        relaxation: str,
+        temperatures: Sequence[float],
+    ) -> None:
+        super().__init__(supernet=supernet, weighting=weighting, optimizer=optimizer, seed=seed)
+        for key, value, allowed in (
+            ("order", order, (1, 2)),
+            ("selection", selection, ("argmax", "perturbation")),
+            ("relaxation", relaxation, ("softmax", "gumbel")),
+        ):
+            if value not in allowed:
+                raise ConfigError(f"method.{key}: expected one of {allowed}, found {value!r}")
+        if epsilon < 0:
+            raise ConfigError(f"method.epsilon: expected >= 0, found {epsilon}")
+        if len(temperatures) != 2 or min(temperatures) <= 0:
+            raise ConfigError(f"method.temperatures: expected two > 0, found {temperatures}")
+        self.order = order
+        self.xi = xi
+        self.epsilon = epsilon
+        self.selection = selection
+        self.relaxation = relaxation
+        self.temperatures = tuple(temperatures)
+        self.alpha = nn.ParameterList(
+            nn.Parameter(torch.zeros(len(of_task))) for of_task in supernet.names()
+        )
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """One optimiser for the weights, one of the same kind for alpha."""
+        self._weights = [value for value in self.chain.parameters() if value.requires_grad]
+        return [self.make_optimizer(self._weights), self.make_optimizer(list(self.alpha))]
+
+    def shares(self) -> list[Tensor]:
+        """softmax(alpha) of every task."""
+        return [alpha.softmax(0) for alpha in self.alpha]
+
+    def supernet_loss(self, batch: Batch, shares: Sequence[Tensor]) -> Tensor:
+        """sum_t v_t (L_t(mixture) + epsilon sum_i L_t(candidate i))."""
+        mixtures, singles = self.chain.mix(batch, shares)
+        losses = []
+        for task, mixture, of_task in zip(self.chain.tasks, mixtures, singles, strict=True):
+            loss = task.mean_loss(mixture, batch)
+            for output in of_task:
+                loss = loss + self.epsilon * task.mean_loss(output, batch)
+            losses.append(loss)
+        return self.weighting.combine(losses)
+
+    def descend(self, batch: Batch) -> Tensor:
+        """One gradient of the weights; alpha stands still."""
+        loss = self.supernet_loss(batch, [share.detach() for share in self._drawn_shares()])
+        self.manual_backward(loss)
+        return loss
+
+    def learn_from_validation(self, train: Batch, valid: Batch) -> None:
+        """One step of alpha on a validation batch."""
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        if self.order == 1:
+            gradient = self._gradient(valid, list(self.alpha))
+        else:
+            xi = optimizers[0].param_groups[0]["lr"] if self.xi is None else self.xi
+            gradient = self.unrolled_gradient(train, valid, xi=xi)
+        for alpha, value in zip(self.alpha, gradient, strict=True):
+            alpha.grad = value
+        optimizers[1].step()
+
+    def unrolled_gradient(self, train: Batch, valid: Batch, *, xi: float) -> list[Tensor]:
+        """Gradient of L_valid(w - xi grad_w L_train(w, alpha), alpha) in alpha."""
+        weights = self._weights
+        draws = int(torch.randint(2**62, (), generator=self.generator))
+        before = [weight.detach().clone() for weight in weights]
+        slopes = self._gradient(train, weights, draws=draws)
+        ahead_weights = [one - xi * slope for one, slope in zip(before, slopes, strict=True)]
+        self._set(weights, ahead_weights)
+        both = self._gradient(valid, [*self.alpha, *weights])
+        direct, ahead = both[: len(self.alpha)], both[len(self.alpha) :]
+        norm = torch.cat([value.flatten() for value in ahead]).norm()
+        if norm == 0:
+            self._set(weights, before)
+            return direct
+        step = 0.01 / norm
+        sides = []
+        for sign in (1, -1):
+            moved = [
+                value + sign * step * slope for value, slope in zip(before, ahead, strict=True)
+            ]
+            self._set(weights, moved)
+            sides.append(self._gradient(train, list(self.alpha), draws=draws))
+        self._set(weights, before)
+        return [
+            value - xi * (plus - minus) / (2 * step)
+            for value, plus, minus in zip(direct, *sides, strict=True)
+        ]
+
+    def validate_batch(self, batch: Batch) -> dict[str, Tensor]:
+        """The weighted loss of the mixture, and every task's own."""
+        mixtures, _ = self.chain.mix(batch, self.shares())
+        losses = self.chain.losses(mixtures, batch)
+        own = {task.name: loss for task, loss in zip(self.chain.tasks, losses, strict=True)}
+        return {"loss": self.weighting.combine(losses), **own}
+
+    def select(self, study: Study) -> Selection:
+        """The largest alpha of every task, or the candidates the mixture misses most."""
+        if self.selection == "perturbation":
+            path = perturbation_path(
+                self.chain,
+                study.events.valid,
+                alpha=[alpha.detach() for alpha in self.alpha],
+                weighting=self.weighting,
+                batch=study.config["recipe"]["evaluation_batch"],
+            )
+        else:
+            path = tuple(
+                names[int(alpha.argmax())]
+                for names, alpha in zip(self.chain.names(), self.alpha, strict=True)
+            )
+        return Selection(path=path, scores=study.rank([path]))
+
+    def probabilities(self) -> dict[str, dict[str, float]]:
+        """softmax(alpha)."""
+        return self._by_name(self.shares())
+
+    def epoch_record(self) -> dict[str, Any]:
+        """Alpha."""
+        return {"alpha": self._by_name(list(self.alpha))}
+
+    def _drawn_shares(self) -> list[Tensor]:
+        """softmax(alpha), or a draw of the Gumbel-softmax around it."""
+        if self.relaxation == "softmax":
+            return self.shares()
+        last = max((self.trainer.max_epochs or 1) - 1, 1)
+        first, second = self.temperatures
+        temperature = first * (second / first) ** (self.current_epoch / last)
+        shares = []
+        for alpha in self.alpha:
+            uniform = torch.rand(len(alpha), generator=self.generator).clamp(1e-20, 1 - 1e-7)
+            gumbel = -torch.log(-torch.log(uniform)).to(alpha.device)
+            shares.append(((alpha + gumbel) / temperature).softmax(0))
+        return shares
+
+    def _gradient(
+        self, batch: Batch, of: Sequence[Tensor], *, draws: int | None = None
+    ) -> list[Tensor]:
+        """Gradient of the super-network's loss; equal `draws` make equal random draws."""
+        with torch.random.fork_rng(enabled=draws is not None):
+            state = self.generator.get_state()
+            if draws is not None:
+                torch.manual_seed(draws)
+                self.generator.manual_seed(draws)
+            loss = self.supernet_loss(batch, self._drawn_shares())
+            if draws is not None:
+                self.generator.set_state(state)
+        values = torch.autograd.grad(loss, list(of), allow_unused=True)
+        return [
+            torch.zeros_like(one) if value is None else value
+            for one, value in zip(of, values, strict=True)
+        ]
+
+    @staticmethod
+    @torch.no_grad()
+    def _set(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+        for weight, value in zip(weights, values, strict=True):
+            weight.copy_(value)
+
+    def _by_name(self, values: Sequence[Tensor]) -> dict[str, dict[str, float]]:
+        return {
+            task.name: {name: float(one.detach()) for name, one in zip(names, value, strict=True)}
+            for task, names, value in zip(self.chain.tasks, self.chain.names(), values, strict=True)
+        }
