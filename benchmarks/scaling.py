@@ -1,0 +1,105 @@
+"""Time against the number of candidates per task, with fitted power laws (paper, Fig. 7a).
+
+    python benchmarks/scaling.py [copies=2,4,8] [methods=spos,asng,darts,grid_search]
+                                 [overrides of train.py ...]
+
+The three candidates of each task are copied, so 6, 12 and 24 candidates per task; 2,000 events,
+2 epochs a stage, an empty cache, one thread. Times are the seconds of the stages and of the
+ranking, so start-up is not in them. `grid_search` trains every chain: 576 at 8 copies.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from msnas.plan import make_plan
+from msnas.study import Study, read_events
+from msnas.training.progress import Display
+from msnas.training.train import prepare_torch
+
+CONF = str(Path(__file__).resolve().parents[1] / "conf")
+
+
+def copied(config: dict[str, Any], copies: int) -> dict[str, Any]:
+    """The configuration with every candidate `copies` times."""
+    for task in config["tasks"].values():
+        task["candidates"] = {
+            f"{name}_{copy}": settings
+            for copy in range(copies)
+            for name, settings in task["candidates"].items()
+        }
+    return config
+
+
+def stage_seconds(method: str, copies: int, overrides: list[str]) -> dict[str, float]:
+    """Seconds of each stage of one run."""
+    with tempfile.TemporaryDirectory() as folder:
+        with hydra.initialize_config_dir(CONF, version_base="1.3"):
+            cfg = hydra.compose(
+                "config",
+                [
+                    f"method={method}",
+                    "trainer=cpu",
+                    "logger=none",
+                    "data.events=2000",
+                    f"output={folder}",
+                    *(f"recipe.{stage}.epochs=2" for stage in ("pretrain", "search", "posttrain")),
+                    *overrides,
+                ],
+            )
+        config: Any = OmegaConf.to_container(cfg, resolve=True)
+        plan = make_plan(copied(config, copies))
+        prepare_torch(threads=1)
+        study = Study(plan, read_events(plan), Display(Console(quiet=True)), repeat=False)
+        seconds = {}
+        for stage, run in (
+            ("pretrain", study.pretrain),
+            ("search", study.search),
+            ("select", lambda: study.method.select(study)),
+        ):
+            start = time.perf_counter()
+            answer = run()
+            seconds[stage] = time.perf_counter() - start
+        start = time.perf_counter()
+        study.method.finish(study, answer.path)  # type: ignore[union-attr]
+        seconds["posttrain"] = time.perf_counter() - start
+        seconds["total"] = sum(seconds.values())
+        return seconds
+
+
+def main() -> None:
+    """Print the table, one line a method and number of copies, and the exponents."""
+    words = {"copies": "2,4,8", "methods": "spos,asng,darts,grid_search"}
+    overrides = []
+    for word in sys.argv[1:]:
+        key, _, value = word.partition("=")
+        if key in words:
+            words[key] = value
+        else:
+            overrides.append(word)
+    copies = [int(one) for one in words["copies"].split(",")]
+    console = Console()
+    for method in words["methods"].split(","):
+        measured = []
+        for count in copies:
+            measured.append(stage_seconds(method, count, overrides))
+            numbers = json.dumps({name: round(value, 2) for name, value in measured[-1].items()})
+            console.print(f"{method} {3 * count} candidates per task: {numbers}")
+        for stage in ("search", "select", "total"):
+            times = [one[stage] for one in measured]
+            exponent = np.polyfit(np.log(copies), np.log(times), 1)[0]
+            console.print(f"{method} {stage}: seconds grow as candidates^{exponent:.2f}")
+
+
+if __name__ == "__main__":
+    main()
