@@ -15,6 +15,7 @@ from msnas.evaluation.evaluate import ChainScore
 from msnas.methods.method import Selection
 from msnas.plan import Plan
 from msnas.report.tracker import Tracker
+from msnas.report.trajectories import plot_trajectories
 from msnas.run_directory import RunDirectory
 from msnas.study import Study, read_events
 from msnas.training.progress import Display
@@ -68,6 +69,8 @@ def run_stages(
         for label, one in ones.items()
         for line in one.history
     )
+    for figure in plot_trajectories(directory.history(), directory.path):
+        log.info("figure: %s", figure)
     result = _result(plan, study, selection, chain, valid, test)
     result["stages"] = {stage: _stage(ones) for stage, ones in trainings.items() if ones}
     if judge:

@@ -75,15 +75,20 @@ def score_outputs(
 def collect_outputs(
     chain: Chain, part: Batch, *, paths: Sequence[Path], batch: int
 ) -> dict[Path, Tensor]:
-    """Finished outputs of all events, for every prefix of `paths` (the last task's last)."""
+    """Finished outputs of all events, for every prefix of `paths`.
+
+    Random draws, as of the dummy `noise`, are the same in every evaluation.
+    """
     device = next((value.device for value in chain.parameters()), torch.device("cpu"))
     chain.eval()
     pieces: dict[Path, list[Tensor]] = {}
-    for number, events in enumerate(batches(part, batch)):
-        moved = {name: value.to(device) for name, value in events.items()}
-        for path, outputs in chain.walk(moved, paths):
-            for level, output in enumerate(outputs):
-                piece = pieces.setdefault(path[: level + 1], [])
-                if len(piece) == number:
-                    piece.append(output)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for number, events in enumerate(batches(part, batch)):
+            moved = {name: value.to(device) for name, value in events.items()}
+            for path, outputs in chain.walk(moved, paths):
+                for level, output in enumerate(outputs):
+                    piece = pieces.setdefault(path[: level + 1], [])
+                    if len(piece) == number:
+                        piece.append(output)
     return {prefix: torch.cat(piece) for prefix, piece in pieces.items()}
