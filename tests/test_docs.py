@@ -1,0 +1,142 @@
+"""The documentation's commands and examples do what it says."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ["logger=none", "trainer=cpu", "recipe.evaluation_batch=300"]
+STAGES = [
+    f"recipe.{stage}.{key}=1"
+    for stage in ("pretrain", "search", "posttrain")
+    for key in ("epochs", "patience")
+]
+
+
+def blocks(document: str, language: str) -> list[str]:
+    """Fenced blocks of a language in a document."""
+    text = (ROOT / document).read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def readme_commands() -> list[str]:
+    return [line for block in blocks("README.md", "bash") for line in block.strip().splitlines()]
+
+
+def sections() -> list[str]:
+    text = (ROOT / "docs/extend.md").read_text()
+    return re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+
+
+def run(words: list[str], *, folder: Path) -> subprocess.CompletedProcess[str]:
+    source = folder / "src" if (folder / "src").is_dir() else ROOT / "src"
+    environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def small(words: list[str], *, events: str = "data.events=300") -> list[str]:
+    """A train.py command cut down to a few events and epochs."""
+    if "--help" in words:
+        return words
+    given = {word.split("=")[0] for word in words}
+    extra = [
+        word
+        for word in [*SMALL, *STAGES, events]
+        if word.split("=")[0] not in given and not (word in STAGES and "debug=smoke" in words)
+    ]
+    return [*words, *extra]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project to run the README in, with its commands' order kept."""
+    folder = tmp_path_factory.mktemp("readme")
+    for name in ("conf", "data", "train.py"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "tests").symlink_to(ROOT / "tests")
+    return folder
+
+
+def test_readme_names_commands() -> None:
+    commands = readme_commands()
+    assert commands[:2] == ["make train", "make test"]
+    assert sum(command.startswith("python ") for command in commands) >= 9
+
+
+@pytest.mark.parametrize("target", ["train", "test", "check"])
+def test_make_targets_install_first(target: str, tmp_path: Path) -> None:
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    printed = subprocess.run(
+        ["make", "-n", target], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.index("-m venv") < printed.index("pip install")
+    expected = {
+        "train": "train.py method=spos task_weight=0.9",
+        "test": "-m pytest",
+        "check": "mypy",
+    }[target]
+    assert printed.index("pip install") < printed.index(expected)
+
+
+def test_requirements_pin_everything_that_the_package_needs() -> None:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
+    assert all("==" in line or line.startswith(("#", "-e")) for line in lines if line)
+    project = (ROOT / "pyproject.toml").read_text()
+    named = re.search(r"dependencies = \[(.*?)\]", project, flags=re.DOTALL)
+    assert named is not None
+    assert set(re.findall(r'"([^"]+)"', named.group(1))) <= pinned
+
+
+@pytest.mark.parametrize("command", [c for c in readme_commands() if c.startswith("python ")])
+def test_readme_command(command: str, checkout: Path) -> None:
+    words = shlex.split(command)[1:]
+    if words[0] == "train.py":
+        # the converted fixtures hold 154 events: take them all
+        words = small(words) if "data.file=my.h5" not in words else small(words, events="")
+        words = [word for word in words if word]
+    if "<key>" in command:
+        runs = [path.parent for path in checkout.glob("runs/htautau/spos/*/result.json")]
+        assert runs, "the commands before leave a run"
+        words = [word.replace("runs/htautau/spos/<key>", str(runs[0])) for word in words]
+    done = run(words, folder=checkout)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "Warning" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("section", sections())
+def test_extension(section: str, tmp_path: Path) -> None:
+    text = (ROOT / "docs/extend.md").read_text()
+    body = text.split(f"## {section}\n")[1].split("\n## ")[0]
+    for name in ("src", "conf"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("data", "train.py"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for block in re.findall(r"```(?:python|yaml)\n(.*?)```", body, flags=re.DOTALL):
+        first, rest = block.split("\n", 1)
+        assert len(rest.strip().splitlines()) < 33, "an example is short"
+        path = tmp_path / first.removeprefix("# ")
+        assert not path.exists(), "an example adds files and edits none"
+        path.write_text(rest)
+    (command,) = re.findall(r"```bash\n(.*?)```", body, flags=re.DOTALL)
+    done = run(small(shlex.split(command)[1:]), folder=tmp_path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    (result,) = tmp_path.glob("runs/*/*/*/result.json")
+    assert json.loads(result.read_text())["status"] == "finished"
