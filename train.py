@@ -15,8 +15,10 @@ def main(cfg: DictConfig) -> None:
 
     try:
         run(cfg)
-    except MsnasError as error:
+    except (MsnasError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped: nothing is lost, the same command goes on from the last epoch")
 
 
 if __name__ == "__main__":

@@ -15,3 +15,7 @@ class DataError(MsnasError):
 
 class TrainingError(MsnasError):
     """A training that cannot go on."""
+
+
+class StorageError(MsnasError):
+    """A file that cannot be written."""

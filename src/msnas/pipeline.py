@@ -19,6 +19,7 @@ from msnas.report.trajectories import plot_trajectories
 from msnas.run_directory import RunDirectory
 from msnas.study import Study, read_events
 from msnas.training.progress import Display
+from msnas.training.store import writing
 from msnas.training.train import Trained, prepare_torch
 
 log = logging.getLogger("msnas")
@@ -49,15 +50,16 @@ def run_stages(
     (valid,) = study.score(chain, [path], "valid")
     test, judge = study.test(chain, path)
 
-    torch.save(
-        {
-            "format": 1,
-            "selected": list(path),
-            "weights": chain.state_dict(),
-            "scales": {name: field.scales() for name, field in events.fields.items()},
-        },
-        directory.model,
-    )
+    with writing(directory.model):
+        torch.save(
+            {
+                "format": 1,
+                "selected": list(path),
+                "weights": chain.state_dict(),
+                "scales": {name: field.scales() for name, field in events.fields.items()},
+            },
+            directory.model,
+        )
     trainings = {
         "pretrain": pretrained,
         "search": {**searched, **selection.trainings},

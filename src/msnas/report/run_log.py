@@ -27,6 +27,7 @@ def run_log(path: Path, console: Console) -> Iterator[None]:
     logger = logging.getLogger("msnas")
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    logging.raiseExceptions = False  # on a full disk the error itself is what counts
     to_file = logging.FileHandler(path)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handlers = [to_file, _ToConsole(console)]

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from msnas.training.stage_module import StageModule
+from msnas.training.store import writing
 
 MONITOR = "valid/loss"
 
@@ -91,5 +92,6 @@ class EpochCheckpoint(pl.callbacks.Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write beside, then rename."""
         new = self.path.with_suffix(".new")
-        trainer.save_checkpoint(new)
-        os.replace(new, self.path)
+        with writing(self.path):
+            trainer.save_checkpoint(new)
+            os.replace(new, self.path)

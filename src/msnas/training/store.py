@@ -13,10 +13,27 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from msnas.errors import StorageError
 from msnas.identity import digest
 from msnas.locks import file_lock
 
 Weights = dict[str, Tensor]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise StorageError, naming `path`, for what fails inside: a full disk, no permission.
+
+    PyTorch reports a full disk as a RuntimeError.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise StorageError(
+            f"cannot write {path} ({reason}); what was written before is kept, "
+            "the same command goes on from there"
+        ) from error
 
 
 @final
@@ -50,10 +67,11 @@ class Entry:
         """Write the result beside its place, then rename it there; drop the checkpoints."""
         new = self.path.with_name(self.path.name + ".new")
         shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        torch.save(dict(weights), new / "weights.pt")
-        (new / "record.json").write_text(json.dumps(record, indent=1))
-        os.replace(new, self.path)
+        with writing(self.path):
+            new.mkdir(parents=True)
+            torch.save(dict(weights), new / "weights.pt")
+            (new / "record.json").write_text(json.dumps(record, indent=1))
+            os.replace(new, self.path)
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def discard(self) -> None:

@@ -169,7 +169,11 @@ class StageTrainer:
         with warnings.catch_warnings():
             # Lightning 2.6.6 calls what PyTorch 2.13 has renamed
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+            try:
+                trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+            except SystemExit as error:
+                # Lightning ends the process on Ctrl-C; whether to is the caller's to decide
+                raise KeyboardInterrupt from error
         entry.commit(
             best.weights,
             {

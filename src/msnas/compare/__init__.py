@@ -1,0 +1,1 @@
+"""Methods' runs compared with those of a reference, above all with grid search's."""

@@ -1,0 +1,140 @@
+"""Compare methods with grid search, seed by seed: `python -m msnas.compare runs=runs/htautau`.
+
+See docs/compare.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING
+from rich.console import Console
+
+from msnas.command_line import parse
+from msnas.compare.groups import Group, group_runs
+from msnas.compare.output import Compared, Comparison, show, write
+from msnas.compare.performance import compare_performance
+from msnas.compare.rankings import TABLE_METHOD, compare_rankings
+from msnas.errors import ConfigError, DataError, MsnasError
+from msnas.report.collect import OtherRun, collect_runs
+
+
+@dataclass
+class Settings:
+    """Keys of the command."""
+
+    runs: list[str] = field(
+        default=MISSING, metadata={"help": "folders with run directories, at any depth"}
+    )
+    reference: str = field(
+        default=TABLE_METHOD,
+        metadata={
+            "help": "method whose test metrics the others' are compared with; rankings are "
+            f"always compared with those of {TABLE_METHOD}"
+        },
+    )
+    out: str | None = field(
+        default=None,
+        metadata={"help": "folder for compare.json and compare.csv; null: <first of runs>/compare"},
+    )
+    confidence: float = field(default=0.95, metadata={"help": "of the intervals, such as 0.68"})
+
+
+def compare(settings: Settings) -> Comparison:
+    """Compare all groups of runs that have something to be compared with.
+
+    Raises ConfigError for a setting out of range, DataError if there is nothing to compare.
+    """
+    if not 0 < settings.confidence < 1:
+        raise ConfigError(f"confidence: expected above 0, below 1, found {settings.confidence}")
+    if not settings.runs:
+        raise ConfigError("runs: expected at least one folder, found none")
+    finished, others = collect_runs([Path(folder) for folder in settings.runs])
+    groups, repeats = group_runs(finished)
+    others = [*others, *repeats]
+    compared = [
+        one
+        for group in groups
+        if (one := _compare_group(group, settings)).agreement or one.performance
+    ]
+    if not compared:
+        raise DataError(_nothing(settings, groups, others))
+    used = {id(one.group) for one in compared}
+    alone = f"nothing to compare it with: no run of {settings.reference} with the same seed, data, "
+    alone += "task weights, candidates and recipe"
+    others += [
+        OtherRun(directory=run.directory, reason=alone)
+        for group in groups
+        if id(group) not in used
+        for runs in group.runs.values()
+        for run in runs.values()
+    ]
+    return Comparison(
+        reference=settings.reference,
+        confidence=settings.confidence,
+        finished=len(finished),
+        others=others,
+        groups=compared,
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    settings: Any = parse(
+        arguments,
+        Settings,
+        program="python -m msnas.compare",
+        description="Compare the runs of search methods with grid search's of the same seeds: "
+        "rank agreement, regret, hits, and test metrics.",
+    )
+    out = Path(settings.out or Path((settings.runs or ["."])[0]) / "compare")
+    console = Console()
+    try:
+        with console.status("reading runs and applying their chains to the test events"):
+            comparison = compare(settings)
+        paths = write(comparison, out)
+    except MsnasError as error:
+        sys.exit(f"error: {error}")
+    show(comparison, console)
+    console.print(f"\nWritten: {', '.join(map(str, paths))}", highlight=False, soft_wrap=True)
+
+
+def _compare_group(group: Group, settings: Settings) -> Compared:
+    agreement, notes = compare_rankings(group, confidence=settings.confidence)
+    performance, more = compare_performance(
+        group, reference=settings.reference, confidence=settings.confidence
+    )
+    return Compared(
+        group=group, agreement=agreement, performance=performance, notes=[*notes, *more]
+    )
+
+
+def _nothing(settings: Settings, groups: Sequence[Group], others: Sequence[OtherRun]) -> str:
+    """What was found, and what would be needed."""
+    lines = [f"nothing to compare below {', '.join(settings.runs)}"]
+    for group in groups:
+        lines.append(f"  {group.describe()}")
+        lines.append(f"    found {group.found()}")
+        there = {
+            seed for label in group.labels_of(settings.reference) for seed in group.runs[label]
+        }
+        if not there:
+            lines.append(f"    missing: runs of {settings.reference} with these settings and seeds")
+        elif len(group.runs) == 1:
+            lines.append("    missing: runs of another method with these settings and seeds")
+        else:
+            lines.append(
+                f"    missing: two methods with the same seed, one of them {settings.reference}"
+            )
+    if not groups:
+        lines.append("  no finished run")
+    lines += [f"  not used: {other.directory}: {other.reason}" for other in others]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

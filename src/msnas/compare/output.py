@@ -1,0 +1,254 @@
+"""A comparison as tables on the screen, as JSON and as CSV. Imports no PyTorch."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from msnas.compare.groups import Group
+from msnas.compare.performance import Difference
+from msnas.compare.rankings import Agreement
+from msnas.errors import DataError
+from msnas.evaluation.agreement import FEWEST_SEEDS, Estimate
+from msnas.report.collect import OtherRun
+
+INTERVALS = {
+    "tau, regret, difference": "mean over seeds, Student t",
+    "hit rate": "Clopper-Pearson",
+    "test_error": "one standard error from the choice of test events, the trained chains given",
+}
+
+COLUMNS = (
+    "group",
+    "problem",
+    "table",
+    "method",
+    "reference",
+    "quantity",
+    "better",
+    "seeds",
+    "mean",
+    "low",
+    "high",
+    "random",
+    "method_mean",
+    "reference_mean",
+    "test_error",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A group with what was found in it."""
+
+    group: Group
+    agreement: Sequence[Agreement]
+    performance: Sequence[Difference]
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All groups in which there was something to compare, and what was asked for."""
+
+    reference: str
+    confidence: float
+    finished: int
+    others: Sequence[OtherRun]
+    groups: Sequence[Compared]
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """Everything, seed by seed; what was not computed is absent."""
+    return {
+        "schema": 1,
+        "reference": comparison.reference,
+        "confidence": comparison.confidence,
+        "fewest_seeds": FEWEST_SEEDS,
+        "intervals": INTERVALS,
+        "finished": comparison.finished,
+        "others": [
+            {"directory": str(other.directory), "reason": other.reason}
+            for other in comparison.others
+        ],
+        "groups": [
+            {
+                "problem": one.group.first.result["problem"],
+                "settings": dict(one.group.settings),
+                "runs": {
+                    label: {str(seed): str(run.directory) for seed, run in runs.items()}
+                    for label, runs in one.group.runs.items()
+                },
+                "agreement": [_agreement(row) for row in one.agreement],
+                "performance": [_difference(row) for row in one.performance],
+                "notes": list(one.notes),
+            }
+            for one in comparison.groups
+        ],
+    }
+
+
+def write(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write compare.json and compare.csv into `folder`, over those of an earlier comparison.
+
+    Raises DataError if that cannot be done.
+    """
+    content = as_json(comparison)
+    paths = [folder / "compare.json", folder / "compare.csv"]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            new = path.with_name(f".{path.name}.new")
+            with new.open("w", newline="") as file:
+                if path.suffix == ".json":
+                    json.dump(content, file, indent=1, allow_nan=False)
+                    file.write("\n")
+                else:
+                    writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
+                    writer.writeheader()
+                    writer.writerows(_lines(content))
+            os.replace(new, path)
+    except OSError as error:
+        raise DataError(f"out: cannot write into {folder} ({error})") from error
+    return paths
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    """Print a pair of tables per group, and the runs that were not used."""
+    level = f"{comparison.confidence * 100:g} %"
+    for one in comparison.groups:
+        console.print(f"\n{escape(one.group.describe())}", style="bold", highlight=False)
+        if one.agreement:
+            console.print(_agreement_table(one.agreement, level))
+        if one.performance:
+            console.print(_performance_table(one.performance, level))
+        for note in one.notes:
+            console.print(f"note: {escape(note)}", highlight=False, soft_wrap=True)
+    console.print(
+        f"\n{level} interval: Student t over seeds, of a hit rate Clopper-Pearson; none below "
+        f"{FEWEST_SEEDS} seeds or where all seeds agree exactly. Test error: one standard error "
+        "from the choice of test events, the trained chains given.",
+        highlight=False,
+    )
+    if comparison.others:
+        console.print(f"\nNot used ({len(comparison.others)}):", highlight=False)
+        for other in comparison.others:
+            text = escape(f"  {other.directory}: {other.reason}")
+            console.print(text, highlight=False, soft_wrap=True)
+
+
+def _agreement_table(rows: Sequence[Agreement], level: str) -> Table:
+    table = _table(
+        "Searches against all chains trained with the same seed (validation data)",
+        words=("method", "quantity"),
+        numbers=("seeds", "mean", f"{level} interval", "random choice"),
+    )
+    previous = ""
+    for row in rows:
+        if previous and row.method != previous:
+            table.add_section()
+        table.add_row(
+            escape(row.method) if row.method != previous else "",
+            row.quantity,
+            str(len(row.seeds)),
+            f"{row.estimate.mean:.4f}",
+            _interval(row.estimate),
+            f"{row.random:.4f}",
+        )
+        previous = row.method
+    return table
+
+
+def _performance_table(rows: Sequence[Difference], level: str) -> Table:
+    table = _table(
+        f"Test metrics against {escape(rows[0].reference)}, paired by seed and test event",
+        words=("method", "quantity", "better"),
+        numbers=("seeds", "mean", "difference", f"{level} interval", "test error"),
+    )
+    previous = ""
+    for row in rows:
+        if previous and row.method != previous:
+            table.add_section()
+        table.add_row(
+            escape(row.method) if row.method != previous else "",
+            row.quantity,
+            "higher" if row.higher_is_better else "lower",
+            str(len(row.seeds)),
+            f"{row.method_mean:.4f}",
+            f"{row.estimate.mean:+.4f}",
+            _interval(row.estimate, "+"),
+            "-" if row.test_error is None else f"{row.test_error:.4f}",
+        )
+        previous = row.method
+    return table
+
+
+def _table(title: str, *, words: Sequence[str], numbers: Sequence[str]) -> Table:
+    """An empty table whose numbers stay whole on a narrow screen."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for column in words:
+        table.add_column(column, overflow="fold")
+    for column in numbers:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _interval(estimate: Estimate, sign: str = "") -> str:
+    if estimate.low is None or estimate.high is None:
+        return "-"
+    low, high = (format(value, f"{sign}.4f") for value in (estimate.low, estimate.high))
+    return f"{low} to {high}"
+
+
+def _agreement(row: Agreement) -> dict[str, Any]:
+    return {
+        "method": row.method,
+        "quantity": row.quantity,
+        **_over_seeds(row),
+        "random": row.random,
+    }
+
+
+def _difference(row: Difference) -> dict[str, Any]:
+    return {
+        "method": row.method,
+        "reference": row.reference,
+        "quantity": row.quantity,
+        "better": "higher" if row.higher_is_better else "lower",
+        **_over_seeds(row),
+        "method_mean": row.method_mean,
+        "reference_mean": row.reference_mean,
+        **({} if row.test_error is None else {"test_error": row.test_error}),
+    }
+
+
+def _over_seeds(row: Agreement | Difference) -> dict[str, Any]:
+    found = {"seeds": list(row.seeds), "values": list(row.values), "mean": row.estimate.mean}
+    if row.estimate.low is None:
+        return found
+    return {**found, "low": row.estimate.low, "high": row.estimate.high}
+
+
+def _lines(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows of all groups with the columns of the CSV file; `seeds` is their number."""
+    for number, group in enumerate(content["groups"]):
+        for table in ("agreement", "performance"):
+            for row in group[table]:
+                line = {key: value for key, value in row.items() if key in COLUMNS}
+                yield {
+                    "group": number,
+                    "problem": group["problem"],
+                    "table": table,
+                    **line,
+                    "seeds": len(row["seeds"]),
+                }

@@ -1,0 +1,166 @@
+"""Trained chains applied to their test events again, for the error the test sample causes."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.classification import BinaryAUROC
+
+from msnas.chain.task import Task
+from msnas.errors import DataError, MsnasError
+from msnas.evaluation.delong import auc_contrast_error
+from msnas.evaluation.evaluate import collect_outputs
+from msnas.evaluation.mean_loss import MeanLoss
+from msnas.plan import Plan, make_plan
+from msnas.report.collect import FinishedRun
+from msnas.study import read_events
+from msnas.trained_chain import load_trained_chain
+from msnas.training.train import prepare_torch
+
+RESAMPLES = 300
+"""Of the bootstrap over test events, for metrics without a formula."""
+
+Outputs = list[Tensor]
+"""The finished outputs of every task, for all test events."""
+
+
+@final
+class TestSample:
+    """The test events of one group of runs, which all its runs share.
+
+    Raises DataError if the data are gone or are not those of `run` any more.
+    """
+
+    __test__ = False
+
+    def __init__(self, run: FinishedRun) -> None:
+        plan = _plan(run)
+        prepare_torch(threads=plan.machine["threads"])
+        known = run.result["data"]
+        for key, value in plan.data_identity["source"].items():
+            # a result's `events` are those chosen, not a generator's
+            if key != "events" and known.get(key) != value:
+                raise DataError(
+                    f"the data are not those of {run.directory}: {key} is {value}, "
+                    f"was {known.get(key)}"
+                )
+        self.events = read_events(plan).test
+        self.batch: int = plan.config["recipe"]["evaluation_batch"]
+        self.tasks: dict[str, tuple[int, Task]] = {}
+        self._outputs: dict[Path, Outputs] = {}
+
+    def outputs(self, run: FinishedRun, quantities: Sequence[str]) -> Outputs:
+        """The outputs of a run's chain, computed once.
+
+        Raises DataError if the chain cannot be loaded or does not give the run's own numbers for
+        `quantities` again.
+        """
+        if run.directory not in self._outputs:
+            try:
+                trained = load_trained_chain(run.directory)
+            except (KeyError, RuntimeError) as error:
+                raise DataError(f"{run.directory}: model.ckpt does not fit ({error})") from error
+            found = collect_outputs(
+                trained.chain, self.events, paths=[trained.path], batch=self.batch
+            )
+            outputs = [found[trained.path[: level + 1]] for level in range(len(trained.path))]
+            tasks = {task.name: (level, task) for level, task in enumerate(trained.chain.tasks)}
+            for name in quantities:
+                level, task = tasks[name.split("/")[0]]
+                values = task.measure(outputs[level], self.events)
+                values[f"{task.name}/loss"] = float(task.mean_loss(outputs[level], self.events))
+                then, now = run.result["metrics"]["test"][name], values[name]
+                if not math.isclose(then, now, rel_tol=1e-3, abs_tol=1e-4):
+                    raise DataError(
+                        f"{run.directory}: {name} of the test events is {now:.6g} now, "
+                        f"was {then:.6g}"
+                    )
+            self.tasks = self.tasks or tasks
+            self._outputs[run.directory] = outputs
+        return self._outputs[run.directory]
+
+    @torch.no_grad()
+    def error_of_difference(
+        self, quantity: str, first: Sequence[Outputs], second: Sequence[Outputs]
+    ) -> float:
+        """Standard error of mean(quantity of `first`) - mean(quantity of `second`).
+
+        All chains see the same test events, and so does every seed: the error of the mean over
+        seeds is that of one linear combination of correlated numbers, not smaller by the root of
+        their number. For an area under the ROC curve from DeLong's covariance; for a mean over
+        events from the spread of the events' combined losses; else from a bootstrap over events.
+        """
+        name, metric_name = quantity.split("/", 1)
+        level, task = self.tasks[name]
+        outputs = [one[level] for one in (*first, *second)]
+        weights = np.array([1 / len(first)] * len(first) + [-1 / len(second)] * len(second))
+        truth = self.events[task.target]
+        if metric_name not in task.metrics:
+            losses = [task.loss(output, truth) for output in outputs]
+            if "weight" in self.events:
+                losses = [loss * self.events["weight"] for loss in losses]
+            return _mean_error(losses, weights)
+        metric = task.metrics[metric_name]
+        if isinstance(metric, MeanLoss):
+            return _mean_error([metric.loss(output, truth) for output in outputs], weights)
+        if isinstance(metric, BinaryAUROC) and metric.max_fpr is None and _both(truth):
+            scores = torch.stack(outputs).double().numpy()
+            return auc_contrast_error(scores, truth.numpy(), weights)
+        return bootstrap_error(metric, outputs, truth, weights, generator=np.random.default_rng(0))
+
+
+def bootstrap_error(
+    metric: Metric,
+    outputs: Sequence[Tensor],
+    truth: Tensor,
+    weights: Float[np.ndarray, " model"],
+    *,
+    generator: np.random.Generator,
+) -> float:
+    """Standard error of sum_k weights_k metric(outputs_k), by drawing events with replacement.
+
+    `outputs` are [event, ...] each; all models get the same draws.
+    """
+    metric = copy.deepcopy(metric)
+    combined = []
+    for _ in range(RESAMPLES):
+        chosen = torch.from_numpy(generator.integers(len(truth), size=len(truth)))
+        values = []
+        for output in outputs:
+            metric.reset()
+            metric.update(output[chosen], truth[chosen])
+            values.append(float(metric.compute()))
+        combined.append(float(weights @ np.array(values)))
+    return float(np.std(combined, ddof=1))
+
+
+def _mean_error(losses: Sequence[Tensor], weights: Float[np.ndarray, " model"]) -> float:
+    """Standard error of a mean over events of combined losses, each [event]."""
+    combined = weights @ torch.stack(list(losses)).double().numpy()
+    return float(np.std(combined, ddof=1) / math.sqrt(len(combined)))
+
+
+def _both(truth: Tensor) -> bool:
+    """Whether there are two events of each class for DeLong's covariance."""
+    return min(int((truth == one).sum()) for one in (0, 1)) >= 2
+
+
+def _plan(run: FinishedRun) -> Plan:
+    """The plan of a run; the machine that trained it need not be there."""
+    config = copy.deepcopy(dict(run.config))
+    config["trainer"] = {**config["trainer"], "accelerator": "cpu"}
+    try:
+        return make_plan(config)
+    except KeyError as error:
+        raise DataError(f"{run.directory}: config.yaml lacks {error}") from error
+    except MsnasError as error:
+        raise DataError(f"{run.directory}: {error}") from error

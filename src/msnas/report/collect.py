@@ -1,0 +1,151 @@
+"""Run directories read back: the finished ones, and why the others are not. Imports no PyTorch."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from msnas.errors import DataError
+from msnas.run_directory import RunDirectory
+
+SCHEMA = 1
+
+NEEDED = (
+    "problem",
+    "method",
+    "seed",
+    "task_weights",
+    "selected",
+    "metrics",
+    "directions",
+    "chains",
+    "data",
+)
+"""Keys of result.json that every reader may rely on."""
+
+NEEDED_SETTINGS = ("problem", "tasks", "data", "method")
+"""The same of config.yaml."""
+
+FILES = frozenset({"config.yaml", "result.json", "log"})
+"""A folder that holds one of these is a run directory."""
+
+LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ \w+ (.*)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRun:
+    """A run's resolved configuration and its result."""
+
+    directory: Path
+    config: Mapping[str, Any]
+    result: Mapping[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """The training seed."""
+        return int(self.result["seed"])
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return str(self.result["method"])
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks in the order of the chain."""
+        return list(self.config["problem"]["chain"])
+
+    @property
+    def selected(self) -> tuple[str, ...]:
+        """The selected candidate of each task."""
+        return tuple(self.result["selected"][task] for task in self.tasks)
+
+    @property
+    def candidates(self) -> list[list[str]]:
+        """Names of the candidates of each task."""
+        return [list(self.config["tasks"][task]["candidates"]) for task in self.tasks]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherRun:
+    """A run directory that cannot be used, and why."""
+
+    directory: Path
+    reason: str
+
+
+def collect_runs(folders: Sequence[Path]) -> tuple[list[FinishedRun], list[OtherRun]]:
+    """All run directories below `folders` (which may be run directories), in order of their paths.
+
+    What is inside a run directory is not looked at. Raises DataError for a missing folder.
+    """
+    directories: dict[Path, Path] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"runs: {folder} is not a folder (looked in {Path.cwd()})")
+        for place, below, files in os.walk(folder):
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            if FILES.intersection(files):
+                below.clear()
+                directories.setdefault(Path(place).resolve(), Path(place))
+    finished: list[FinishedRun] = []
+    others: list[OtherRun] = []
+    for directory in directories.values():
+        run = _read(directory)
+        if isinstance(run, FinishedRun):
+            finished.append(run)
+        else:
+            others.append(run)
+    return finished, others
+
+
+def _read(directory: Path) -> FinishedRun | OtherRun:
+    run = RunDirectory(directory)
+
+    def other(reason: str) -> OtherRun:
+        return OtherRun(directory=directory, reason=reason)
+
+    try:
+        result = run.result()
+        if result is None:
+            return other(_why_unfinished(run.log))
+        config = run.config()
+    except (DataError, OSError, ValueError, yaml.YAMLError) as error:
+        kind = "result.json" if isinstance(error, json.JSONDecodeError) else "its files"
+        return other(f"{kind} cannot be read: {_one_line(error)}")
+    if not isinstance(result, dict) or not isinstance(config, dict):
+        return other("result.json and config.yaml must hold a mapping each")
+    if result.get("schema") != SCHEMA:
+        return other(f"result.json: schema {result.get('schema')!r}, expected {SCHEMA}")
+    if (status := result.get("status", "finished")) != "finished":
+        return other(str(status))
+    for name, found, needed in (
+        ("result.json", result, NEEDED),
+        ("config.yaml", config, NEEDED_SETTINGS),
+    ):
+        if missing := [key for key in needed if key not in found]:
+            return other(f"{name}: missing {', '.join(missing)}")
+    return FinishedRun(directory=directory, config=config, result=result)
+
+
+def _why_unfinished(log: Path) -> str:
+    """Failed, with the error's line, if that is the last the log tells; else unfinished."""
+    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    lines = [line for line in lines if line.strip()]
+    told = [found[1] for line in lines if (found := LOG_LINE.match(line))]
+    if told and told[-1].startswith("the run ended with an error"):
+        return f"failed: {lines[-1].strip()}"
+    if told:
+        return f"unfinished or still running; last in its log: {told[-1]}"
+    return "unfinished or still running"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
