@@ -94,6 +94,8 @@ def _result(
 ) -> dict[str, Any]:
     """The run's numbers as result.json holds them, without the stages."""
 
+    source = plan.data_identity["source"]
+
     def named(path: Path) -> dict[str, str]:
         return dict(zip(plan.chain, path, strict=True))
 
@@ -121,7 +123,8 @@ def _result(
         "parameters": chain.parameter_count(),
         "data": {
             **({"file": plan.config["data"]["file"]} if "file" in plan.config["data"] else {}),
-            **plan.data_identity["source"],
+            **({"sha256": source["sha256"]} if "sha256" in source else {}),
+            "source": source,
             "events": study.events.size,
         },
         "versions": {

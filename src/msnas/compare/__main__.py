@@ -64,10 +64,8 @@ def compare(settings: Settings) -> Comparison:
     if not compared:
         raise DataError(_nothing(settings, groups, others))
     used = {id(one.group) for one in compared}
-    alone = f"nothing to compare it with: no run of {settings.reference} with the same seed, data, "
-    alone += "task weights, candidates and recipe"
     others += [
-        OtherRun(directory=run.directory, reason=alone)
+        OtherRun(directory=run.directory, reason=f"nothing to compare it with ({group.describe()})")
         for group in groups
         if id(group) not in used
         for runs in group.runs.values()

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -45,6 +45,9 @@ COLUMNS = (
     "reference_mean",
     "test_error",
 )
+
+
+Row = TypeVar("Row", Agreement, Difference)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,20 +127,21 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    """Print a pair of tables per group, and the runs that were not used."""
+    """Print the tables of each group, and the runs that were not used."""
     level = f"{comparison.confidence * 100:g} %"
     for one in comparison.groups:
         console.print(f"\n{escape(one.group.describe())}", style="bold", highlight=False)
         if one.agreement:
             console.print(_agreement_table(one.agreement, level))
-        if one.performance:
-            console.print(_performance_table(one.performance, level))
+        for table in _performance_tables(one.performance, level):
+            console.print(table)
         for note in one.notes:
             console.print(f"note: {escape(note)}", highlight=False, soft_wrap=True)
     console.print(
         f"\n{level} interval: Student t over seeds, of a hit rate Clopper-Pearson; none below "
         f"{FEWEST_SEEDS} seeds or where all seeds agree exactly. Test error: one standard error "
-        "from the choice of test events, the trained chains given.",
+        "from the choice of test events, the trained chains given. Random: the exact expectation "
+        "for a uniformly random chain.",
         highlight=False,
     )
     if comparison.others:
@@ -150,47 +154,56 @@ def show(comparison: Comparison, console: Console) -> None:
 def _agreement_table(rows: Sequence[Agreement], level: str) -> Table:
     table = _table(
         "Searches against all chains trained with the same seed (validation data)",
-        words=("method", "quantity"),
-        numbers=("seeds", "mean", f"{level} interval", "random choice"),
+        words=("quantity", "method"),
+        numbers=("seeds", "mean", f"{level} interval", "random"),
     )
-    previous = ""
-    for row in rows:
-        if previous and row.method != previous:
-            table.add_section()
-        table.add_row(
-            escape(row.method) if row.method != previous else "",
-            row.quantity,
-            str(len(row.seeds)),
-            f"{row.estimate.mean:.4f}",
-            _interval(row.estimate),
-            f"{row.random:.4f}",
-        )
-        previous = row.method
+    by_quantity = _by_quantity(rows)
+    for quantity in sorted(by_quantity, key=_place):
+        for number, row in enumerate(by_quantity[quantity]):
+            table.add_row(
+                "" if number else quantity,
+                escape(row.method),
+                str(len(row.seeds)),
+                f"{row.estimate.mean:.4f}",
+                _interval(row.estimate),
+                f"{row.random:.4f}",
+            )
+        table.add_section()
     return table
 
 
-def _performance_table(rows: Sequence[Difference], level: str) -> Table:
-    table = _table(
-        f"Test metrics against {escape(rows[0].reference)}, paired by seed and test event",
-        words=("method", "quantity", "better"),
-        numbers=("seeds", "mean", "difference", f"{level} interval", "test error"),
-    )
-    previous = ""
-    for row in rows:
-        if previous and row.method != previous:
-            table.add_section()
-        table.add_row(
-            escape(row.method) if row.method != previous else "",
-            row.quantity,
-            "higher" if row.higher_is_better else "lower",
-            str(len(row.seeds)),
-            f"{row.method_mean:.4f}",
-            f"{row.estimate.mean:+.4f}",
-            _interval(row.estimate, "+"),
-            "-" if row.test_error is None else f"{row.test_error:.4f}",
+def _performance_tables(rows: Sequence[Difference], level: str) -> Iterator[Table]:
+    for quantity, same in _by_quantity(rows).items():
+        better = "higher" if same[0].higher_is_better else "lower"
+        table = _table(
+            f"Test {quantity} ({better} is better) against {escape(same[0].reference)}, "
+            "paired by seed and event",
+            words=("method",),
+            numbers=("seeds", "mean", "difference", f"{level} interval", "test error"),
         )
-        previous = row.method
-    return table
+        for row in same:
+            table.add_row(
+                escape(row.method),
+                str(len(row.seeds)),
+                f"{row.method_mean:.4f}",
+                f"{row.estimate.mean:+.4f}",
+                _interval(row.estimate, "+"),
+                "-" if row.test_error is None else f"{row.test_error:.4f}",
+            )
+        yield table
+
+
+def _place(quantity: str) -> tuple[int, bool]:
+    """Rankings first, then regrets, then hits."""
+    return ("tau", "regret", "hit").index(quantity.split(" ")[0]), "probabilities" in quantity
+
+
+def _by_quantity(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows of one quantity together, so that methods stand next to each other."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.quantity, []).append(row)
+    return found
 
 
 def _table(title: str, *, words: Sequence[str], numbers: Sequence[str]) -> Table:

@@ -109,11 +109,11 @@ def _test_errors(
     group: Group, label: str, pairs: dict[str, list[int]], quantities: list[str]
 ) -> tuple[dict[tuple[str, str], float], str]:
     """Standard errors by method and quantity, and why some are missing ("" if none is)."""
-    from msnas.compare.test_errors import TestSample
+    from msnas.compare.shared_events import SharedTestEvents
 
     errors: dict[tuple[str, str], float] = {}
     try:
-        sample = TestSample(first_of(group.runs[label]))
+        sample = SharedTestEvents(first_of(group.runs[label]))
     except MsnasError as error:
         return {}, str(error)
     reasons = []

@@ -50,6 +50,7 @@ class DARTS(SearchMethod):
         weighting: Weighting,
         optimizer: OptimizerFactory,
         seed: int,
+        alpha_rate: float | None,
         order: int,
         xi: float | None,
         epsilon: float,
@@ -69,6 +70,9 @@ class DARTS(SearchMethod):
             raise ConfigError(f"method.epsilon: expected >= 0, found {epsilon}")
         if len(temperatures) != 2 or min(temperatures) <= 0:
             raise ConfigError(f"method.temperatures: expected two > 0, found {temperatures}")
+        if alpha_rate is not None and alpha_rate <= 0:
+            raise ConfigError(f"method.alpha_rate: expected > 0 or null, found {alpha_rate}")
+        self.alpha_rate = alpha_rate
         self.order = order
         self.xi = xi
         self.epsilon = epsilon
@@ -82,7 +86,11 @@ class DARTS(SearchMethod):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimiser for the weights, one of the same kind for alpha."""
         self._weights = [value for value in self.chain.parameters() if value.requires_grad]
-        return [self.make_optimizer(self._weights), self.make_optimizer(list(self.alpha))]
+        of_alpha = self.make_optimizer(list(self.alpha))
+        if self.alpha_rate is not None:
+            for group in of_alpha.param_groups:
+                group["lr"] = self.alpha_rate
+        return [self.make_optimizer(self._weights), of_alpha]
 
     def shares(self) -> list[Tensor]:
         """softmax(alpha) of every task."""

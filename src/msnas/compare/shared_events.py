@@ -34,13 +34,11 @@ Outputs = list[Tensor]
 
 
 @final
-class TestSample:
+class SharedTestEvents:
     """The test events of one group of runs, which all its runs share.
 
     Raises DataError if the data are gone or are not those of `run` any more.
     """
-
-    __test__ = False
 
     def __init__(self, run: FinishedRun) -> None:
         plan = _plan(run)
