@@ -10,13 +10,11 @@ import torch
 from torch import Tensor
 
 from msnas.data.fields import Field
-from msnas.data.source import Source
+from msnas.data.source import PARTS, Source
 from msnas.errors import ConfigError, DataError
 
 Batch = dict[str, Tensor]
 """Named tensors with one entry per event; `weight` [event] is an event's weight, if there are."""
-
-PARTS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True, kw_only=True)

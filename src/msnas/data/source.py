@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+PARTS = ("train", "valid", "test")
+"""The parts of the data; in an array `part` 0, 1, 2."""
+
 
 class Source(ABC):
     """Raw events: named arrays with one entry per event along their first axis."""

@@ -7,8 +7,7 @@ from typing import final
 
 import numpy as np
 
-from msnas.data.events import PARTS
-from msnas.data.source import Source
+from msnas.data.source import PARTS, Source
 from msnas.errors import ConfigError, DataError
 
 WHITE = 16.0
