@@ -23,7 +23,7 @@ def encode_pt(pt: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 def decode_pt(log_pt: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """PT [GeV] >= 0 of an encoded one, clamped to what float32 and a detector can hold."""
-    return torch.exp(log_pt.clamp(*LOG_PT_RANGE)) - PT_OFFSET
+    return (torch.exp(log_pt.clamp(*LOG_PT_RANGE)) - PT_OFFSET).clamp(min=0)
 
 
 def wrap_angle(phi: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

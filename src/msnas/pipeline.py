@@ -47,8 +47,6 @@ def run_stages(
     path = selection.path
     log.info("selected %s", " -> ".join(path))
     finished, chain = method.finish(study, path)
-    (valid,) = study.score(chain, [path], "valid")
-    test, judge = study.test(chain, path)
 
     with writing(directory.model):
         torch.save(
@@ -73,6 +71,8 @@ def run_stages(
     )
     for figure in plot_trajectories(directory.history(), directory.path):
         log.info("figure: %s", figure)
+    (valid,) = study.score(chain, [path], "valid")
+    test, judge = study.test(chain, path)
     result = _result(plan, study, selection, chain, valid, test)
     result["stages"] = {stage: _stage(ones) for stage, ones in trainings.items() if ones}
     if judge:
@@ -93,7 +93,6 @@ def _result(
     test: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The run's numbers as result.json holds them, without the stages."""
-
     source = plan.data_identity["source"]
 
     def named(path: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ class Plan:
 
 def make_plan(cfg: DictConfig | Mapping[str, Any]) -> Plan:
     """Check the configuration of a run; raise ConfigError or DataError for what cannot be."""
-    config = plain(cfg)
+    config = copy.deepcopy(plain(cfg))
     _check_settings(config)
     for name, task in config["tasks"].items():
         task["candidates"] = expand_grids(task["candidates"], key=f"tasks.{name}.candidates")
@@ -93,6 +94,15 @@ def _check_settings(config: Mapping[str, Any]) -> None:
     for stage in STAGES:
         for name in ("batch", "epochs", "patience"):
             _check_whole(config, f"recipe.{stage}.{name}", 1)
+    _check_whole(config, "data.split_seed", 0)
+    for part, share in config["data"]["fractions"].items():
+        if isinstance(share, bool) or not isinstance(share, int | float) or not share > 0:
+            raise ConfigError(f"data.fractions.{part}: expected a number > 0, found {share!r}")
+    if config["data"]["stratify"] not in config["data"]["fields"]:
+        raise ConfigError(
+            f"data.stratify: {config['data']['stratify']!r} is not a field; "
+            f"fields are {sorted(config['data']['fields'])}"
+        )
     for key in ("force", "pretrain.enabled"):
         value = _value(config, key)
         if not isinstance(value, bool):

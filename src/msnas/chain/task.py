@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from msnas.chain.output import Output
+from msnas.errors import TrainingError
 from msnas.evaluation.variable_metric import VariableMetric
 from msnas.losses.loss import Loss
 
@@ -49,4 +51,8 @@ class Task:
                 else float(value)
             )
             metric.reset()
+        for name, value in values.items():
+            numbers = value.values() if isinstance(value, dict) else [value]
+            if not all(math.isfinite(number) for number in numbers):
+                raise TrainingError(f"{name} is {value}: the outputs or the data are not finite")
         return values

@@ -18,4 +18,4 @@ class SquaredError(Loss):
         self, output: Float[Tensor, "event ..."], target: Float[Tensor, "event ..."]
     ) -> Float[Tensor, " event"]:
         """Loss of every event."""
-        return (output - target).square().flatten(1).sum(1)
+        return (output - target).square().reshape(len(output), -1).sum(1)

@@ -99,6 +99,7 @@ class Store:
         """
         entry = Entry(self.root / kind / self.key(identity))
         if entry.finished:
+            shutil.rmtree(entry.partial, ignore_errors=True)  # of a kill right after the rename
             yield entry
             return
         with self._lock(entry):

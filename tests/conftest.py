@@ -1,0 +1,79 @@
+"""What several test files use: few events, composed configurations, small runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+# a tracker must not look for a network or an account, and the display has one width
+os.environ |= {"WANDB_MODE": "offline", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+
+ROOT = Path(__file__).resolve().parents[1]
+CONF = ROOT / "conf"
+HTAUTAU_TASKS = list(OmegaConf.load(CONF / "problem" / "htautau.yaml").problem.chain)
+
+Compose = Callable[..., DictConfig]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Two processes with two threads each on two cores are many times slower than one."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def event_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first 300 embedded events of each class; the whole file takes a second to read."""
+    path = tmp_path_factory.mktemp("data") / "few.h5"
+    with h5py.File(ROOT / "data" / "htautau.h5", "r") as whole, h5py.File(path, "w") as few:
+        label = whole["label"][()]
+        chosen = np.sort(np.concatenate([np.flatnonzero(label == one)[:300] for one in (0, 1)]))
+        reach = chosen[-1] + 1
+        for name in ("jet", "image", "tau", "label"):
+            few[name] = whole[name][:reach][chosen]
+    return path
+
+
+def small_run(event_file: Path, output: Path) -> list[str]:
+    """Overrides of a run of seconds: 300 events, two epochs a stage, small networks, no judge."""
+    return [
+        "trainer=cpu",
+        "logger=none",
+        f"data.file={event_file}",
+        "data.events=300",
+        f"output={output}",
+        "candidate/tau_calibration=[mlp,sf]",
+        "candidate/higgs_id=[mlp,mass]",
+        "tasks.tau_calibration.validity=null",
+        *(
+            f"recipe.{stage}.{name}={value}"
+            for stage in ("pretrain", "search", "posttrain")
+            for name, value in (("epochs", 2), ("batch", 64))
+        ),
+    ]
+
+
+def compose_config(overrides: list[str]) -> DictConfig:
+    """The configuration as `python train.py <overrides>` composes it."""
+    import hydra
+
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        return hydra.compose("config", overrides=overrides)
+
+
+@pytest.fixture
+def compose(event_file: Path, tmp_path: Path) -> Compose:
+    """Compose a small run below `tmp_path`, with any further overrides."""
+
+    def composed(*overrides: str) -> DictConfig:
+        return compose_config([*small_run(event_file, tmp_path / "runs"), *overrides])
+
+    return composed

@@ -1,0 +1,220 @@
+"""`train.py` in a process of its own, which can be made to kill itself at a chosen moment.
+
+The process is forked from a server that has PyTorch imported, so a run takes a second. Death is
+by SIGKILL, as from `kill -9` or a machine that runs out of memory: nothing is cleaned up.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["msnas.pipeline", "msnas.methods.spos", "hydra", "h5py"])
+
+
+@dataclass(frozen=True)
+class Death:
+    """The `count`-th time that `point` is passed in `stage` ("" where there is one only)."""
+
+    point: str
+    stage: str = ""
+    count: int = 1
+
+
+def start(
+    overrides: list[str], *, journal: Path, said: Path, death: Death | None = None
+) -> BaseProcess:
+    """Begin `python train.py <overrides>`.
+
+    The beginning of every epoch adds a line to `journal`; the output goes to the file `said`, and
+    standard error to one with the ending `.error`.
+    """
+    process = _CONTEXT.Process(target=_work, args=(overrides, journal, said, death))
+    process.start()
+    return process
+
+
+def finish(process: BaseProcess, *, seconds: float = 300) -> int:
+    """Wait for the end; the exit code, negative for a signal."""
+    process.join(seconds)
+    if process.exitcode is None:
+        process.kill()
+        raise TimeoutError(f"the run did not end within {seconds} seconds")
+    return process.exitcode
+
+
+def _work(overrides: list[str], journal: Path, said: Path, death: Death | None) -> None:
+    for number, path in ((1, said), (2, said.with_suffix(".error"))):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    os.chdir(ROOT)
+    _keep_journal(journal)
+    if death is not None:
+        _prepare(death)
+    sys.argv = ["train.py", *overrides]
+    runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+
+
+def _keep_journal(journal: Path) -> None:
+    from msnas.training.stage_module import StageModule
+
+    begin = StageModule._begin_epoch
+
+    def noted(self: StageModule) -> None:
+        with journal.open("a") as file:
+            file.write(f"{type(self).__name__} {self.seed} {self.current_epoch}\n")
+        begin(self)
+
+    StageModule._begin_epoch = noted  # type: ignore[method-assign]
+
+
+def _prepare(death: Death) -> None:
+    """Replace the function at the point of death by one that counts, and dies."""
+    passed = 0
+
+    def is_now(stage: str) -> bool:
+        nonlocal passed
+        if stage != death.stage:
+            return False
+        passed += 1
+        return passed == death.count
+
+    _POINTS[death.point](is_now)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+IsNow = Callable[[str], bool]
+
+
+def _stage_of(path: Any) -> str:
+    """`<output>/cache/<stage>/<key>...`: the stage; "" elsewhere."""
+    parts = Path(path).parts
+    return parts[parts.index("cache") + 1] if "cache" in parts else ""
+
+
+def _class_stage(module: object) -> str:
+    return {"Pretraining": "pretrain", "Posttraining": "posttrain"}.get(
+        type(module).__name__, "search"
+    )
+
+
+def _in_the_middle_of_an_epoch(is_now: IsNow) -> None:
+    from msnas.training.stage_module import StageModule
+
+    backward = StageModule.manual_backward
+
+    def counted(self: StageModule, *arguments: Any, **named: Any) -> None:
+        if is_now(_class_stage(self)):
+            _die()
+        backward(self, *arguments, **named)
+
+    StageModule.manual_backward = counted  # type: ignore[method-assign]
+
+
+def _in_validation(is_now: IsNow) -> None:
+    from msnas.training.stage_module import StageModule
+
+    end = StageModule.on_validation_epoch_end
+
+    def counted(self: StageModule) -> None:
+        end(self)
+        if is_now(_class_stage(self)):
+            _die()
+
+    StageModule.on_validation_epoch_end = counted  # type: ignore[method-assign]
+
+
+def _around_rename(module: str, *, before: bool, name: str = "") -> Callable[[IsNow], None]:
+    def prepare(is_now: IsNow) -> None:
+        def replace(source: Any, target: Any) -> None:
+            now = Path(target).name.endswith(name) and is_now(_stage_of(target))
+            if now and before:
+                _die()
+            os.replace(source, target)
+            if now:
+                _die()
+
+        # the module sees another `os`, everything else the real one
+        patched = SimpleNamespace(**{**vars(os), "replace": replace})
+        sys.modules[module].os = patched  # type: ignore[attr-defined]
+
+    return prepare
+
+
+def _half_written(name: str) -> Callable[[IsNow], None]:
+    """Any file of PyTorch's called so: half of its bytes, then the end."""
+
+    def prepare(is_now: IsNow) -> None:
+        import pytorch_lightning as pl
+        import torch
+
+        save, save_checkpoint = torch.save, pl.Trainer.save_checkpoint
+
+        def cut(path: Path) -> None:
+            os.truncate(path, path.stat().st_size // 2)
+            _die()
+
+        def saved(value: Any, target: Any, *arguments: Any, **named: Any) -> None:
+            save(value, target, *arguments, **named)
+            if not isinstance(target, str | Path) or Path(target).name != name:
+                return
+            if is_now(_stage_of(target)):
+                cut(Path(target))
+
+        def checkpointed(self: pl.Trainer, path: Any, *arguments: Any, **named: Any) -> None:
+            save_checkpoint(self, path, *arguments, **named)
+            if Path(path).name == name and is_now(_stage_of(path)):
+                cut(Path(path))
+
+        torch.save = saved
+        pl.Trainer.save_checkpoint = checkpointed  # type: ignore[method-assign]
+
+    return prepare
+
+
+def _before_call(module: str, owner: str, name: str) -> Callable[[IsNow], None]:
+    def prepare(is_now: IsNow) -> None:
+        found = getattr(sys.modules[module], owner)
+        original = getattr(found, name)
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            if is_now(""):
+                _die()
+            return original(*arguments, **named)
+
+        setattr(found, name, counted)
+
+    return prepare
+
+
+_POINTS: dict[str, Callable[[IsNow], None]] = {
+    "in the middle of an epoch": _in_the_middle_of_an_epoch,
+    "in validation": _in_validation,
+    "half a checkpoint": _half_written("last.new"),
+    "before the rename of a checkpoint": _around_rename("msnas.training.callbacks", before=True),
+    "after the rename of a checkpoint": _around_rename("msnas.training.callbacks", before=False),
+    "half the weights": _half_written("weights.pt"),
+    "before the rename of an entry": _around_rename("msnas.training.store", before=True),
+    "after the rename of an entry": _around_rename("msnas.training.store", before=False),
+    "before the selection": _before_call("msnas.study", "Study", "rank"),
+    "in the evaluation": _before_call("msnas.study", "Study", "score"),
+    "before the test": _before_call("msnas.study", "Study", "test"),
+    "half the model": _half_written("model.ckpt"),
+    "before the history": _before_call("msnas.run_directory", "RunDirectory", "write_history"),
+    "before the result": _before_call("msnas.run_directory", "RunDirectory", "write_result"),
+    "half the result": _around_rename("msnas.run_directory", before=True, name="result.json"),
+}

@@ -1,0 +1,286 @@
+"""Every file below conf/: its classes exist, are allowed, take its arguments; it composes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+import hydra.utils
+import pytest
+import yaml
+from conftest import CONF, HTAUTAU_TASKS, ROOT
+from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from msnas.build import build, check_target
+from msnas.chain.candidate_grid import expand_grids
+from msnas.errors import ConfigError
+from msnas.plan import make_plan
+
+FILES = sorted(path.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml"))
+OPTIONS = [name for name in FILES if "/" in name]
+
+ADDED_BY_CODE = {
+    "weighting": {"weights"},
+    "method": {"supernet", "weighting", "optimizer", "seed"},
+    "recipe.optimizer": {"params"},
+}
+"""Arguments that the code adds to those of the configuration, by the place in it.
+
+A method's constructor gets those of them that it names.
+"""
+
+RELOCATED = {
+    "loss": "tasks.tau_calibration.loss",
+    "validity": "tasks.tau_calibration.validity",
+}
+"""Groups whose options belong to a task, and the one they are tried with."""
+
+
+def content(name: str) -> dict[str, Any]:
+    loaded = OmegaConf.to_container(OmegaConf.load(CONF / name), resolve=False)
+    assert isinstance(loaded, dict)
+    return {str(key): value for key, value in loaded.items()}
+
+
+def package(name: str) -> str:
+    """Where an option's content goes: its `# @package` line, by default its folder."""
+    for line in (CONF / name).read_text().splitlines():
+        if line.startswith("# @package "):
+            chosen = line.removeprefix("# @package ").strip()
+            return "" if chosen == "_global_" else chosen
+    return Path(name).parent.as_posix().replace("/", ".") if "/" in name else ""
+
+
+def nodes_with_class(node: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield place, node
+        for key, child in node.items():
+            yield from nodes_with_class(child, f"{place}.{key}".lstrip("."))
+    elif isinstance(node, list):
+        for child in node:
+            yield from nodes_with_class(child, place)
+
+
+def points(place: str, node: dict[str, Any]) -> list[dict[str, Any]]:
+    """A candidate file with a grid stands for a candidate per point of it."""
+    if place.startswith("tasks.") and ".candidates." in place:
+        return list(expand_grids({place: node}, key=place).values())
+    return [node]
+
+
+CLASSES = [
+    pytest.param(place, point, id=f"{name}:{place}")
+    for name in FILES
+    for place, node in nodes_with_class(content(name), package(name))
+    for point in points(place, node)
+]
+
+
+@pytest.mark.parametrize(("place", "node"), CLASSES)
+def test_class_is_allowed_and_takes_exactly_these_arguments(
+    place: str, node: dict[str, Any]
+) -> None:
+    settings = dict(node)
+    target = settings.pop("_target_")
+    if place == "method":
+        settings.pop("name")
+    check_target(target, key=place)
+    found = hydra.utils.get_object(target)
+    assert not inspect.isabstract(found)
+    code = ADDED_BY_CODE.get(place, set())
+    if place == "method":
+        code = code & inspect.signature(found).parameters.keys()
+    assert not code & settings.keys()
+    if found.__init__ is nn.Module.__init__:
+        assert not settings, "PyTorch's own constructor takes no argument"
+        return
+    signature = inspect.signature(found)
+    signature.bind(**settings, **dict.fromkeys(code))
+    if target.startswith("msnas."):
+        kinds = {parameter.kind for parameter in signature.parameters.values()}
+        assert inspect.Parameter.VAR_KEYWORD not in kinds, "it would swallow a typing error"
+
+
+def test_the_binding_test_sees_wrong_arguments() -> None:
+    places = {place for place, _ in (one.values for one in CLASSES)}
+    assert ADDED_BY_CODE.keys() <= places
+    signature = inspect.signature(hydra.utils.get_object("msnas.candidates.lstm.LSTM"))
+    signature.bind(input_size=3, hidden=4, depth=1)
+    with pytest.raises(TypeError, match="depth"):
+        signature.bind(input_size=3, hidden=4)
+    with pytest.raises(TypeError, match="width"):
+        signature.bind(input_size=3, hidden=4, depth=1, width=2)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("candidate/")])
+def test_candidates_are_classes_of_this_package(name: str) -> None:
+    assert content(name)["_target_"].startswith("msnas.candidates.")
+    task, candidate = Path(name).parent.name, Path(name).stem
+    assert package(name) == f"tasks.{task}.candidates.{candidate}"
+
+
+def composed_with(name: str) -> DictConfig:
+    """The configuration with the option `name` chosen, added where no default names its group."""
+    group, option = Path(name).parent.as_posix(), Path(name).stem
+    if group in RELOCATED:
+        overrides = [f"{group}@{RELOCATED[group]}={option}"]
+    elif group == "task" or group.startswith("candidate/"):
+        added = "+" if group != "task" and Path(group).name not in HTAUTAU_TASKS else ""
+        overrides = [f"{added}{group}=[{option}]"]
+    else:
+        overrides = [f"{group}={option}"]
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        try:
+            return hydra.compose("config", overrides=overrides, return_hydra_config=True)
+        except ConfigCompositionException as error:
+            if "No match in the defaults list" not in str(error):
+                raise
+            added = [f"+{override}" for override in overrides]
+            return hydra.compose("config", overrides=added, return_hydra_config=True)
+
+
+def assert_holds(found: Any, expected: Any, place: str) -> None:
+    """Every value of `expected` is in `found`, which may hold more keys."""
+    if isinstance(expected, dict) and expected:
+        assert isinstance(found, dict), f"{place}: {found!r}"
+        for key, value in expected.items():
+            assert key in found, f"{place}.{key} is missing"
+            assert_holds(found[key], value, f"{place}.{key}")
+    elif not isinstance(expected, dict):
+        assert found == expected, place
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_option_composes_and_its_values_arrive(name: str) -> None:
+    cfg = composed_with(name)
+    expected = content(name)
+    expected.pop("defaults", None)
+    group = name.split("/")[0]
+    place = RELOCATED.get(group, package(name))
+    if group in RELOCATED:
+        # the task's own settings come on top
+        expected |= content("task/tau_calibration.yaml").get(group, {})
+    found: Any = OmegaConf.to_container(cfg, resolve=False)
+    for part in place.split(".") if place else []:
+        found = found[part]
+    assert expected or content(name).get("defaults"), "an empty option"
+    assert_holds(found, expected, place)
+    rest = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    left_to_the_task = "???" in (CONF / name).read_text()
+    OmegaConf.to_container(rest, resolve=True, throw_on_missing=not left_to_the_task)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        f"{Path(name).parent.as_posix()}={Path(name).stem}"
+        for name in OPTIONS
+        if Path(name).parent.name in ("problem", "experiment", "debug")
+    ],
+)
+def test_problems_experiments_and_debugging_make_a_plan(
+    override: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        cfg = hydra.compose("config", overrides=["trainer=cpu", override])
+    plan = make_plan(cfg)
+    assert len(plan.chain) >= 1
+    assert sum(plan.weights.values()) == pytest.approx(1)
+    for task in plan.chain:
+        for candidate, settings in plan.config["tasks"][task]["candidates"].items():
+            build(settings, key=f"tasks.{task}.candidates.{candidate}")
+
+
+def test_yaml_files_say_what_they_are_for() -> None:
+    groups = {"experiment", "problem", "method", "recipe", "data", "trainer", "logger", "debug"}
+    for name in OPTIONS:
+        if name.split("/")[0] in groups:
+            text = (CONF / name).read_text()
+            lines = [line for line in text.splitlines() if not line.startswith("# @package")]
+            assert lines[0].startswith("# "), f"{name} opens without a comment"
+            assert yaml.safe_load(text)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "builtins.eval",
+        "subprocess.Popen",
+        "msnas.build.hydra.utils.instantiate",
+        "msnas.build.inspect.os.system",
+        "msnas.build.OmegaConf",
+        "msnas.training.store.shutil.rmtree",
+        "msnas.locks.FileLock",
+        "msnas.run.run",
+        "msnas.candidates.mlp",
+        "msnas_evil.Thing",
+        "torch.load",
+        "torch.nn.functional.relu",
+        "torch.nn.modules.module.Any",
+        "msnas.candidates.mlp.Missing",
+        "",
+        None,
+        3,
+    ],
+)
+def test_build_refuses_what_is_no_class_of_the_named_libraries(target: object) -> None:
+    with pytest.raises(ConfigError, match=r"^place\._target_: "):
+        build({"_target_": target}, key="place")
+    with pytest.raises(ConfigError, match=r"^place\.inner\[0\]\._target_: "):
+        build(
+            {"_target_": "torch.nn.Identity", "inner": [{"_target_": target}]},
+            key="place",
+        )
+
+
+@pytest.mark.parametrize(
+    "injected",
+    [
+        {"_args_": ["id"]},
+        {"_partial_": True},
+        {"_recursive_": False},
+        {"_convert_": "none"},
+    ],
+)
+def test_build_refuses_hydra_special_keys(injected: dict[str, Any]) -> None:
+    (special,) = injected
+    config = {"_target_": "torch.nn.Identity", **injected}
+    with pytest.raises(ConfigError, match=rf"^place\.{special}: not allowed"):
+        build(config, key="place")
+    with pytest.raises(ConfigError, match=rf"^place\.x\.y\[0\]\.{special}: not allowed"):
+        build({"_target_": "torch.nn.Identity", "x": {"y": [injected]}}, key="place")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"input_size": 3, "hidden": 4}, "depth"),
+        ({"input_size": 3, "hidden": 4, "depth": 1, "width": 2}, "width"),
+    ],
+)
+def test_build_names_place_class_and_argument(settings: dict[str, int], said: str) -> None:
+    target = "msnas.candidates.lstm.LSTM"
+    with pytest.raises(ConfigError, match=rf"^tasks\.a: {target}: .*'{said}'"):
+        build({"_target_": target, **settings}, key="tasks.a")
+
+
+def test_build_needs_a_class() -> None:
+    for config in ({"hidden": 3}, [1], "torch.nn.ReLU", None):
+        with pytest.raises(ConfigError, match=r"^tasks\.a: expected a mapping with _target_"):
+            build(config, key="tasks.a")
+
+
+def test_build_gives_plain_python_and_the_arguments_themselves() -> None:
+    config = OmegaConf.create({"_target_": "msnas.chain.output.Regression", "shape": [2, 3]})
+    assert build(config, key="output").shape == (2, 3)
+    weights = [0.25, 0.75]
+    weighting = build({"_target_": "msnas.weighting.fixed.Fixed"}, key="w", weights=weights)
+    assert weighting.weights == (0.25, 0.75)
