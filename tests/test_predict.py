@@ -1,0 +1,137 @@
+"""Applying a finished run to events, with and without truth."""
+
+import io
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import compose_config
+from rich.console import Console
+from sklearn.metrics import roc_auc_score
+
+from msnas.data.events import split_indices
+from msnas.errors import DataError
+from msnas.predict import Settings, main, predict
+from msnas.run import run
+
+DATA = "data/htautau.h5"
+EPOCHS = [f"recipe.{stage}.epochs=2" for stage in ("pretrain", "search", "posttrain")]
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, dict[str, object]]:
+    """A short run's directory and result."""
+    output = tmp_path_factory.mktemp("runs")
+    cfg = compose_config(
+        ["trainer=cpu", "logger=none", "data.events=600", f"output={output}", *EPOCHS]
+    )
+    result = run(cfg, console=Console(file=io.StringIO()))
+    (directory,) = (path.parent for path in output.glob("htautau/*/*/result.json"))
+    return directory, result
+
+
+@pytest.fixture
+def inputs_only(tmp_path: Path) -> Path:
+    """The first 50 embedded events without any truth."""
+    path = tmp_path / "inputs.h5"
+    with h5py.File(DATA) as old, h5py.File(path, "w") as new:
+        for name in ("jet", "image"):
+            new[name] = old[name][:50]
+    return path
+
+
+def test_predictions_give_the_run_its_own_test_numbers(
+    finished: tuple[Path, dict[str, object]], tmp_path: Path
+) -> None:
+    directory, result = finished
+    found = predict(Settings(run=str(directory), data=DATA, out=str(tmp_path / "out.h5")))
+    with h5py.File(DATA) as file:
+        label, tau = file["label"][()], file["tau"][()].astype(np.float64)
+    indices = split_indices(
+        label,
+        events=600,
+        generator=np.random.default_rng(0),
+        fractions=[0.6, 0.2, 0.2],
+        where=DATA,
+    )["test"]
+    test = result["metrics"]["test"]  # type: ignore[index]
+    auc = roc_auc_score(label[indices], found["higgs_id"][indices])
+    assert auc == pytest.approx(test["higgs_id/auc"], abs=1e-6)
+
+    def cartesian(momentum: np.ndarray) -> np.ndarray:
+        pt, eta, phi = np.moveaxis(momentum, -1, 0)
+        return np.stack((pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)), -1)
+
+    calibrated = found["tau_calibration"].astype(np.float64)[indices]
+    squares = ((cartesian(calibrated) - cartesian(tau[indices])) ** 2).sum((1, 2)) / 1e4
+    assert squares.mean() == pytest.approx(test["tau_calibration/mse"], rel=1e-4)
+
+
+def test_truth_is_not_needed_and_not_read(
+    finished: tuple[Path, dict[str, object]], inputs_only: Path, tmp_path: Path
+) -> None:
+    directory, _ = finished
+    out = tmp_path / "out.h5"
+    with_truth = predict(Settings(run=str(directory), data=DATA, out=str(tmp_path / "all.h5")))
+    main([f"run={directory}", f"data={inputs_only}", f"out={out}"])
+    with h5py.File(out) as file:
+        assert file.attrs["selected"] == " -> ".join(
+            json.loads((directory / "result.json").read_text())["selected"].values()
+        )
+        assert file["tau_calibration"].shape == (50, 2, 3)
+        assert (file["tau_calibration"][..., 0] >= 0).all()
+        assert ((file["higgs_id"][()] > 0) & (file["higgs_id"][()] < 1)).all()
+        for name, values in with_truth.items():
+            np.testing.assert_allclose(file[name][()], values[:50], rtol=1e-4, atol=1e-5)
+
+
+def test_every_broken_input_is_one_clear_line(
+    finished: tuple[Path, dict[str, object]], inputs_only: Path, tmp_path: Path
+) -> None:
+    directory, _ = finished
+    out = str(tmp_path / "out.h5")
+    with pytest.raises(DataError, match=r"config\.yaml not found"):
+        predict(Settings(run=str(tmp_path), data=str(inputs_only), out=out))
+    with pytest.raises(DataError, match="not found"):
+        predict(Settings(run=str(directory), data="missing.h5", out=out))
+    predict(Settings(run=str(directory), data=str(inputs_only), out=out))
+    with pytest.raises(DataError, match="exists"):
+        predict(Settings(run=str(directory), data=str(inputs_only), out=out))
+    with h5py.File(inputs_only, "a") as file:
+        file["jet"][3, 0, 1] = np.nan
+    with pytest.raises(DataError, match=r"jet: found NaN .*event 3"):
+        predict(Settings(run=str(directory), data=str(inputs_only), out=out, overwrite=True))
+    with h5py.File(inputs_only, "a") as file:
+        del file["image"]
+    with pytest.raises(DataError, match="missing key 'image'"):
+        predict(Settings(run=str(directory), data=str(inputs_only), out=out, overwrite=True))
+    with pytest.raises(DataError, match="cannot write"):
+        predict(
+            Settings(run=str(directory), data=DATA, out=str(tmp_path / "no" / "such" / "folder.h5"))
+        )
+
+
+def test_a_spoilt_model_is_refused_and_not_executed(
+    finished: tuple[Path, dict[str, object]], inputs_only: Path, tmp_path: Path
+) -> None:
+    import pickle
+    import shutil
+
+    directory, _ = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(directory, copy)
+    mark = tmp_path / "executed"
+
+    class Payload:
+        def __reduce__(self) -> tuple[object, ...]:
+            return Path.touch, (mark,)
+
+    (copy / "model.ckpt").write_bytes(pickle.dumps({"weights": Payload()}, protocol=2))
+    settings = Settings(run=str(copy), data=str(inputs_only), out=str(tmp_path / "out.h5"))
+    with pytest.raises(DataError, match="not a readable model"):
+        predict(settings)
+    assert not mark.exists()
