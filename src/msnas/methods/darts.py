@@ -42,6 +42,7 @@ class DARTS(SearchMethod):
     """
 
     learns_from_validation: ClassVar[bool] = True
+    selection_settings: ClassVar[frozenset[str]] = frozenset({"selection"})
 
     def __init__(
         self,

@@ -63,6 +63,9 @@ class Method(ABC):
 class SearchMethod(StageModule, Method):
     """A method that first trains all candidates together, as a super-network."""
 
+    selection_settings: ClassVar[frozenset[str]] = frozenset()
+    """Settings that only `select` reads: runs that differ in them share the super-network."""
+
     def __init__(
         self, *, supernet: Chain, weighting: Weighting, optimizer: OptimizerFactory, seed: int
     ) -> None:

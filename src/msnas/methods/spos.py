@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -38,6 +38,8 @@ class SPOS(SearchMethod):
     candidate. `ranking="grid"` judges every chain, `"evolution"` searches among them (see
     `evolve`, whose settings `evolution` holds) and reports the best it met.
     """
+
+    selection_settings: ClassVar[frozenset[str]] = frozenset({"ranking", "evolution"})
 
     def __init__(
         self,
