@@ -9,7 +9,7 @@ train: $(READY)
 	$(VENV)/bin/python train.py method=spos task_weight=0.9
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 check: $(READY)
 	$(VENV)/bin/ruff check .
