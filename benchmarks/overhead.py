@@ -66,7 +66,7 @@ def bare_stages(plan: Plan, study: Study) -> dict[str, Callable[[], None]]:
     """The three stages as bare loops."""
     recipe, events = plan.config["recipe"], study.events
     chain = build_chain(plan.config["tasks"], plan.chain, seed=0)
-    optimizer = study._optimizer
+    optimizer = study.optimizer
 
     def fit(module: StageModule, stage: str) -> None:
         bare_loop(module, events, epochs=recipe[stage]["epochs"], batch=recipe[stage]["batch"])

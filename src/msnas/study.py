@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import inspect
 from collections.abc import Sequence
 from functools import partial
@@ -13,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from msnas.build import build, class_of
-from msnas.chain.chain import Chain, Path, check_chain, handed_on
+from msnas.chain.chain import Chain, Path, check_chain
 from msnas.chain.from_config import build_chain
 from msnas.data.events import Events, load_events
 from msnas.errors import ConfigError
@@ -63,6 +62,7 @@ class Study:
         self.chain = build_chain(self.config["tasks"], plan.chain, seed=self.config["seed"])
         check_chain(self.chain, events.train)
         self.origin: dict[str, str] = {}
+        self.evaluation_batch: int = self.config["recipe"]["evaluation_batch"]
         self.trainer = StageTrainer(
             events=events,
             data_identity=plan.data_identity,
@@ -85,7 +85,7 @@ class Study:
         offered = {
             "supernet": self.chain,
             "weighting": self.weighting,
-            "optimizer": self._optimizer,
+            "optimizer": self.optimizer,
             "seed": self.trainer.seed_of("search", settings.pop("name")),
         }
         asked = inspect.signature(class_of(settings, key="method")).parameters
@@ -118,7 +118,7 @@ class Study:
                 f"{task.name}/{name}": self.pretrain_one(level, name)
                 for level, task in enumerate(self.chain.tasks)
                 for name in self.chain.names()[level]
-                if self.method.pretrains(level, name) and self._trainable(level, name)
+                if self.method.pretrains(level, name) and self.trainable(level, name)
             }
 
     def pretrain_one(self, level: int, name: str) -> Trained:
@@ -133,10 +133,10 @@ class Study:
                     {key: self._settings(earlier.name)[key] for key in HANDED_ON}
                     for earlier in self.chain.tasks[:level]
                 ],
-                "task": self._identity(task.name, [name]),
+                "task": self.identity(task.name, [name]),
             },
             module=partial(
-                Pretraining, chain=self.chain, level=level, name=name, optimizer=self._optimizer
+                Pretraining, chain=self.chain, level=level, name=name, optimizer=self.optimizer
             ),
         )
         self.chain.candidate(level, name).load_state_dict(trained.weights)
@@ -160,7 +160,7 @@ class Study:
                         for key, value in settings.items()
                         if key not in method.selection_settings
                     },
-                    "tasks": [self._identity(task.name) for task in self.chain.tasks],
+                    "tasks": [self.identity(task.name) for task in self.chain.tasks],
                     **self._weights_identity(),
                     "start": self.origin,
                 },
@@ -190,61 +190,11 @@ class Study:
                 "start": [self.origin.get(label) for label in labels],
             },
             module=partial(
-                Posttraining, chain=chain, weighting=self.weighting, optimizer=self._optimizer
+                Posttraining, chain=chain, weighting=self.weighting, optimizer=self.optimizer
             ),
         )
         chain.load_state_dict(trained.weights)
         return trained, chain
-
-    def train_sequentially(self, path: Path) -> tuple[dict[str, Trained], Chain]:
-        """Train task after task, each on the frozen outputs of those before (no re-optimisation).
-
-        The first one is the pre-trained candidate. The outputs a task reads are computed once.
-        """
-        chain = copy.deepcopy(self.chain.only(path))
-        trainings: dict[str, Trained] = {}
-        events = self.events
-        keys: list[str] = []
-        with self.display.stage("Training task after task, on the outputs of those before"):
-            for level, (task, name) in enumerate(zip(chain.tasks, path, strict=True)):
-                label = f"{task.name}/{name}"
-                if self._trainable(level, name):
-                    if level == 0:
-                        trained = self.pretrain_one(level, name)
-                    else:
-                        trained = self.trainer.train(
-                            "sequential",
-                            " -> ".join(path[: level + 1]),
-                            identity={"upstream": keys, "task": self._identity(task.name, [name])},
-                            module=partial(
-                                Pretraining,
-                                chain=chain,
-                                level=level,
-                                name=name,
-                                optimizer=self._optimizer,
-                            ),
-                            settings="pretrain",
-                            events=events,
-                        )
-                    chain.candidate(level, name).load_state_dict(trained.weights)
-                    trainings[label] = trained
-                    keys.append(trained.key)
-                else:
-                    keys.append(label)
-                events = self._with_outputs(events, chain, path, level)
-        return trainings, chain
-
-    def _with_outputs(self, events: Events, chain: Chain, path: Path, level: int) -> Events:
-        """The events, with what the task at `level` hands on."""
-        task = chain.tasks[level]
-        extended = {}
-        for part in ("train", "valid"):
-            values = getattr(events, part)
-            output = collect_outputs(
-                chain, values, paths=[path], batch=self.config["recipe"]["evaluation_batch"]
-            )[path[: level + 1]]
-            extended[part] = {**values, handed_on(task): task.output.from_output(output)}
-        return dataclasses.replace(events, **extended)
 
     def higher_is_better(self, name: str, *, key: str) -> bool:
         """Direction of a validation number: `loss`, `<task>/loss` or `<task>/<metric>`."""
@@ -271,10 +221,11 @@ class Study:
             getattr(self.events, part),
             paths=paths,
             weighting=self.weighting,
-            batch=self.config["recipe"]["evaluation_batch"],
+            batch=self.evaluation_batch,
         )
 
-    def _optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
+    def optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
+        """The optimiser of some parameters, as the recipe configures it."""
         optimizer: Optimizer = build(
             self.config["recipe"]["optimizer"], key="recipe.optimizer", params=parameters
         )
@@ -283,7 +234,7 @@ class Study:
     def test(self, chain: Chain, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         """The chain's numbers on the test part, looked at this once; and the validity stage."""
         outputs = collect_outputs(
-            chain, self.events.test, paths=[path], batch=self.config["recipe"]["evaluation_batch"]
+            chain, self.events.test, paths=[path], batch=self.evaluation_batch
         )
         (score,) = score_outputs(
             chain, self.events.test, outputs, paths=[path], weighting=self.weighting
@@ -311,13 +262,14 @@ class Study:
             values |= {f"{prefix}{name}": value for name, value in measured.items()}
         return values, stage
 
-    def _trainable(self, level: int, name: str) -> bool:
+    def trainable(self, level: int, name: str) -> bool:
+        """Whether a candidate has anything to train."""
         parameters = self.chain.candidate(level, name).parameters()
         return any(value.requires_grad for value in parameters)
 
     def _path_identity(self, path: Path) -> list[dict[str, Any]]:
         return [
-            self._identity(task.name, [name])
+            self.identity(task.name, [name])
             for task, name in zip(self.chain.tasks, path, strict=True)
         ]
 
@@ -327,7 +279,7 @@ class Study:
     def _settings(self, task: str) -> Any:
         return self.config["tasks"][task]
 
-    def _identity(self, task: str, names: list[str] | None = None) -> dict[str, Any]:
+    def identity(self, task: str, names: list[str] | None = None) -> dict[str, Any]:
         """What decides the training of a task: with all its candidates or the ones named."""
         settings = self._settings(task)
         candidates = settings["candidates"]

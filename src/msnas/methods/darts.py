@@ -170,7 +170,7 @@ class DARTS(SearchMethod):
                 study.events.valid,
                 alpha=[alpha.detach() for alpha in self.alpha],
                 weighting=self.weighting,
-                batch=study.config["recipe"]["evaluation_batch"],
+                batch=study.evaluation_batch,
             )
         else:
             path = tuple(

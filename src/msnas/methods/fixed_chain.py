@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, final
 from msnas.chain.chain import Chain, Path
 from msnas.errors import ConfigError
 from msnas.methods.method import Method, Selection
+from msnas.methods.sequential import train_sequentially
 from msnas.training.train import Trained
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class FixedChain(Method):
         """Train end to end, or task after task."""
         if self.reoptimise:
             return super().finish(study, path)
-        return study.train_sequentially(path)
+        return train_sequentially(study, path)
 
 
 def check_path(path: Sequence[str] | None, chain: Chain) -> Path:

@@ -83,10 +83,9 @@ class StageTrainer:
         """Best weights of the training that `identity` describes.
 
         Taken from the store if it is there; gone on with from its last epoch if it was
-        interrupted; else trained. `module(seed=...)` makes the module. `stage`
-        names the kind of entry and, unless `settings` does, the settings of the recipe; `label`
-        is the row shown. `events` replaces the trainer's own: derived from them and from what
-        `identity` tells.
+        interrupted; else trained. `module(seed=...)` makes the module. `stage` names the kind of
+        entry and, unless `settings` does, the settings of the recipe; `label` is the row shown.
+        `events` replaces the trainer's own: derived from them and from what `identity` tells.
         """
         chosen = self.recipe[settings or stage]
         full = {
@@ -95,6 +94,7 @@ class StageTrainer:
             "training": dict(identity),
             "optimizer": self.recipe["optimizer"],
             "settings": chosen,
+            "evaluation_batch": self.recipe["evaluation_batch"],
             "data": self.data_identity,
             "machine": dict(self.machine),
             "seed": self.seed,
