@@ -583,7 +583,7 @@ def test_the_option_selection() -> None:
     batch = {"x": torch.zeros(4).double(), "y": torch.zeros(4).double()}
     study = SimpleNamespace(
         events=SimpleNamespace(valid=batch),
-        config={"recipe": {"evaluation_batch": 3}},
+        evaluation_batch=3,
         rank=lambda paths: [("ranked", paths)],
     )
     for selection, wanted in (("argmax", "b"), ("perturbation", "a")):

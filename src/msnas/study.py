@@ -178,8 +178,11 @@ class Study:
             return self.train_chain(path)
 
     def train_chain(self, path: Path) -> tuple[Trained, Chain]:
-        """The same inside a stage of the caller's."""
+        """The same inside a stage of the caller's; a chain of dummies alone stays as it is."""
         chain = copy.deepcopy(self.chain.only(path))
+        if chain.parameter_count() == 0:
+            (score,) = self.score(chain, [path], "valid")
+            return Trained.untrained(chain.state_dict(), loss=score.values["loss"]), chain
         labels = [f"{task.name}/{name}" for task, name in zip(chain.tasks, path, strict=True)]
         trained = self.trainer.train(
             "posttrain",

@@ -33,7 +33,8 @@ class Posttraining(StageModule):
     def descend(self, batch: Batch) -> Tensor:
         """One gradient of the weighted loss."""
         loss = self.weighting.combine(self.chain.losses(self.chain.run(batch, self.path), batch))
-        self.manual_backward(loss)
+        if loss.requires_grad:  # it does not where all weight is on a task done by a dummy
+            self.manual_backward(loss)
         return loss
 
     def validate_batch(self, batch: Batch) -> dict[str, Tensor]:

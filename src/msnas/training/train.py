@@ -34,6 +34,11 @@ class Trained:
     seconds: float
     cached: bool
 
+    @classmethod
+    def untrained(cls, weights: Mapping[str, Tensor], *, loss: float) -> Trained:
+        """What has nothing to train."""
+        return cls(key="", weights=weights, history=[], loss=loss, seconds=0.0, cached=False)
+
     @property
     def epochs(self) -> int:
         """Epochs trained."""

@@ -1,0 +1,38 @@
+"""Chains in which a dummy takes part."""
+
+import io
+
+import pytest
+from conftest import Compose
+from rich.console import Console
+
+from msnas.run import run
+
+DUMMIES = [
+    "method=grid_search",
+    "candidate/tau_calibration=[sf,zeros,noise]",
+    "candidate/higgs_id=[mass,zeros,noise]",
+    "recipe.pretrain.epochs=5",
+]
+
+
+@pytest.mark.parametrize("task_weight", [0.0, 0.5, 1.0])
+def test_grid_search_trains_chains_with_dummies_and_they_lose(
+    compose: Compose, task_weight: float
+) -> None:
+    cfg = compose(*DUMMIES, f"task_weight={task_weight}")
+    result = run(cfg, console=Console(file=io.StringIO()))
+    chains = {
+        tuple(one["selected"].values()): one["valid"]
+        for one in result["chains"]
+        if one["stage"] == "search"
+    }
+    assert len(chains) == 9
+    epochs = result["stages"]["search"]["epochs"]
+    for path in [("zeros", "zeros"), ("noise", "zeros"), ("zeros", "noise"), ("noise", "noise")]:
+        assert epochs[" -> ".join(path)] == 0, "there is nothing to train"
+    assert chains["zeros", "zeros"]["higgs_id/loss"] == pytest.approx(0.693147, abs=1e-5)
+    if task_weight > 0:
+        assert result["selected"]["tau_calibration"] == "sf"
+    if task_weight < 1:
+        assert chains["sf", "mass"]["higgs_id/auc"] > 0.6
