@@ -20,18 +20,18 @@ import hydra
 import torch
 from rich.console import Console
 
-from msnas.chain.from_config import build_chain
 from msnas.data.events import Events
 from msnas.data.module import ShuffledBlocks, batches
+from msnas.methods.method import SearchMethod
 from msnas.methods.posttraining import Posttraining
 from msnas.methods.pretraining import Pretraining
-from msnas.methods.spos import SPOS
-from msnas.plan import Plan, make_plan
+from msnas.plan import make_plan
 from msnas.study import Study, read_events
 from msnas.training.progress import Display
 from msnas.training.stage_module import StageModule
 from msnas.training.train import prepare_torch
 
+PATH = ("cnn", "lstm")
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
 
 
@@ -40,7 +40,8 @@ def bare_loop(module: StageModule, events: Events, *, epochs: int, batch: int) -
     optimizer = module.configure_optimizers()
     module.manual_backward = lambda loss: loss.backward()  # type: ignore[method-assign]
     train, valid = (
-        {name: part[name] for name in module.reads()} for part in (events.train, events.valid)
+        {name: value for name, value in part.items() if name in module.reads()}
+        for part in (events.train, events.valid)
     )
     best = float("inf")
     for epoch in range(epochs):
@@ -62,42 +63,32 @@ def bare_loop(module: StageModule, events: Events, *, epochs: int, batch: int) -
             {name: value.detach().clone() for name, value in module.weights().items()}
 
 
-def bare_stages(plan: Plan, study: Study) -> dict[str, Callable[[], None]]:
-    """The three stages as bare loops."""
-    recipe, events = plan.config["recipe"], study.events
-    chain = build_chain(plan.config["tasks"], plan.chain, seed=0)
-    optimizer = study.optimizer
+def bare_stages(study: Study) -> dict[str, Callable[[], None]]:
+    """The three stages as bare loops, on a chain of their own."""
+    recipe, chain, optimizer = study.config["recipe"], study.chain, study.optimizer
+    assert isinstance(study.method, SearchMethod)
+    search = study.method
+    posttraining = Posttraining(
+        chain=chain.only(PATH), weighting=study.weighting, optimizer=optimizer, seed=0
+    )
 
     def fit(module: StageModule, stage: str) -> None:
-        bare_loop(module, events, epochs=recipe[stage]["epochs"], batch=recipe[stage]["batch"])
+        settings = recipe[stage]
+        bare_loop(module, study.events, epochs=settings["epochs"], batch=settings["batch"])
 
     def pretrain() -> None:
         for level, names in enumerate(chain.names()):
             for name in names:
-                fit(
-                    Pretraining(chain=chain, level=level, name=name, optimizer=optimizer, seed=0),
-                    "pretrain",
+                module = Pretraining(
+                    chain=chain, level=level, name=name, optimizer=optimizer, seed=0
                 )
+                fit(module, "pretrain")
 
-    def search() -> None:
-        settings = {"sampling": "uniform", "validation_chains": 16}
-        fit(
-            SPOS(
-                supernet=chain, weighting=study.weighting, optimizer=optimizer, seed=0, **settings
-            ),
-            "search",
-        )
-
-    def posttrain() -> None:
-        path = ("cnn", "lstm")
-        fit(
-            Posttraining(
-                chain=chain.only(path), weighting=study.weighting, optimizer=optimizer, seed=0
-            ),
-            "posttrain",
-        )
-
-    return {"pretrain": pretrain, "search": search, "posttrain": posttrain}
+    return {
+        "pretrain": pretrain,
+        "search": lambda: fit(search, "search"),
+        "posttrain": lambda: fit(posttraining, "posttrain"),
+    }
 
 
 def measure(overrides: list[str], *, epochs: int) -> dict[str, tuple[float, float]]:
@@ -118,8 +109,9 @@ def measure(overrides: list[str], *, epochs: int) -> dict[str, tuple[float, floa
             )
         plan = make_plan(cfg)
         prepare_torch(threads=1)
-        study = Study(plan, read_events(plan), Display(Console(quiet=True)), repeat=False)
-        bare = bare_stages(plan, study)
+        events, display = read_events(plan), Display(Console(quiet=True))
+        study = Study(plan, events, display, repeat=False)
+        bare = bare_stages(Study(plan, events, display, repeat=False))
         seconds = {}
         start = time.perf_counter()
         study.pretrain()
@@ -128,7 +120,7 @@ def measure(overrides: list[str], *, epochs: int) -> dict[str, tuple[float, floa
         study.search()
         seconds["search"] = time.perf_counter() - start
         start = time.perf_counter()
-        study.posttrain(("cnn", "lstm"))
+        study.posttrain(PATH)
         seconds["posttrain"] = time.perf_counter() - start
         result = {}
         for stage, run in bare.items():

@@ -400,3 +400,19 @@ def test_methods_share_the_pretrained_candidates(tmp_path: Path) -> None:
     # the pre-trained weights are where both searches start: another seed's are others
     other = do(tmp_path, "method=asng", "seed=1")
     assert other.stages["pretrain"]["cached"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "setting"), [("darts", "selection=perturbation"), ("spos", "ranking=evolution")]
+)
+def test_ways_to_select_share_the_trained_super_network(
+    tmp_path: Path, method: str, setting: str
+) -> None:
+    first = do(tmp_path, f"method={method}")
+    second = do(tmp_path, f"method={method}", f"method.{setting}")
+    assert second.directory.path != first.directory.path
+    assert first.stages["search"]["cached"] == []
+    assert second.stages["search"]["cached"] == ["super-network"]
+    # another setting is another super-network
+    other = "method.epsilon=0.5" if method == "darts" else "method.sampling=fair"
+    assert do(tmp_path, f"method={method}", other).stages["search"]["cached"] == []

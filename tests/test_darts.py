@@ -693,9 +693,6 @@ def test_dummies_lose_in_grid_search(tmp_path: Path, task: str) -> None:
     assert result["selected"][task] not in ("zeros", "noise")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a chain without any parameter: 'optimizer got an empty parameter list'"
-)
 def test_dummies_of_both_tasks_lose_in_grid_search(tmp_path: Path) -> None:
     result = run_with_dummies(
         tmp_path,
@@ -707,9 +704,6 @@ def test_dummies_of_both_tasks_lose_in_grid_search(tmp_path: Path) -> None:
     assert not {"zeros", "noise"} & set(result["selected"].values())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="only task 1 counts and its dummy has no parameter: nothing to descend"
-)
 def test_a_dummy_with_the_whole_task_weight_loses_in_grid_search(tmp_path: Path) -> None:
     result = run_with_dummies(
         tmp_path,

@@ -168,7 +168,6 @@ def test_every_step_equals_the_second_implementation(
     assert 0 < reference.gamma < 1.5
 
 
-@pytest.mark.xfail(strict=True, reason="1/K is rounded to float32 before it becomes float64")
 def test_the_start_is_uniform_in_double_precision() -> None:
     (theta,) = NaturalGradient([3], floor=DEFAULT_FLOOR).distributions()
     assert theta.tolist() == [1 / 3] * 3
@@ -296,11 +295,6 @@ def test_a_senseless_floor_is_refused(floor: float | str) -> None:
         NaturalGradient([3, 3], floor=floor)
 
 
-@pytest.mark.xfail(
-    raises=ValueError,
-    strict=True,
-    reason="beta = 1 / (Delta sqrt N) exceeds 2 when a signal follows noise: root of a negative",
-)
 def test_a_signal_after_noise_is_followed() -> None:
     """Losses without, then with a difference, as when the weights begin to fit."""
     for sizes, seed in itertools.product([(2,), (2, 2)], range(10)):

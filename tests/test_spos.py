@@ -415,7 +415,6 @@ def test_a_senseless_option_is_refused(option: str, value: Any) -> None:
         spos(two_tasks(), **{option: value})
 
 
-@pytest.mark.xfail(strict=True, reason="found only after the search, by an error of PyTorch")
 @pytest.mark.parametrize("setting", ["population", "parents"])
 def test_a_senseless_setting_of_evolution_is_refused(setting: str) -> None:
     with pytest.raises(ConfigError, match=rf"method\.evolution\.{setting}"):

@@ -67,9 +67,9 @@ class DARTS(SearchMethod):
         ):
             if value not in allowed:
                 raise ConfigError(f"method.{key}: expected one of {allowed}, found {value!r}")
-        if epsilon < 0:
-            raise ConfigError(f"method.epsilon: expected >= 0, found {epsilon}")
-        if len(temperatures) != 2 or min(temperatures) <= 0:
+        if not isinstance(epsilon, int | float) or epsilon < 0:
+            raise ConfigError(f"method.epsilon: expected a number >= 0, found {epsilon!r}")
+        if not isinstance(temperatures, list) or len(temperatures) != 2 or min(temperatures) <= 0:
             raise ConfigError(f"method.temperatures: expected two > 0, found {temperatures}")
         if alpha_rate is not None and alpha_rate <= 0:
             raise ConfigError(f"method.alpha_rate: expected > 0 or null, found {alpha_rate}")

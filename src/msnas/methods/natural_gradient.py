@@ -21,6 +21,9 @@ class NaturalGradient(nn.Module):
     4.2: two samples, utilities +-1 (alpha = 1.5, delta_init = 1). `floor` is theta_min times K:
     every probability of a task of K candidates stays above floor / K.
 
+    Delta (`trust`) is kept above 1 / sqrt(N), N the degrees of freedom, so that beta <= 1; without,
+    a clear signal after long noise can drive beta beyond 2, where the update is undefined.
+
     The published floor, theta_min = 1 / (d (K - 1)) for d tasks, caps theta at 1 - 1/d, so 0.5
     for two tasks, and has no solution for d = 1 or K = d = 2; `floor="published"` asks for it.
     """
@@ -38,7 +41,9 @@ class NaturalGradient(nn.Module):
         self.sizes = tuple(sizes)
         self.minima = [_minimum(size, len(sizes), floor) for size in sizes]
         for task, size in enumerate(sizes):
-            self.register_buffer(f"theta_{task}", torch.full((size,), 1.0 / size).double())
+            self.register_buffer(
+                f"theta_{task}", torch.full((size,), 1.0 / size, dtype=torch.float64)
+            )
         self.freedom = sum(size - 1 for size in sizes)
         self.register_buffer("path", torch.zeros(self.freedom).double())
         self.register_buffer("gamma", torch.zeros(()).double())
@@ -87,6 +92,8 @@ class NaturalGradient(nn.Module):
         self.path.mul_(1 - beta).add_(slope / norm, alpha=rise)
         self.gamma.mul_((1 - beta) ** 2).add_(beta * (2 - beta))
         self.trust.mul_(torch.exp(beta * (self.gamma - self.path.square().sum() / self.ALPHA)))
+        # beta <= 1: beyond, the averages below stop being averages, and beta > 2 has no root
+        self.trust.clamp_(min=1 / math.sqrt(self.freedom))
         for theta, minimum in zip(self.distributions(), self.minima, strict=True):
             theta.clamp_(min=minimum)
             total = theta.sum()

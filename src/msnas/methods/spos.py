@@ -61,6 +61,10 @@ class SPOS(SearchMethod):
         refuse_dummies(supernet, method="spos")
         if ranking not in ("grid", "evolution"):
             raise ConfigError(f"method.ranking: expected grid or evolution, found {ranking!r}")
+        for key, value in evolution.items():
+            lowest = 1 if key in ("population", "parents") else 0
+            if value < lowest or (key == "probability" and value > 1):
+                raise ConfigError(f"method.evolution.{key}: expected >= {lowest}, found {value}")
         self.sampling = sampling
         self.ranking = ranking
         self.evolution = evolution
