@@ -186,6 +186,8 @@ def test_every_other_setting_changes_the_key_or_is_refused(compose: Compose) -> 
             refused.add(name)
         else:
             (same if key == reference else other).add(name)
+    assert "trainer.precision" in refused
+    assert make_plan(compose("trainer.precision=bf16-mixed")).key != reference
     groups = {"output", "logger", "force", "data"}
     assert {name.split(".")[0] for name in same} <= groups
     assert {name for name in same if name.startswith("data.")} == {"data.file"}
@@ -204,7 +206,6 @@ def test_every_other_setting_changes_the_key_or_is_refused(compose: Compose) -> 
         "recipe.search.patience",
         "recipe.posttrain.batch",
         "recipe.evaluation_batch",
-        "trainer.precision",
         "trainer.threads",
         "method.name",
         "method._target_",

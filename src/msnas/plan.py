@@ -20,6 +20,9 @@ from msnas.weighting.task_weights import task_weights
 
 STAGES = ("pretrain", "search", "posttrain")
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+"""Lightning's names; 16-mixed needs a graphics card."""
+
 NOT_NUMBERS = ("output", "logger", "force", "task_weight", "task_weights")
 """Settings that change no number by themselves; the weights count after normalisation."""
 
@@ -127,6 +130,10 @@ def _machine(trainer: Mapping[str, Any]) -> dict[str, Any]:
     accelerator = trainer["accelerator"]
     if accelerator not in ("auto", "cpu", "gpu"):
         raise ConfigError(f"trainer.accelerator: expected auto, cpu or gpu, found {accelerator!r}")
+    if trainer["precision"] not in PRECISIONS:
+        raise ConfigError(
+            f"trainer.precision: expected one of {list(PRECISIONS)}, found {trainer['precision']!r}"
+        )
     if accelerator != "cpu":
         import torch
 
