@@ -37,6 +37,7 @@ WEIGHTS = (0.3, 0.7)
 RATE = 0.1
 DEFAULTS: dict[str, Any] = {
     "alpha_rate": None,
+    "dummy_alpha_rate": 0.03,
     "order": 1,
     "xi": None,
     "epsilon": 1.0,
@@ -596,7 +597,8 @@ def test_the_option_selection() -> None:
 
 def test_the_options_are_those_of_the_configuration() -> None:
     options = set(OmegaConf.load(CONF / "method" / "darts.yaml")) - {"name", "_target_"}
-    assert options == {*EFFECTS, "selection"}
+    # the effect of dummy_alpha_rate: test_dummy_chains.py
+    assert options == {*EFFECTS, "selection", "dummy_alpha_rate"}
     assert options == set(DEFAULTS)
 
 
@@ -610,6 +612,7 @@ def test_the_options_are_those_of_the_configuration() -> None:
         ("temperatures", [1.0]),
         ("temperatures", [1.0, 0.0]),
         ("alpha_rate", 0.0),
+        ("dummy_alpha_rate", 0.0),
     ],
 )
 def test_a_senseless_option_is_refused(option: str, value: Any) -> None:

@@ -6,7 +6,11 @@ import pytest
 from conftest import Compose
 from rich.console import Console
 
+from msnas.methods.darts import DARTS
+from msnas.plan import make_plan
 from msnas.run import run
+from msnas.study import Study, read_events
+from msnas.training.progress import Display
 
 DUMMIES = [
     "method=grid_search",
@@ -36,3 +40,25 @@ def test_grid_search_trains_chains_with_dummies_and_they_lose(
         assert result["selected"]["tau_calibration"] == "sf"
     if task_weight < 1:
         assert chains["sf", "mass"]["higgs_id/auc"] > 0.6
+
+
+@pytest.mark.parametrize(
+    ("overrides", "rate"),
+    [
+        ([], 1e-3),
+        (["method.alpha_rate=0.2"], 0.2),
+        (["candidate/higgs_id=[mass,zeros]"], 0.03),
+        (["candidate/higgs_id=[mass,zeros]", "method.dummy_alpha_rate=null"], 1e-3),
+        (["candidate/higgs_id=[mass,noise]", "method.alpha_rate=0.2"], 0.2),
+    ],
+)
+def test_alpha_learns_faster_when_a_dummy_takes_part(
+    compose: Compose, overrides: list[str], rate: float
+) -> None:
+    plan = make_plan(compose("method=darts", *overrides))
+    display = Display(Console(file=io.StringIO()))
+    method = Study(plan, read_events(plan), display, repeat=False).method
+    assert isinstance(method, DARTS)
+    weights, alpha = method.configure_optimizers()
+    assert alpha.param_groups[0]["lr"] == rate
+    assert weights.param_groups[0]["lr"] == 1e-3

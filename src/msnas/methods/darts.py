@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from msnas.chain.chain import Chain
 from msnas.data.events import Batch
 from msnas.errors import ConfigError
-from msnas.methods.method import SearchMethod, Selection
+from msnas.methods.method import SearchMethod, Selection, has_dummies
 from msnas.methods.perturbation import perturbation_path
 from msnas.training.stage_module import OptimizerFactory
 from msnas.weighting.weighting import Weighting
@@ -36,6 +36,11 @@ class DARTS(SearchMethod):
       published code, the weights are restored from a copy, not an alias of themselves, and both
       sides of the difference see the same random draws.
 
+    `alpha_rate` is alpha's learning rate, null that of the weights, as in the paper; then
+    `dummy_alpha_rate` takes its place if a dummy takes part. With the few steps an epoch of a small
+    sample, a slow alpha keeps a dummy in the mixture until the other candidates are overtrained,
+    and `zeros` then wins a classification by tempering their logits (docs/results.md).
+
     `selection="argmax"` takes the largest alpha of each task; `"perturbation"` asks which
     candidate the mixture misses most (arXiv:2108.04392). `relaxation="gumbel"` mixes by a
     Gumbel-softmax whose temperature falls geometrically between the two `temperatures`.
@@ -52,6 +57,7 @@ class DARTS(SearchMethod):
         optimizer: OptimizerFactory,
         seed: int,
         alpha_rate: float | None,
+        dummy_alpha_rate: float | None,
         order: int,
         xi: float | None,
         epsilon: float,
@@ -71,8 +77,11 @@ class DARTS(SearchMethod):
             raise ConfigError(f"method.epsilon: expected a number >= 0, found {epsilon!r}")
         if not isinstance(temperatures, list) or len(temperatures) != 2 or min(temperatures) <= 0:
             raise ConfigError(f"method.temperatures: expected two > 0, found {temperatures}")
-        if alpha_rate is not None and alpha_rate <= 0:
-            raise ConfigError(f"method.alpha_rate: expected > 0 or null, found {alpha_rate}")
+        for key, rate in (("alpha_rate", alpha_rate), ("dummy_alpha_rate", dummy_alpha_rate)):
+            if rate is not None and rate <= 0:
+                raise ConfigError(f"method.{key}: expected > 0 or null, found {rate}")
+        if alpha_rate is None and has_dummies(supernet):
+            alpha_rate = dummy_alpha_rate
         self.alpha_rate = alpha_rate
         self.order = order
         self.xi = xi

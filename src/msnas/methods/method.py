@@ -86,6 +86,11 @@ class SearchMethod(StageModule, Method):
         self.load_state_dict(dict(weights))
 
 
+def has_dummies(chain: Chain) -> bool:
+    """Whether a dummy is among the candidates."""
+    return any(getattr(module, "is_dummy", False) for module in chain.modules())
+
+
 def refuse_dummies(chain: Chain, *, method: str) -> None:
     """Raise ConfigError for a dummy candidate: it ruins the training of single chains."""
     for level, task in enumerate(chain.tasks):
