@@ -85,15 +85,7 @@ class ASNG(SearchMethod):
 
     def probabilities(self) -> dict[str, dict[str, float]]:
         """Theta."""
-        return {
-            task.name: {name: float(one) for name, one in zip(names, theta, strict=True)}
-            for task, names, theta in zip(
-                self.chain.tasks,
-                self.chain.names(),
-                self.distribution.distributions(),
-                strict=True,
-            )
-        }
+        return self.by_name(self.distribution.distributions())
 
     def epoch_record(self) -> dict[str, Any]:
         """Theta."""

@@ -190,11 +190,11 @@ class DARTS(SearchMethod):
 
     def probabilities(self) -> dict[str, dict[str, float]]:
         """softmax(alpha)."""
-        return self._by_name(self.shares())
+        return self.by_name(self.shares())
 
     def epoch_record(self) -> dict[str, Any]:
         """Alpha."""
-        return {"alpha": self._by_name(list(self.alpha))}
+        return {"alpha": self.by_name(list(self.alpha))}
 
     def _drawn_shares(self) -> list[Tensor]:
         """softmax(alpha), or a draw of the Gumbel-softmax around it."""
@@ -233,9 +233,3 @@ class DARTS(SearchMethod):
     def _set(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
         for weight, value in zip(weights, values, strict=True):
             weight.copy_(value)
-
-    def _by_name(self, values: Sequence[Tensor]) -> dict[str, dict[str, float]]:
-        return {
-            task.name: {name: float(one.detach()) for name, one in zip(names, value, strict=True)}
-            for task, names, value in zip(self.chain.tasks, self.chain.names(), values, strict=True)
-        }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -72,6 +72,13 @@ class SearchMethod(StageModule, Method):
         super().__init__(optimizer=optimizer, seed=seed)
         self.chain = supernet
         self.weighting = weighting
+
+    def by_name(self, values: Sequence[Tensor]) -> dict[str, dict[str, float]]:
+        """One number per candidate of every task, from tensors [candidate], one per task."""
+        return {
+            task.name: {name: float(one.detach()) for name, one in zip(names, value, strict=True)}
+            for task, names, value in zip(self.chain.tasks, self.chain.names(), values, strict=True)
+        }
 
     def reads(self) -> set[str]:
         """The fields of all tasks."""

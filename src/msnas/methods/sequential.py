@@ -52,7 +52,8 @@ def train_sequentially(study: Study, path: Path) -> tuple[dict[str, Trained], Ch
                 chain.candidate(level, name).load_state_dict(trained.weights)
                 trainings[label] = trained
                 keys[-1] = trained.key
-            events = _with_output(events, chain, path, level, batch=study.evaluation_batch)
+            if level + 1 < len(path):
+                events = _with_output(events, chain, path, level, batch=study.evaluation_batch)
     return trainings, chain
 
 
