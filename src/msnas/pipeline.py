@@ -12,17 +12,25 @@ import torch
 from msnas.build import build
 from msnas.chain.chain import Chain, Path
 from msnas.evaluation.evaluate import ChainScore
+from msnas.evaluation.outputs import write_outputs
 from msnas.methods.method import Selection
 from msnas.plan import Plan
 from msnas.report.tracker import Tracker
 from msnas.report.trajectories import plot_trajectories
 from msnas.run_directory import RunDirectory
-from msnas.study import Study, read_events
+from msnas.study import Study, Tested, read_events
 from msnas.training.progress import Display
 from msnas.training.store import writing
 from msnas.training.train import Trained, prepare_torch
 
 log = logging.getLogger("msnas")
+
+
+def pretrain_only(plan: Plan, display: Display) -> None:
+    """Pre-train the one candidate `pretrain.only`: runs to come find it in the store."""
+    prepare_torch(threads=plan.machine["threads"])
+    study = Study(plan, read_events(plan), display, repeat=False)
+    study.pretrain(plan.config["pretrain"]["only"])
 
 
 def run_stages(
@@ -42,6 +50,7 @@ def run_stages(
 
     method = study.method
     pretrained = study.pretrain() if config["pretrain"]["enabled"] else {}
+    study.condition()
     searched = study.search()
     selection = method.select(study)
     path = selection.path
@@ -72,11 +81,22 @@ def run_stages(
     for figure in plot_trajectories(directory.history(), directory.path):
         log.info("figure: %s", figure)
     (valid,) = study.score(chain, [path], "valid")
-    test, judge = study.test(chain, path)
-    result = _result(plan, study, selection, chain, valid, test)
+    tested = study.test(chain, path)
+    write_outputs(
+        directory.outputs,
+        study,
+        tested.outputs,
+        attributes={
+            "key": plan.key,
+            "problem": config["problem"]["name"],
+            "method": config["method"]["name"],
+            "selected": " -> ".join(path),
+        },
+    )
+    result = _result(plan, study, selection, chain, valid, tested)
     result["stages"] = {stage: _stage(ones) for stage, ones in trainings.items() if ones}
-    if judge:
-        result["stages"]["validity"] = judge
+    if tested.stage:
+        result["stages"]["validity"] = tested.stage
     message = tracker.mirror(directory, result)
     if message:
         log.info(message)
@@ -90,7 +110,7 @@ def _result(
     selection: Selection,
     chain: Chain,
     valid: ChainScore,
-    test: Mapping[str, Any],
+    tested: Tested,
 ) -> dict[str, Any]:
     """The run's numbers as result.json holds them, without the stages."""
     source = plan.data_identity["source"]
@@ -106,7 +126,7 @@ def _result(
         "seed": plan.config["seed"],
         "task_weights": study.weights,
         "selected": named(selection.path),
-        "metrics": {"valid": dict(valid.values), "test": dict(test)},
+        "metrics": {"valid": dict(valid.values), "test": dict(tested.values)},
         "directions": {
             f"{task.name}/{name}": metric.higher_is_better
             for task in chain.tasks
@@ -125,12 +145,19 @@ def _result(
             **({"sha256": source["sha256"]} if "sha256" in source else {}),
             "source": source,
             "events": study.events.size,
+            "classes": study.events.class_counts(plan.config["data"]["stratify"]),
         },
         "versions": {
             name: version(name) for name in ("msnas", "torch", "pytorch-lightning", "numpy")
         },
         "status": "finished",
     }
+    if study.conditioning is not None:
+        result["conditions"] = tested.conditions
+        result["winners"] = [
+            {"parameters": point, "selected": named(best.path), "regret": regret}
+            for point, best, regret in study.winners(selection)
+        ]
     probabilities = study.method.probabilities()
     if probabilities is not None:
         result["probabilities"] = probabilities

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,12 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 NOT_NUMBERS = ("output", "logger", "force", "task_weight", "task_weights")
 """Settings that change no number by themselves; the weights count after normalisation."""
 
+OF_A_SCAN = ("scan", "retry_failed", "dry_run", "report")
+"""Settings of sweep.py: they are no part of a run."""
+
+HANDED_ON = ("target", "output")
+"""The settings of a task that decide what later tasks read in pre-training."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -43,6 +49,11 @@ class Plan:
         return list(self.config["problem"]["chain"])
 
     @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks that have a loss, in order."""
+        return list(self.weights)
+
+    @property
     def output(self) -> Path:
         """The folder of all runs."""
         return Path(self.config["output"])
@@ -58,6 +69,11 @@ class Plan:
     def key(self) -> str:
         """The hash of everything that can change the run's numbers."""
         config = {name: value for name, value in self.config.items() if name not in NOT_NUMBERS}
+        if config["conditioning"] is None:
+            del config["conditioning"]
+        config["pretrain"] = {
+            name: value for name, value in config["pretrain"].items() if name != "only"
+        }
         return digest(
             {
                 **config,
@@ -67,28 +83,83 @@ class Plan:
             }
         )
 
+    def task_identity(self, task: str, names: Sequence[str] | None = None) -> dict[str, Any]:
+        """What decides the training of a task: with all its candidates or the ones named."""
+        settings = self.config["tasks"][task]
+        candidates = settings["candidates"]
+        return {
+            "name": task,
+            **{key: settings[key] for key in ("inputs", "loss", *HANDED_ON)},
+            "candidates": {name: candidates[name] for name in names or candidates},
+        }
 
-def make_plan(cfg: DictConfig | Mapping[str, Any]) -> Plan:
-    """Check the configuration of a run; raise ConfigError or DataError for what cannot be."""
+    def pretraining_identity(self, level: int, name: str) -> dict[str, Any]:
+        """What decides the pre-training of a candidate of the task at `level` of the chain."""
+        return {
+            "upstream": [
+                {key: self.config["tasks"][earlier][key] for key in HANDED_ON}
+                for earlier in self.chain[:level]
+            ],
+            "task": self.task_identity(self.chain[level], [name]),
+        }
+
+
+def make_plan(
+    cfg: DictConfig | Mapping[str, Any],
+    *,
+    sources: dict[str, Source] | None = None,
+    elsewhere: bool = False,
+) -> Plan:
+    """Check the configuration of a run; raise ConfigError or DataError for what cannot be.
+
+    Sources of events are looked for and kept in `sources`: many plans read a file once. A run
+    that another machine does (`elsewhere`) may ask for a graphics card this one has not.
+    """
     config = copy.deepcopy(plain(cfg))
+    for name in OF_A_SCAN:
+        config.pop(name, None)
     _check_settings(config)
     for name, task in config["tasks"].items():
         task["candidates"] = expand_grids(task["candidates"], key=f"tasks.{name}.candidates")
     chain = config["problem"]["chain"]
     check_tasks(config["tasks"], chain, config["data"]["fields"])
-    weights = task_weights(chain, task_weight=config["task_weight"], given=config["task_weights"])
-    source: Source = build(config["data"]["source"], key="data.source")
+    supervised = [name for name in chain if config["tasks"][name]["loss"] is not None]
+    weights = task_weights(
+        supervised, task_weight=config["task_weight"], given=config["task_weights"]
+    )
+    _check_pretrain_only(config)
+    source = _source(config["data"]["source"], sources if sources is not None else {})
     data = {name: value for name, value in config["data"].items() if name not in ("file", "source")}
     return Plan(
         config=config,
         source=source,
         weights=weights,
-        machine=_machine(config["trainer"]),
+        machine=_machine(config["trainer"], elsewhere=elsewhere),
         data_identity={
             **data,
             "source": {"class": config["data"]["source"]["_target_"], **source.identity()},
         },
     )
+
+
+def _source(config: Mapping[str, Any], known: dict[str, Source]) -> Source:
+    name = digest(config)
+    if name not in known:
+        known[name] = build(config, key="data.source")
+    return known[name]
+
+
+def _check_pretrain_only(config: Mapping[str, Any]) -> None:
+    only = config["pretrain"].get("only")
+    allowed = [
+        f"{task}/{name}"
+        for task in config["problem"]["chain"]
+        for name in config["tasks"][task]["candidates"]
+    ]
+    if only is not None and only not in allowed:
+        raise ConfigError(f"pretrain.only: {only!r} is not a candidate; allowed are {allowed}")
+    if only is not None and not config["pretrain"]["enabled"]:
+        raise ConfigError(f"pretrain.only={only}: not together with pretrain.enabled=false")
 
 
 def _check_settings(config: Mapping[str, Any]) -> None:
@@ -125,7 +196,7 @@ def _value(config: Mapping[str, Any], key: str) -> Any:
     return value
 
 
-def _machine(trainer: Mapping[str, Any]) -> dict[str, Any]:
+def _machine(trainer: Mapping[str, Any], *, elsewhere: bool) -> dict[str, Any]:
     """Accelerator (auto resolved), precision and threads: all of it can change the last digits."""
     accelerator = trainer["accelerator"]
     if accelerator not in ("auto", "cpu", "gpu"):
@@ -134,7 +205,7 @@ def _machine(trainer: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"trainer.precision: expected one of {list(PRECISIONS)}, found {trainer['precision']!r}"
         )
-    if accelerator != "cpu":
+    if accelerator == "auto" or (accelerator == "gpu" and not elsewhere):
         import torch
 
         there = torch.cuda.is_available()

@@ -58,7 +58,7 @@ def predict(settings: Settings) -> dict[str, np.ndarray]:
     part = {name: one.encode(raw[name]) for name, one in fields.items()}
     outputs = collect_outputs(chain, part, paths=[path], batch=settings.batch)
     predictions = {
-        task.name: task.output.prediction(outputs[path[: level + 1]]).numpy()
+        task.name: task.output.prediction(task.scored(outputs[path[: level + 1]])).numpy()
         for level, task in enumerate(chain.tasks)
     }
     new = out.with_name(out.name + ".new")

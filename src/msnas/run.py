@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
 
 from msnas.locks import file_lock
-from msnas.plan import make_plan
+from msnas.plan import Plan, make_plan
 from msnas.report.run_log import run_log
 from msnas.report.table import show_result
 from msnas.run_directory import RunDirectory
@@ -18,24 +19,53 @@ from msnas.run_directory import RunDirectory
 def run(cfg: DictConfig | Mapping[str, Any], *, console: Console | None = None) -> dict[str, Any]:
     """Do the configured run, or show it if it is finished; return its result.
 
-    Raises ConfigError, DataError or TrainingError for what the user can mend.
+    With `pretrain.only` the result is empty: one candidate's weights are in the store, no more.
+    An error leaves its record in the run directory. Raises ConfigError, DataError or
+    TrainingError for what the user can mend.
     """
     console = console or Console()
     plan = make_plan(cfg)
+    if plan.config["pretrain"]["only"] is not None:
+        _pretrain(plan, console)
+        return {}
     directory = RunDirectory(plan.directory)
     directory.path.mkdir(parents=True, exist_ok=True)
     with file_lock(directory.lock, what=f"doing the run {directory.path}"):
-        finished = directory.result()
+        finished = directory.finished()
         if finished is not None and not plan.config["force"]:
             console.print(f"This run is finished (force=true repeats it): {directory.path}")
             show_result(finished, directory.path, console)
             return finished
-        # PyTorch and Lightning take seconds to import: only when there is something to train
-        from msnas.pipeline import run_stages
-        from msnas.training.progress import Display
-
-        directory.drop_result()
-        with run_log(directory.log, console):
-            result = run_stages(plan, directory, Display(console), repeat=finished is not None)
+        if damage := directory.damage():
+            console.print(f"{directory.path}/result.json cannot be read ({damage}): done again")
+        if directory.failure() is None:  # the record of a failure counts the attempts
+            directory.drop_result()
+        try:
+            result = _work(plan, directory, console, repeat=finished is not None)
+        except Exception as error:
+            with suppress(OSError):  # a full disk: the error itself is what counts
+                directory.write_failure(plan, error)
+            raise
         show_result(result, directory.path, console)
         return result
+
+
+def _work(
+    plan: Plan, directory: RunDirectory, console: Console, *, repeat: bool
+) -> dict[str, Any]:
+    # PyTorch and Lightning take seconds to import: only when there is something to train
+    from msnas.pipeline import run_stages
+    from msnas.training.progress import Display
+
+    with run_log(directory.log, console):
+        return run_stages(plan, directory, Display(console), repeat=repeat)
+
+
+def _pretrain(plan: Plan, console: Console) -> None:
+    from msnas.pipeline import pretrain_only
+    from msnas.training.progress import Display
+
+    log = plan.output / "cache" / "pretrain.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with run_log(log, console):
+        pretrain_only(plan, Display(console))

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import yaml
 
-from msnas.errors import DataError
+from msnas.errors import DataError, MsnasError
+
+if TYPE_CHECKING:
+    from msnas.plan import Plan
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message; with its class, unless it is one raised on purpose."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, MsnasError) else f"{type(error).__name__}: {text}"
 
 
 @final
@@ -24,6 +34,11 @@ class RunDirectory:
     def model(self) -> Path:
         """The selected chain; loads with weights_only=True."""
         return self.path / "model.ckpt"
+
+    @property
+    def outputs(self) -> Path:
+        """What the selected chain puts out for the test events, with their truth."""
+        return self.path / "outputs.h5"
 
     @property
     def log(self) -> Path:
@@ -48,8 +63,52 @@ class RunDirectory:
         """Write the result: last of all, it makes the run a finished one."""
         self._write("result.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
 
+    def write_failure(self, plan: Plan, error: BaseException) -> None:
+        """Write what ended the run, and how many attempts have ended so by now."""
+        self.write_result(
+            {
+                "schema": 1,
+                "problem": plan.config["problem"]["name"],
+                "method": plan.config["method"]["name"],
+                "key": plan.key,
+                "seed": plan.config["seed"],
+                "task_weights": plan.weights,
+                "status": "failed",
+                "error": one_line(error),
+                "traceback": "".join(traceback.format_exception(error)),
+                "attempts": 1 + (self.failure() or {}).get("attempts", 0),
+            }
+        )
+
+    def finished(self) -> dict[str, Any] | None:
+        """The result of a run that ended well."""
+        result = self._readable_result()
+        return result if result.get("status", "failed") == "finished" else None
+
+    def failure(self) -> dict[str, Any] | None:
+        """The record of a run that ended with an error: `error`, `traceback`, `attempts`."""
+        result = self._readable_result()
+        return result if result.get("status", "finished") == "failed" else None
+
+    def damage(self) -> str | None:
+        """Why the result that is there cannot be read."""
+        try:
+            result = self.result()
+        except (OSError, ValueError) as error:
+            return one_line(error)
+        if result is not None and not isinstance(result, dict):
+            return f"expected a mapping, found {type(result).__name__}"
+        return None
+
+    def _readable_result(self) -> dict[str, Any]:
+        try:
+            result = self.result()
+        except (OSError, ValueError):
+            return {}
+        return result if isinstance(result, dict) else {}
+
     def result(self) -> dict[str, Any] | None:
-        """The result, None before there is one."""
+        """What result.json holds, of whatever status; None before there is one."""
         if not (self.path / "result.json").is_file():
             return None
         loaded: dict[str, Any] = json.loads(self._read("result.json"))

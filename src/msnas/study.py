@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from statistics import fmean
 from typing import Any, final
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from msnas.build import build, class_of
 from msnas.chain.chain import Chain, Path, check_chain
 from msnas.chain.from_config import build_chain
-from msnas.data.events import Events, load_events
+from msnas.conditioning.conditioning import Point
+from msnas.conditioning.from_config import build_conditioning, condition_chain
+from msnas.data.events import Batch, Events, load_events
 from msnas.errors import ConfigError
 from msnas.evaluation.evaluate import ChainScore, collect_outputs, evaluate, score_outputs
-from msnas.evaluation.judge import measure_validity
+from msnas.evaluation.judge import Judge, train_judge
 from msnas.evaluation.variable_metric import VariableMetric
-from msnas.methods.method import Method, SearchMethod
+from msnas.methods.method import Method, SearchMethod, Selection
 from msnas.methods.posttraining import Posttraining
 from msnas.methods.pretraining import Pretraining
 from msnas.plan import Plan
 from msnas.training.progress import Display
 from msnas.training.store import Store
 from msnas.training.train import StageTrainer, Trained
+from msnas.weighting.check import check_weighting
 from msnas.weighting.weighting import Weighting
-
-HANDED_ON = ("target", "output")
-"""The settings of a task that decide what later tasks read in pre-training."""
 
 
 def read_events(plan: Plan) -> Events:
@@ -44,6 +46,21 @@ def read_events(plan: Plan) -> Events:
         stratify=data["stratify"],
         where=str(data.get("file", plan.config["problem"]["name"])),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """A chain's numbers on the test part.
+
+    `values` and every task's finished `outputs` (on the test events) are at the run's own point,
+    `conditions` the numbers at every point of a conditioning; `stage` is how the judges of
+    validity were come by.
+    """
+
+    values: Mapping[str, Any]
+    outputs: Mapping[str, Tensor]
+    conditions: list[dict[str, Any]]
+    stage: dict[str, Any]
 
 
 @final
@@ -61,6 +78,11 @@ class Study:
         self.config = plan.config
         self.chain = build_chain(self.config["tasks"], plan.chain, seed=self.config["seed"])
         check_chain(self.chain, events.train)
+        for task in self.chain.supervised():
+            assert task.loss is not None
+            task.loss.prepare(task.output.shape)
+            task.loss.fit(events.train[task.target])
+        self.conditioning = build_conditioning(self.config["conditioning"], self.chain)
         self.origin: dict[str, str] = {}
         self.evaluation_batch: int = self.config["recipe"]["evaluation_batch"]
         self.trainer = StageTrainer(
@@ -72,19 +94,30 @@ class Study:
             seed=self.config["seed"],
             display=display,
             repeat=("sequential", "search", "posttrain") if repeat else (),
+            conditioning=self.conditioning,
         )
         self.weights = self._task_weights()
-        self.weighting: Weighting = build(
-            self.config["weighting"], key="weighting", weights=list(self.weights.values())
-        )
+        self.weighting = self._build_weighting(self._training_weights())
         self.method = self._build_method()
+
+    def _build_weighting(self, weights: Mapping[str, float]) -> Weighting:
+        weighting: Weighting = build(
+            self.config["weighting"], key="weighting", weights=list(weights.values())
+        )
+        return weighting
+
+    def _training_weights(self) -> dict[str, float]:
+        """What weights the losses in training: all equal, where v1 is drawn for every event."""
+        if self.conditioning is None or not self.conditioning.of_task_weight:
+            return self.weights
+        return {name: 1 / len(self.weights) for name in self.weights}
 
     def _build_method(self) -> Method:
         """The configured method, with what its constructor asks for."""
         settings = dict(self.config["method"])
         offered = {
             "supernet": self.chain,
-            "weighting": self.weighting,
+            "weighting": copy.deepcopy(self.weighting),  # a stage's own
             "optimizer": self.optimizer,
             "seed": self.trainer.seed_of("search", settings.pop("name")),
         }
@@ -108,17 +141,22 @@ class Study:
                 f"task_weight, task_weights: method={self.config['method']['name']} trains on the "
                 "last task's loss alone; leave them out"
             )
-        last = self.plan.chain[-1]
-        return {name: float(name == last) for name in self.plan.chain}
+        return {name: float(name == self.plan.tasks[-1]) for name in self.plan.tasks}
 
-    def pretrain(self) -> dict[str, Trained]:
-        """Train every candidate alone on the truth; the chain gets the best weights."""
+    def pretrain(self, only: str | None = None) -> dict[str, Trained]:
+        """Train every candidate alone on the truth; the chain gets the best weights.
+
+        With `only`, just the one called so: `<task>/<candidate>`.
+        """
         with self.display.stage("Pre-training: each candidate alone, on the truth"):
             return {
                 f"{task.name}/{name}": self.pretrain_one(level, name)
                 for level, task in enumerate(self.chain.tasks)
                 for name in self.chain.names()[level]
-                if self.method.pretrains(level, name) and self.trainable(level, name)
+                if only in (None, f"{task.name}/{name}")
+                and self.chain.pretrains(level)
+                and self.method.pretrains(level, name)
+                and self.trainable(level, name)
             }
 
     def pretrain_one(self, level: int, name: str) -> Trained:
@@ -128,13 +166,7 @@ class Study:
         trained = self.trainer.train(
             "pretrain",
             label,
-            identity={
-                "upstream": [
-                    {key: self._settings(earlier.name)[key] for key in HANDED_ON}
-                    for earlier in self.chain.tasks[:level]
-                ],
-                "task": self.identity(task.name, [name]),
-            },
+            identity=self.plan.pretraining_identity(level, name),
             module=partial(
                 Pretraining, chain=self.chain, level=level, name=name, optimizer=self.optimizer
             ),
@@ -142,6 +174,17 @@ class Study:
         self.chain.candidate(level, name).load_state_dict(trained.weights)
         self.origin[label] = trained.key
         return trained
+
+    def condition(self) -> None:
+        """Condition the candidates, if so configured; until trained they compute what they did."""
+        if self.conditioning is not None:
+            condition_chain(
+                self.chain,
+                self.conditioning,
+                {name: value[:2] for name, value in self.events.train.items()},
+                layers=self.config["conditioning"]["layers"],
+                seed=self.config["seed"],
+            )
 
     def search(self) -> dict[str, Trained]:
         """Train all candidates together by the method, if it is one that does."""
@@ -202,7 +245,7 @@ class Study:
     def higher_is_better(self, name: str, *, key: str) -> bool:
         """Direction of a validation number: `loss`, `<task>/loss` or `<task>/<metric>`."""
         directions = {"loss": False}
-        for task in self.chain.tasks:
+        for task in self.chain.supervised():
             directions[f"{task.name}/loss"] = False
             for metric, one in task.metrics.items():
                 if one.higher_is_better is not None and not isinstance(one, VariableMetric):
@@ -218,14 +261,67 @@ class Study:
         )
 
     def score(self, chain: Chain, paths: Sequence[Path], part: str) -> list[ChainScore]:
-        """Numbers of some paths of a chain on one part of the data."""
+        """Numbers of some paths of a chain on one part of the data.
+
+        A conditioned chain's numbers are those at the run's own point (its task weight, its
+        parameters), but `loss` is the mean over all points: it ranks chains as their mean regret.
+        """
+        if self.conditioning is None:
+            return self.score_at(chain, paths, part, None)
+        own = self.score_at(chain, paths, part, self.point)
+        everywhere = [
+            self.score_at(chain, paths, part, point) for point in self.conditioning.points()
+        ]
+        return [
+            ChainScore(
+                path=score.path,
+                values={
+                    **score.values,
+                    "loss": fmean(scores[index].values["loss"] for scores in everywhere),
+                },
+                losses=tuple(scores[index].values["loss"] for scores in everywhere),
+            )
+            for index, score in enumerate(own)
+        ]
+
+    def score_at(
+        self, chain: Chain, paths: Sequence[Path], part: str, point: Point | None
+    ) -> list[ChainScore]:
+        """The same at one point of the conditioning."""
         return evaluate(
             chain,
-            getattr(self.events, part),
+            self._conditioned(part, point),
             paths=paths,
-            weighting=self.weighting,
+            weighting=self._weighting_at(point),
             batch=self.evaluation_batch,
         )
+
+    @cached_property
+    def point(self) -> Point | None:
+        """The run's own values of what it is conditioned on; None without conditioning."""
+        if self.conditioning is None:
+            return None
+        own = {}
+        for one in self.conditioning.parameters:
+            if one.task is None:
+                own[one.key] = next(iter(self.weights.values()))
+            else:
+                own[one.key] = float(self._settings(one.task)["loss"][one.name])
+        return self.conditioning.inside(own)
+
+    def _conditioned(self, part: str, point: Point | None) -> Batch:
+        events: Batch = getattr(self.events, part)
+        if self.conditioning is None or point is None:
+            return events
+        return self.conditioning.at(events, point)
+
+    def _weighting_at(self, point: Point | None) -> Weighting:
+        if self.conditioning is None or point is None:
+            return self.weighting
+        weights = self.conditioning.task_weights(point)
+        if weights is None:
+            return self.weighting
+        return self._build_weighting(dict(zip(self.weights, weights, strict=True)))
 
     def optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
         """The optimiser of some parameters, as the recipe configures it."""
@@ -234,36 +330,67 @@ class Study:
         )
         return optimizer
 
-    def test(self, chain: Chain, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The chain's numbers on the test part, looked at this once; and the validity stage."""
-        outputs = collect_outputs(
-            chain, self.events.test, paths=[path], batch=self.evaluation_batch
-        )
+    def test(self, chain: Chain, path: Path) -> Tested:
+        """The chain's numbers on the test part, looked at this once."""
+        judges = {}
+        stage: dict[str, Any] = {}
+        for task in chain.tasks:
+            settings = self._settings(task.name).get("validity")
+            if settings:
+                with self.display.stage(f"Validity of {task.name}: a Gaussian process as judge"):
+                    judges[task.name], stage = train_judge(
+                        task,
+                        settings,
+                        self.events,
+                        data_identity=self.plan.data_identity,
+                        machine=self.plan.machine,
+                        store=self.trainer.store,
+                        display=self.display,
+                    )
+        values, outputs = self._test_at(chain, path, judges, self.point)
+        conditions = []
+        for point in self.conditioning.points() if self.conditioning else []:
+            (valid,) = self.score_at(chain, [path], "valid", point)
+            conditions.append(
+                {
+                    "parameters": point,
+                    "valid": dict(valid.values),
+                    "test": self._test_at(chain, path, judges, point)[0],
+                }
+            )
+        return Tested(values=values, outputs=outputs, conditions=conditions, stage=stage)
+
+    def _test_at(
+        self, chain: Chain, path: Path, judges: Mapping[str, Judge], point: Point | None
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        part = self._conditioned("test", point)
+        outputs = collect_outputs(chain, part, paths=[path], batch=self.evaluation_batch)
         (score,) = score_outputs(
-            chain, self.events.test, outputs, paths=[path], weighting=self.weighting
+            chain, part, outputs, paths=[path], weighting=self._weighting_at(point)
         )
         values: dict[str, Any] = dict(score.values)
-        judged = [
-            (level, task)
-            for level, task in enumerate(chain.tasks)
-            if self._settings(task.name).get("validity")
-        ]
-        stage: dict[str, Any] = {}
-        for level, task in judged:
-            with self.display.stage(f"Validity of {task.name}: a Gaussian process as judge"):
-                measured, stage = measure_validity(
-                    task,
-                    self._settings(task.name)["validity"],
-                    outputs[path[: level + 1]],
-                    self.events,
-                    data_identity=self.plan.data_identity,
-                    machine=self.plan.machine,
-                    store=self.trainer.store,
-                    display=self.display,
-                )
-            prefix = "" if len(judged) == 1 else f"{task.name}/"
-            values |= {f"{prefix}{name}": value for name, value in measured.items()}
-        return values, stage
+        named = {task.name: outputs[path[: level + 1]] for level, task in enumerate(chain.tasks)}
+        for name, judge in judges.items():
+            measured = judge.measure(self.events.test, named[name])
+            prefix = "" if len(judges) == 1 else f"{name}/"
+            values |= {f"{prefix}{key}": value for key, value in measured.items()}
+        return values, named
+
+    def winners(self, selection: Selection) -> list[tuple[Point, ChainScore, float]]:
+        """At every point of the conditioning the best chain, and the selected one's regret.
+
+        By validation loss, of those a search has ranked; the regret is the difference to the best.
+        """
+        points = self.conditioning.points() if self.conditioning is not None else []
+        scores = selection.scores
+        if not scores:
+            return []
+        (chosen,) = (score for score in scores if score.path == selection.path)
+        found = []
+        for index, point in enumerate(points):
+            best = min(scores, key=lambda score: score.losses[index])
+            found.append((point, best, chosen.losses[index] - best.losses[index]))
+        return found
 
     def trainable(self, level: int, name: str) -> bool:
         """Whether a candidate has anything to train."""
@@ -277,17 +404,28 @@ class Study:
         ]
 
     def _weights_identity(self) -> dict[str, Any]:
-        return {"weighting": self.config["weighting"], "task_weights": self.weights}
+        return {
+            "weighting": self.config["weighting"],
+            "task_weights": self._training_weights(),
+            **({"conditioning": self._conditioning_identity()} if self.conditioning else {}),
+        }
+
+    def _conditioning_identity(self) -> dict[str, Any]:
+        """What decides a conditioned training; where it is judged afterwards does not."""
+        assert self.conditioning is not None
+        settings = self.config["conditioning"]
+        return {
+            "parameters": [one.key for one in self.conditioning.parameters],
+            "laws": [
+                {key: value for key, value in settings["laws"][one.name].items() if key != "points"}
+                for one in self.conditioning.parameters
+            ],
+            "layers": settings["layers"],
+        }
 
     def _settings(self, task: str) -> Any:
         return self.config["tasks"][task]
 
     def identity(self, task: str, names: list[str] | None = None) -> dict[str, Any]:
         """What decides the training of a task: with all its candidates or the ones named."""
-        settings = self._settings(task)
-        candidates = settings["candidates"]
-        return {
-            "name": task,
-            **{key: settings[key] for key in ("inputs", "loss", *HANDED_ON)},
-            "candidates": {name: candidates[name] for name in names or candidates},
-        }
+        return self.plan.task_identity(task, names)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from msnas.chain.task import Task
+from msnas.conditioning.film import CONDITION, Conditioned
 from msnas.errors import ConfigError
 
 Path = tuple[str, ...]
@@ -39,6 +40,14 @@ class Chain(nn.Module):
         self.candidates = nn.ModuleDict(
             {task.name: nn.ModuleDict(dict(candidates[task.name])) for task in self.tasks}
         )
+        # a loss that learns, such as the centres of affinity, is trained and kept with the chain
+        self.learning_losses = nn.ModuleDict(
+            {
+                task.name: task.loss
+                for task in self.tasks
+                if task.loss is not None and any(True for _ in task.loss.parameters())
+            }
+        )
 
     def names(self) -> list[list[str]]:
         """Names of the candidates of each task."""
@@ -51,6 +60,10 @@ class Chain(nn.Module):
     def candidate(self, level: int, name: str) -> nn.Module:
         """The module of a candidate of the task at `level`."""
         return self._of(self.tasks[level])[name]
+
+    def replace(self, level: int, name: str, module: nn.Module) -> None:
+        """Put another module in the place of a candidate."""
+        self._of(self.tasks[level])[name] = module
 
     def only(self, path: Path) -> Chain:
         """The chain of one candidate per task, sharing its modules."""
@@ -66,6 +79,10 @@ class Chain(nn.Module):
         """Names of the fields all tasks together need."""
         return {name for task in self.tasks for name in (*task.inputs, task.target)}
 
+    def supervised(self) -> list[Task]:
+        """The tasks with a loss of their own; losses and task weights come in their order."""
+        return [task for task in self.tasks if task.supervised]
+
     def start(self, batch: Named) -> dict[str, Tensor]:
         """The named tensors before the first task: all fields but the tasks' truths."""
         targets = {task.target for task in self.tasks}
@@ -74,13 +91,16 @@ class Chain(nn.Module):
     def apply_candidate(self, level: int, name: str, values: Named) -> Tensor:
         """Raw output of one candidate on named tensors."""
         inputs = {key: values[key] for key in self.tasks[level].inputs}
-        output: Tensor = self.candidate(level, name)(inputs)
+        module = self.candidate(level, name)
+        output: Tensor = (
+            module(inputs, values[CONDITION]) if isinstance(module, Conditioned) else module(inputs)
+        )
         return output
 
     def hand_on(self, level: int, output: Tensor, values: Named) -> dict[str, Tensor]:
         """Named tensors for the next task, with the finished `output` of this one."""
         task = self.tasks[level]
-        return {**values, task.target: task.output.from_output(output)}
+        return {**values, task.target: task.hand_on(output)}
 
     def run(self, batch: Named, path: Path) -> list[Tensor]:
         """Finished output of every task of one chain."""
@@ -151,11 +171,23 @@ class Chain(nn.Module):
         mixed = torch.tensordot(share.to(raw[0].dtype), torch.stack(list(raw)), dims=1)
         return self.tasks[level].output.finish(mixed)
 
+    def pretrains(self, level: int) -> bool:
+        """Whether candidates of a task can learn alone: it has a loss, all it reads has a truth."""
+        task = self.tasks[level]
+        without = {earlier.target for earlier in self.tasks[:level] if not earlier.supervised}
+        return task.supervised and not without.intersection(task.inputs)
+
     def losses(self, outputs: Sequence[Tensor], batch: Named) -> list[Tensor]:
-        """Mean loss of every task, scalars in the order of the chain."""
+        """Mean loss of every supervised task, scalars in the order of the chain."""
         return [
-            task.mean_loss(output, batch) for task, output in zip(self.tasks, outputs, strict=True)
+            task.mean_loss(output, batch)
+            for task, output in zip(self.tasks, outputs, strict=True)
+            if task.supervised
         ]
+
+    def own_losses(self, losses: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The same by name."""
+        return {task.name: loss for task, loss in zip(self.supervised(), losses, strict=True)}
 
     def parameter_count(self) -> int:
         """Trainable parameters of all candidates."""
@@ -180,6 +212,8 @@ def check_chain(chain: Chain, batch: Named) -> None:
                     raise ConfigError(
                         f"{key}: does not take {list(task.inputs)}: {error}"
                     ) from error
+                if not task.supervised:
+                    few[handed_on(task)] = task.hand_on(output)
                 if output.shape != (2, *task.output.shape):
                     raise ConfigError(
                         f"{key}: found an output of shape {list(output.shape[1:])} per event, "

@@ -9,7 +9,10 @@ from msnas.errors import ConfigError
 
 
 def check_tasks(tasks: Mapping[str, Any], chain: Sequence[str], fields: Mapping[str, Any]) -> None:
-    """Raise ConfigError unless the tasks of `chain` exist, read what is there, have candidates."""
+    """Raise ConfigError unless the tasks of `chain` exist, read what is there, have candidates.
+
+    The target of a task without loss is no field: it only names what the task hands on.
+    """
     if not chain or len(set(chain)) != len(chain):
         raise ConfigError(f"problem.chain: expected different tasks, found {list(chain)}")
     for name in chain:
@@ -25,7 +28,13 @@ def check_tasks(tasks: Mapping[str, Any], chain: Sequence[str], fields: Mapping[
                     f"tasks.{name}.inputs: {key!r} is neither a field that is no target nor an "
                     f"earlier task's target; allowed are {sorted(known)}"
                 )
-        if task["target"] not in fields:
+        if task["loss"] is None:
+            if task["target"] in fields or task["target"] in known:
+                raise ConfigError(
+                    f"tasks.{name}.target: {task['target']!r} is a field, but the task has no "
+                    "loss; name what it hands on, or give it a loss"
+                )
+        elif task["target"] not in fields:
             raise ConfigError(
                 f"tasks.{name}.target: {task['target']!r} is not a field; "
                 f"fields are {sorted(fields)}"
@@ -35,3 +44,5 @@ def check_tasks(tasks: Mapping[str, Any], chain: Sequence[str], fields: Mapping[
                 f"candidate/{name}: no candidate; choose some with candidate/{name}=[...]"
             )
         known.add(task["target"])
+    if all(tasks[name]["loss"] is None for name in chain):
+        raise ConfigError(f"problem.chain: no task of {list(chain)} has a loss")

@@ -21,7 +21,9 @@ def build_tasks(tasks: Mapping[str, Any], chain: Sequence[str]) -> list[Task]:
             inputs=tuple(tasks[name]["inputs"]),
             target=tasks[name]["target"],
             output=build(tasks[name]["output"], key=f"tasks.{name}.output"),
-            loss=build(tasks[name]["loss"], key=f"tasks.{name}.loss"),
+            loss=build(tasks[name]["loss"], key=f"tasks.{name}.loss")
+            if tasks[name]["loss"] is not None
+            else None,
             metrics={
                 metric: build(config, key=f"tasks.{name}.metrics.{metric}")
                 for metric, config in tasks[name]["metrics"].items()

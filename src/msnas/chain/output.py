@@ -40,6 +40,10 @@ class Output(ABC):
         """The output in the units a user reads."""
         return self.from_output(output)
 
+    def truth(self, target: Tensor) -> Tensor:
+        """The truth in the units a user reads."""
+        return target
+
 
 @final
 class Regression(Output):
@@ -78,6 +82,10 @@ class TauMomentum(Output):
     ) -> Float[Tensor, "event particle 3"]:
         """(pT [GeV], eta, phi)."""
         return torch.cat((decode_pt(output[..., :1]), output[..., 1:]), -1)
+
+    def truth(self, target: Float[Tensor, "event particle 3"]) -> Float[Tensor, "event particle 3"]:
+        """(pT [GeV], eta, phi)."""
+        return self.prediction(target)
 
 
 @final

@@ -16,24 +16,66 @@ from msnas.evaluation.variable_metric import VariableMetric
 from msnas.losses.loss import Loss
 
 
+def share_key(task: str) -> str:
+    """Name of a batch's tensor [event] that holds a weight of the task for every event."""
+    return f"weight of {task}"
+
+
+def parameter_key(task: str, parameter: str) -> str:
+    """Name of a batch's tensor [event] that holds a parameter of a loss for every event."""
+    return f"{parameter} of {task}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """A sub-task: what it reads, what it should put out, how that is judged.
 
-    `inputs` are names of fields or of earlier tasks' targets; `target` is a field.
+    `inputs` are names of fields or of earlier tasks' targets; `target` is a field. A task without
+    `loss` has no truth of its own, such as layers that several tasks share: `target` is then the
+    name under which later tasks read its output, and it learns from their losses alone.
     """
 
     name: str
     inputs: tuple[str, ...]
     target: str
     output: Output
-    loss: Loss
+    loss: Loss | None
     metrics: Mapping[str, Metric]
 
+    @property
+    def supervised(self) -> bool:
+        """Whether the task has a loss of its own."""
+        return self.loss is not None
+
     def mean_loss(self, output: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """Mean over the events of the (weighted) loss, a scalar."""
-        losses: Tensor = self.loss(output, batch[self.target])
-        return (losses * batch["weight"]).mean() if "weight" in batch else losses.mean()
+        """Mean over the events of the loss, a scalar."""
+        return self.event_losses(output, batch).mean()
+
+    def event_losses(self, output: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """The (weighted) loss of every event, shape [event].
+
+        A batch may hold, for every event, its `weight`, this task's weight (`share_key`) and
+        values of the loss's parameters (`parameter_key`).
+        """
+        loss = self.loss
+        assert loss is not None
+        own = {
+            name: batch[parameter_key(self.name, name)]
+            for name in loss.varying
+            if parameter_key(self.name, name) in batch
+        }
+        losses: Tensor = (loss.at(own) if own else loss)(output, batch[self.target])
+        if share_key(self.name) in batch:
+            losses = losses * batch[share_key(self.name)]
+        return losses * batch["weight"] if "weight" in batch else losses
+
+    def scored(self, output: Tensor) -> Tensor:
+        """The finished output as metrics and later tasks read it."""
+        return self.loss.score(output) if self.loss is not None else output
+
+    def hand_on(self, output: Tensor) -> Tensor:
+        """What later tasks read of a finished output."""
+        return self.output.from_output(self.scored(output))
 
     def measure(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Any]:
         """Every metric, as `<task>/<metric>`, of the outputs of all events.
@@ -41,6 +83,7 @@ class Task:
         A number, or for a metric with `variables` a number for each of them.
         """
         values: dict[str, Any] = {}
+        output = self.scored(output)
         for name, metric in self.metrics.items():
             metric.to(output.device).reset()
             metric.update(output, batch[self.target])

@@ -102,9 +102,7 @@ class SharedTestEvents:
         weights = np.array([1 / len(first)] * len(first) + [-1 / len(second)] * len(second))
         truth = self.events[task.target]
         if metric_name not in task.metrics:
-            losses = [task.loss(output, truth) for output in outputs]
-            if "weight" in self.events:
-                losses = [loss * self.events["weight"] for loss in losses]
+            losses = [task.event_losses(output, self.events) for output in outputs]
             return _mean_error(losses, weights)
         metric = task.metrics[metric_name]
         if isinstance(metric, MeanLoss):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +13,10 @@ from torch import Tensor
 
 from msnas.data.fields import Field
 from msnas.data.source import PARTS, Source
+from msnas.data.thinning import thin as thinned
 from msnas.errors import ConfigError, DataError
+
+log = logging.getLogger("msnas")
 
 Batch = dict[str, Tensor]
 """Named tensors with one entry per event; `weight` [event] is an event's weight, if there are."""
@@ -31,6 +36,18 @@ class Events:
         """Events in all parts."""
         return sum(len(next(iter(part.values()))) for part in (self.train, self.valid, self.test))
 
+    def class_counts(self, field: str) -> dict[str, dict[str, int]]:
+        """Events of each part by their class in `field`; several classes are joined by spaces."""
+        counts: dict[str, dict[str, int]] = {}
+        for name in PARTS:
+            value = getattr(self, name)[field]
+            rows, numbers = torch.unique(value.view(len(value), -1), dim=0, return_counts=True)
+            counts[name] = {
+                " ".join(map(str, row)): number
+                for row, number in zip(rows.tolist(), numbers.tolist(), strict=True)
+            }
+        return counts
+
 
 def load_events(
     source: Source,
@@ -41,14 +58,16 @@ def load_events(
     fractions: Mapping[str, float],
     stratify: str,
     where: str,
+    thin: Mapping[str, Any] | None = None,
 ) -> Events:
-    """Load, check, choose, split and encode events.
+    """Load, check, choose, split, thin and encode events.
 
     `events` in total, the same number of each class of the field `stratify`, or "all". Which
     ones, and the split into `fractions` of train, valid and test (equal for every class), is
     drawn from `split_seed` alone. Where the source gives the split itself, as an array `part`
     (see `Source.load`), each class keeps its own shares of the parts, and `fractions` and
-    `split_seed` move no event from one part to another. Scales are fitted on the training part.
+    `split_seed` move no event from one part to another. `thin` (see `thinning.thin`) drops events
+    of one class of `stratify` from the training part. Scales are fitted on what is left of it.
     `where` names the data in errors.
 
     Raises DataError for data that do not fit `fields`, ConfigError for values out of range.
@@ -65,6 +84,8 @@ def load_events(
         where=where,
         part=raw.get("part"),
     )
+    if thin is not None:
+        indices["train"] = thinned(raw[stratify], indices["train"], thin)
     parts: dict[str, Batch] = {part: {} for part in PARTS}
     for name, field in fields.items():
         values = raw.pop(name)
@@ -78,7 +99,10 @@ def load_events(
             raise DataError(f"{where}: weight: mean {mean} of the training part, expected > 0")
         for part in PARTS:
             parts[part]["weight"] = torch.from_numpy(weight[indices[part]] / np.float32(mean))
-    return Events(**parts, fields=fields)
+    loaded = Events(**parts, fields=fields)
+    counts = loaded.class_counts(stratify)
+    log.info("events by %s: %s", stratify, ", ".join(f"{part} {counts[part]}" for part in PARTS))
+    return loaded
 
 
 def check_events(raw: Mapping[str, np.ndarray], fields: Mapping[str, Field], *, where: str) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from msnas.errors import DataError
-from msnas.momentum import encode_pt
+from msnas.momentum import decode_pt, encode_pt
 
 
 class Field(ABC):
@@ -46,6 +46,10 @@ class Field(ABC):
     @abstractmethod
     def encode(self, raw: np.ndarray) -> Tensor:
         """Tensor [event, *shape] from raw values."""
+
+    def decode(self, encoded: Tensor) -> Tensor:
+        """Raw values from a tensor [event, *shape]."""
+        return encoded
 
     def scales(self) -> dict[str, list[float]]:
         """The learnt scales, to be kept with a trained chain."""
@@ -112,6 +116,10 @@ class TauMomentum(_PtFirst):
         momentum[..., 0] = encode_pt(momentum[..., 0])
         return momentum
 
+    def decode(self, encoded: Tensor) -> Tensor:
+        """(pT [GeV], eta, phi)."""
+        return torch.cat((decode_pt(encoded[..., :1]), encoded[..., 1:]), -1)
+
 
 @final
 class JetMomentum(_PtFirst):
@@ -129,6 +137,11 @@ class JetMomentum(_PtFirst):
         momentum[..., 0] = encode_pt(momentum[..., 0])
         momentum[..., 3] /= self.mass_scale
         return momentum
+
+    def decode(self, encoded: Tensor) -> Tensor:
+        """(pT [GeV], eta, phi, m [GeV])."""
+        mass = encoded[..., 3:] * self.mass_scale
+        return torch.cat((decode_pt(encoded[..., :1]), encoded[..., 1:3], mass), -1)
 
     def scales(self) -> dict[str, list[float]]:
         """The mass scale."""
@@ -166,6 +179,10 @@ class LogPixels(Field):
         """Scaled images [event, ..., channel, row, column]."""
         images = torch.from_numpy(raw.astype(np.float32)).log1p_()
         return images.div_(torch.tensor(self.channel_scales).view(-1, 1, 1))
+
+    def decode(self, encoded: Tensor) -> Tensor:
+        """Pixels [GeV]."""
+        return torch.expm1(encoded * torch.tensor(self.channel_scales).view(-1, 1, 1))
 
     def scales(self) -> dict[str, list[float]]:
         """The scale of each channel."""

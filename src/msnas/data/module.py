@@ -9,6 +9,7 @@ from typing import final
 import pytorch_lightning as pl
 import torch
 
+from msnas.conditioning.conditioning import Conditioning
 from msnas.data.events import Batch, Events
 from msnas.identity import derived_seed
 
@@ -52,11 +53,13 @@ class ShuffledBlocks:
         batch: int,
         generator: Callable[[], torch.Generator],
         valid: Batch | None = None,
+        conditioning: Conditioning | None = None,
     ) -> None:
         self.train = train
         self.valid = valid
         self.batch = batch
         self.generator = generator
+        self.conditioning = conditioning
 
     @property
     def steps(self) -> int:
@@ -69,20 +72,21 @@ class ShuffledBlocks:
 
     def __iter__(self) -> Iterator[Block]:
         generator = self.generator()
-        train = _endless(self.train, self.batch, generator)
-        valid = _endless(self.valid, self.batch, generator) if self.valid else repeat(None)
+        train = self._endless(self.train, generator)
+        valid = self._endless(self.valid, generator) if self.valid else repeat(None)
         steps = islice(zip(train, valid, strict=False), self.steps)
         while block := list(islice(steps, STEPS_PER_BLOCK)):
             yield block
 
-
-def _endless(part: Batch, size: int, generator: torch.Generator) -> Iterator[Batch]:
-    """Batches of `part`, shuffled anew for every pass."""
-    while True:
-        order = torch.randperm(event_count(part), generator=generator)
-        for chosen in torch.split(order, size * STEPS_PER_BLOCK):
-            gathered = {name: value[chosen] for name, value in part.items()}
-            yield from batches(gathered, size)
+    def _endless(self, part: Batch, generator: torch.Generator) -> Iterator[Batch]:
+        """Batches of `part`, shuffled (and their conditions drawn) anew for every pass."""
+        while True:
+            order = torch.randperm(event_count(part), generator=generator)
+            for chosen in torch.split(order, self.batch * STEPS_PER_BLOCK):
+                gathered = {name: value[chosen] for name, value in part.items()}
+                if self.conditioning is not None:
+                    gathered = self.conditioning.draw(gathered, generator)
+                yield from batches(gathered, self.batch)
 
 
 @final
@@ -105,7 +109,8 @@ class StageData(pl.LightningDataModule):
     """Training and validation batches of one stage; `test` never leaves `Events` here.
 
     Batches hold the fields named in `reads`, and event weights where there are. With `paired`,
-    training steps come with a validation batch each.
+    training steps come with a validation batch each. With `conditioning`, every training event has
+    a condition drawn anew, every validation event always the same one.
     """
 
     def __init__(
@@ -117,6 +122,7 @@ class StageData(pl.LightningDataModule):
         batch: int,
         evaluation_batch: int,
         seed: int,
+        conditioning: Conditioning | None = None,
     ) -> None:
         super().__init__()
         self.train, self.valid = (
@@ -127,6 +133,7 @@ class StageData(pl.LightningDataModule):
         self.batch = batch
         self.evaluation_batch = evaluation_batch
         self.seed = seed
+        self.conditioning = conditioning
 
     def train_dataloader(self) -> ShuffledBlocks:
         """The training part (with validation batches if `paired`), ordered by (seed, epoch)."""
@@ -135,11 +142,13 @@ class StageData(pl.LightningDataModule):
             batch=self.batch,
             generator=self._epoch_generator,
             valid=self.valid if self.paired else None,
+            conditioning=self.conditioning,
         )
 
     def val_dataloader(self) -> InOrder:
         """The validation part, in a fixed order."""
-        return InOrder(self.valid, batch=self.evaluation_batch)
+        valid = self.valid if self.conditioning is None else self.conditioning.spread(self.valid)
+        return InOrder(valid, batch=self.evaluation_batch)
 
     def _epoch_generator(self) -> torch.Generator:
         assert self.trainer is not None

@@ -1,7 +1,15 @@
-"""The share of right classes, as a metric."""
+"""Shares of right classes, and the confusion matrix, as metrics.
+
+All take one logit per object, shape [event, ...] as the truth (class 1 if it is positive), or a
+logit per class on the last axis (the largest wins), and count every object, so an event of two
+digits counts twice. torchmetrics has such metrics too, but takes logits for probabilities when
+all of them lie between 0 and 1, and expects several classes along the second axis.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from typing import final
 
 import torch
@@ -9,13 +17,23 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 from torchmetrics import Metric
 
+from msnas.errors import ConfigError
+from msnas.evaluation.variable_metric import VariableMetric
+from msnas.losses.logits import is_single
+
+
+def decided(
+    output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]
+) -> Integer[Tensor, "event ..."]:
+    """The class that the logits are for."""
+    return (output > 0).long() if is_single(output, target) else output.argmax(-1)
+
 
 @final
 class ClassAccuracy(Metric):
-    """How often the class of the largest logit is the true one; higher is better.
+    """How often the class is the right one; higher is better.
 
-    Counted over everything there is to classify, so an event of two digits counts twice.
-    (torchmetrics' own multi-class accuracy expects the classes along the second axis.)
+    With `class_index`, among the objects of that true class only.
 
     Example:
         >>> accuracy = ClassAccuracy()
@@ -30,18 +48,93 @@ class ClassAccuracy(Metric):
     right: Tensor
     total: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, *, class_index: int | None = None) -> None:
         super().__init__()
+        self.class_index = class_index
         self.add_state("right", default=torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("total", default=torch.tensor(0), dist_reduce_fx="sum")
 
     def update(
-        self, output: Float[Tensor, "event ... class"], target: Integer[Tensor, "event ..."]
+        self, output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]
     ) -> None:
         """Add the logits and truths of some events."""
-        self.right += (output.argmax(-1) == target).sum()
-        self.total += target.numel()
+        right = decided(output, target) == target
+        if self.class_index is not None:
+            right = right[target == self.class_index]
+        self.right += right.sum()
+        self.total += right.numel()
 
     def compute(self) -> Tensor:
-        """The share of right ones, a scalar."""
+        """The share of right ones, a scalar; NaN if there are none of the class."""
         return self.right / self.total
+
+
+@final
+class BalancedAccuracy(Metric):
+    """The mean over `classes` of the accuracy among a class's own objects; higher is better.
+
+    Example:
+        >>> accuracy = BalancedAccuracy(classes=2)
+        >>> accuracy.update(torch.tensor([-1.0, -2.0, -0.5, -3.0]), torch.tensor([0, 0, 0, 1]))
+        >>> float(accuracy.compute())  # three of four are right, but none of class 1
+        0.5
+
+    """
+
+    higher_is_better = True
+    full_state_update = False
+    matrix: Tensor
+
+    def __init__(self, *, classes: int) -> None:
+        super().__init__()
+        zeros = torch.zeros(classes, classes, dtype=torch.int64)
+        self.add_state("matrix", default=zeros, dist_reduce_fx="sum")
+
+    def update(
+        self, output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]
+    ) -> None:
+        """Add the logits and truths of some events."""
+        self.matrix += confusion_matrix(output, target, classes=len(self.matrix))
+
+    def compute(self) -> Tensor:
+        """The mean, a scalar; NaN if a class does not occur."""
+        right: Tensor = self.matrix.diagonal() / self.matrix.sum(1)
+        return right.mean()
+
+
+@final
+class Confusion(VariableMetric):
+    """Numbers of objects `<true class>_as_<decided class>`, for the names `classes` from 0 on."""
+
+    higher_is_better = None
+    full_state_update = False
+    matrix: Tensor
+
+    def __init__(self, *, classes: Sequence[str]) -> None:
+        super().__init__(
+            variables=[f"{true}_as_{found}" for true, found in product(classes, repeat=2)]
+        )
+        zeros = torch.zeros(len(classes), len(classes), dtype=torch.int64)
+        self.add_state("matrix", default=zeros, dist_reduce_fx="sum")
+
+    def update(
+        self, output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]
+    ) -> None:
+        """Add the logits and truths of some events."""
+        self.matrix += confusion_matrix(output, target, classes=len(self.matrix))
+
+    def compute(self) -> Integer[Tensor, " variable"]:
+        """All numbers, those of true class 0 first."""
+        return self.matrix.flatten()
+
+
+def confusion_matrix(
+    output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."], *, classes: int
+) -> Integer[Tensor, "true decided"]:
+    """How many objects of each class are decided for each class."""
+    found = decided(output, target)
+    highest = int(torch.maximum(found, target).max())
+    if highest >= classes:
+        raise ConfigError(f"metrics: class {highest} occurs, but there are only {classes} classes")
+    pairs = torch.bincount((target * classes + found).flatten(), minlength=classes**2)
+    return pairs.view(classes, classes)

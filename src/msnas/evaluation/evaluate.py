@@ -17,10 +17,14 @@ from msnas.weighting.weighting import Weighting
 
 @dataclass(frozen=True, kw_only=True)
 class ChainScore:
-    """One chain's numbers: `loss` (weighted), and `<task>/loss`, `<task>/<metric>` of each task."""
+    """One chain's numbers: `loss` (weighted), and `<task>/loss`, `<task>/<metric>` of each task.
+
+    `losses` are the weighted ones at every point of a conditioning.
+    """
 
     path: Path
     values: Mapping[str, Any]
+    losses: tuple[float, ...] = ()
 
 
 @torch.no_grad()
@@ -57,6 +61,9 @@ def score_outputs(
     values: dict[Path, dict[str, Any]] = {}
     for prefix, output in outputs.items():
         task = chain.tasks[len(prefix) - 1]
+        if not task.supervised:
+            values[prefix] = {}
+            continue
         losses[prefix] = task.mean_loss(output, whole)
         values[prefix] = {
             f"{task.name}/loss": float(losses[prefix]),
@@ -65,7 +72,7 @@ def score_outputs(
     scores = []
     for path in paths:
         prefixes = [path[: level + 1] for level in range(len(path))]
-        loss = weighting.combine([losses[prefix] for prefix in prefixes])
+        loss = weighting.combine([losses[prefix] for prefix in prefixes if prefix in losses])
         own = {name: value for prefix in prefixes for name, value in values[prefix].items()}
         scores.append(ChainScore(path=path, values={"loss": float(loss), **own}))
     return scores

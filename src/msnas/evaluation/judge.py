@@ -4,36 +4,50 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, final
 
 from torch import Tensor
 
 from msnas.build import build
 from msnas.chain.task import Task
-from msnas.data.events import Events
+from msnas.data.events import Batch, Events
 from msnas.identity import derived_seed
 from msnas.training.progress import Display
 from msnas.training.store import Store
 
+if TYPE_CHECKING:
+    from msnas.evaluation.validity import Validity  # imports gpytorch, which takes a second
 
-def measure_validity(
+
+@final
+class Judge:
+    """A trained Gaussian process that knows what to expect of a task's output."""
+
+    def __init__(self, validity: Validity, weights: Mapping[str, Tensor], target: str) -> None:
+        self._validity = validity
+        self._weights = dict(weights)
+        self._target = target
+
+    def measure(self, events: Batch, output: Tensor) -> dict[str, Any]:
+        """Validity of the outputs of `events`, and the judge's own coverage of the truth."""
+        return self._validity.measure(self._weights, events, output, target=self._target)
+
+
+def train_judge(
     task: Task,
     settings: Mapping[str, Any],
-    output: Tensor,
     events: Events,
     *,
     data_identity: Mapping[str, Any],
     machine: Mapping[str, Any],
     store: Store,
     display: Display,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Validity of the test events' outputs of `task`, and how the judge was come by.
+) -> tuple[Judge, dict[str, Any]]:
+    """The judge of `task`, and how it was come by.
 
     The judge depends on the data and its own settings only, not on any chain or the run's seed:
     all runs on the same events share it.
     """
-    from msnas.evaluation.validity import Validity
-
     judge: Validity = build(settings, key=f"tasks.{task.name}.validity")
     identity = {
         "validity": dict(settings),
@@ -60,8 +74,7 @@ def measure_validity(
             entry.commit(weights, {"losses": losses, "seconds": seconds})
         weights, record = entry.read()
     row.finish(epochs=len(record["losses"]), loss=min(record["losses"]), cached=cached)
-    measured = judge.measure(weights, events.test, output, target=task.target)
-    return measured, {
+    return Judge(judge, weights, task.target), {
         "seconds": 0.0 if cached else record["seconds"],
         "epochs": {task.name: len(record["losses"])},
         "cached": [task.name] if cached else [],

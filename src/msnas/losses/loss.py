@@ -2,13 +2,60 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
 
+from jaxtyping import Float
 from torch import Tensor, nn
+
+from msnas.errors import ConfigError
 
 
 class Loss(nn.Module, ABC):
-    """One value per event; the mean over events, event weights and task weights come later."""
+    """One value per event; the mean over events, event weights and task weights come later.
+
+    Before a loss is used it is prepared for the shape of the outputs and fitted to the truths of
+    the training part. Most losses need neither.
+    """
+
+    varying: ClassVar[tuple[str, ...]] = ()
+    """Scalar parameters that may have a value of their own for every event (`at`)."""
+
+    def prepare(self, shape: Sequence[int]) -> None:
+        """Take the `shape` of a task's output per event; a second time changes nothing."""
+
+    def fit(self, target: Tensor) -> None:
+        """Learn what the loss needs, such as class counts, from the truths of the training part.
+
+        Called once, before training; what is learnt does not belong to the trained weights.
+        """
+
+    def at(self, parameters: Mapping[str, Float[Tensor, " event"]]) -> Self:
+        """This loss with a value of its own for every event, for parameters in `varying`.
+
+        The two share everything else, trained parameters too. Raises ConfigError for another
+        parameter, or for a value that the loss does not allow.
+        """
+        for name in parameters:
+            if name not in self.varying:
+                raise ConfigError(
+                    f"loss.{name}: {type(self).__name__} has no such parameter that can vary; "
+                    f"allowed are {list(self.varying)}"
+                )
+        varied = copy.copy(self)
+        for name, values in parameters.items():
+            setattr(varied, name, values)
+        varied.check()
+        return varied
+
+    def check(self) -> None:
+        """Raise ConfigError unless every parameter has a value that the loss allows."""
+
+    def score(self, output: Tensor) -> Tensor:
+        """What metrics and later tasks read as logits; as a rule the output itself."""
+        return output
 
     @abstractmethod
     def forward(self, output: Tensor, target: Tensor) -> Tensor:

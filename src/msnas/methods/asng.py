@@ -48,19 +48,22 @@ class ASNG(SearchMethod):
         )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimiser of the weights."""
-        return self.make_optimizer(
-            [value for value in self.chain.parameters() if value.requires_grad]
-        )
+        """The optimiser of the weights, and of what the weighting learns."""
+        parameters = [*self.chain.parameters(), *self.weighting.parameters()]
+        return self.make_optimizer([value for value in parameters if value.requires_grad])
 
     def descend(self, batch: Batch) -> Tensor:
         """The gradient of the mean loss of two drawn chains."""
         total = torch.zeros((), device=self.device)
         for _ in range(SAMPLES):
             path = self._path(self.distribution.sample(self.generator))
-            loss = self._loss(batch, path) / SAMPLES
-            self.manual_backward(loss)
-            total = total + loss.detach()
+            outputs = self.chain.run(batch, path)
+            total = total + self.weighting.descend(
+                self.chain.losses(outputs, batch),
+                shared=outputs[0],
+                backward=self.manual_backward,
+                share=1 / SAMPLES,
+            )
         return total
 
     @torch.no_grad()
@@ -88,8 +91,9 @@ class ASNG(SearchMethod):
         return self.by_name(self.distribution.distributions())
 
     def epoch_record(self) -> dict[str, Any]:
-        """Theta."""
-        return {"theta": self.probabilities()}
+        """Theta, the tasks' gradients and weights."""
+        names = [task.name for task in self.chain.supervised()]
+        return {"theta": self.probabilities(), **self.weighting.take_record(names)}
 
     def _path(self, indices: list[int]) -> Path:
         return tuple(names[index] for names, index in zip(self.chain.names(), indices, strict=True))

@@ -80,6 +80,14 @@ class DARTS(SearchMethod):
         for key, rate in (("alpha_rate", alpha_rate), ("dummy_alpha_rate", dummy_alpha_rate)):
             if rate is not None and rate <= 0:
                 raise ConfigError(f"method.{key}: expected > 0 or null, found {rate}")
+        if weighting.uses_gradients:
+            raise ConfigError(
+                f"weighting: {type(weighting).__name__} needs one output through which all losses "
+                "reach the first task; in method=darts each candidate has a loss of its own; use "
+                "weighting=fixed, uncertainty or random"
+            )
+        if order == 2 and not weighting.takes_task_weights:
+            raise ConfigError("method.order: 2 needs weighting=fixed; use method.order=1")
         if alpha_rate is None and has_dummies(supernet):
             alpha_rate = dummy_alpha_rate
         self.alpha_rate = alpha_rate
@@ -95,7 +103,8 @@ class DARTS(SearchMethod):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimiser for the weights, one of the same kind for alpha."""
-        self._weights = [value for value in self.chain.parameters() if value.requires_grad]
+        learned = [*self.chain.parameters(), *self.weighting.parameters()]
+        self._weights = [value for value in learned if value.requires_grad]
         of_alpha = self.make_optimizer(list(self.alpha))
         if self.alpha_rate is not None:
             for group in of_alpha.param_groups:
@@ -108,20 +117,28 @@ class DARTS(SearchMethod):
 
     def supernet_loss(self, batch: Batch, shares: Sequence[Tensor]) -> Tensor:
         """sum_t v_t (L_t(mixture) + epsilon sum_i L_t(candidate i))."""
+        return self.weighting.combine(self._task_losses(batch, shares)[0])
+
+    def _task_losses(
+        self, batch: Batch, shares: Sequence[Tensor]
+    ) -> tuple[list[Tensor], Tensor]:
+        """Every task's L_t(mixture) + epsilon sum_i L_t(candidate i); the first task's mixture."""
         mixtures, singles = self.chain.mix(batch, shares)
         losses = []
         for task, mixture, of_task in zip(self.chain.tasks, mixtures, singles, strict=True):
+            if not task.supervised:
+                continue
             loss = task.mean_loss(mixture, batch)
             for output in of_task:
                 loss = loss + self.epsilon * task.mean_loss(output, batch)
             losses.append(loss)
-        return self.weighting.combine(losses)
+        return losses, mixtures[0]
 
     def descend(self, batch: Batch) -> Tensor:
         """One gradient of the weights; alpha stands still."""
-        loss = self.supernet_loss(batch, [share.detach() for share in self._drawn_shares()])
-        self.manual_backward(loss)
-        return loss
+        shares = [share.detach() for share in self._drawn_shares()]
+        losses, mixture = self._task_losses(batch, shares)
+        return self.weighting.descend(losses, shared=mixture, backward=self.manual_backward)
 
     def learn_from_validation(self, train: Batch, valid: Batch) -> None:
         """One step of alpha on a validation batch."""
@@ -168,8 +185,7 @@ class DARTS(SearchMethod):
         """The weighted loss of the mixture, and every task's own."""
         mixtures, _ = self.chain.mix(batch, self.shares())
         losses = self.chain.losses(mixtures, batch)
-        own = {task.name: loss for task, loss in zip(self.chain.tasks, losses, strict=True)}
-        return {"loss": self.weighting.combine(losses), **own}
+        return {"loss": self.weighting.combine(losses), **self.chain.own_losses(losses)}
 
     def select(self, study: Study) -> Selection:
         """The largest alpha of every task, or the candidates the mixture misses most."""
@@ -193,8 +209,12 @@ class DARTS(SearchMethod):
         return self.by_name(self.shares())
 
     def epoch_record(self) -> dict[str, Any]:
-        """Alpha."""
-        return {"alpha": self.by_name(list(self.alpha))}
+        """Alpha, the tasks' gradients and weights."""
+        names = [task.name for task in self.chain.supervised()]
+        return {
+            "alpha": self.by_name(list(self.alpha)),
+            **self.weighting.take_record(names),
+        }
 
     def _drawn_shares(self) -> list[Tensor]:
         """softmax(alpha), or a draw of the Gumbel-softmax around it."""

@@ -49,7 +49,8 @@ def perturbation_path(
             for before, name in enumerate(path):
                 task = chain.tasks[before]
                 output = task.output.finish(chain.apply_candidate(before, name, values))
-                losses.append(task.mean_loss(output, moved))
+                if task.supervised:
+                    losses.append(task.mean_loss(output, moved))
                 values = chain.hand_on(before, output, values)
             raw = [chain.apply_candidate(level, name, values) for name in names]
             for index, left in enumerate(without):
@@ -75,6 +76,7 @@ def _losses_from(
             raw = [chain.apply_candidate(now, name, values) for name in chain.names()[now]]
             share = shares[now]
         mixture = chain.finish_mixture(now, raw, share)
-        losses.append(chain.tasks[now].mean_loss(mixture, batch))
+        if chain.tasks[now].supervised:
+            losses.append(chain.tasks[now].mean_loss(mixture, batch))
         values = chain.hand_on(now, mixture, values)
     return losses

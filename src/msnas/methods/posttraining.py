@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import final
+from typing import Any, final
 
 from torch import Tensor
 
@@ -32,16 +32,19 @@ class Posttraining(StageModule):
 
     def descend(self, batch: Batch) -> Tensor:
         """One gradient of the weighted loss."""
-        loss = self.weighting.combine(self.chain.losses(self.chain.run(batch, self.path), batch))
-        if loss.requires_grad:  # it does not where all weight is on a task done by a dummy
-            self.manual_backward(loss)
-        return loss
+        outputs = self.chain.run(batch, self.path)
+        return self.weighting.descend(
+            self.chain.losses(outputs, batch), shared=outputs[0], backward=self.manual_backward
+        )
 
     def validate_batch(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted loss and every task's own."""
         losses = self.chain.losses(self.chain.run(batch, self.path), batch)
-        own = {task.name: loss for task, loss in zip(self.chain.tasks, losses, strict=True)}
-        return {"loss": self.weighting.combine(losses), **own}
+        return {"loss": self.weighting.combine(losses), **self.chain.own_losses(losses)}
+
+    def epoch_record(self) -> dict[str, Any]:
+        """The tasks' gradients and weights."""
+        return self.weighting.take_record([task.name for task in self.chain.supervised()])
 
     def reads(self) -> set[str]:
         """The fields of all tasks."""

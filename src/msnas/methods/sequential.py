@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msnas.chain.chain import Chain, Path, handed_on
 from msnas.data.events import Events
+from msnas.errors import ConfigError
 from msnas.evaluation.evaluate import collect_outputs
 from msnas.methods.pretraining import Pretraining
 from msnas.training.train import Trained
@@ -23,6 +24,16 @@ def train_sequentially(study: Study, path: Path) -> tuple[dict[str, Trained], Ch
     The first one is the pre-trained candidate. What a task reads is computed once, as nothing
     before it trains. Returns the trainings by `<task>/<name>`, and the chain.
     """
+    if without := [task.name for task in study.chain.tasks if not task.supervised]:
+        raise ConfigError(
+            f"method.reoptimise=false: {without[0]!r} has no loss of its own and learns only in a "
+            "connected chain; use method.reoptimise=true"
+        )
+    if study.conditioning is not None:
+        raise ConfigError(
+            "method.reoptimise=false: a chain trained task after task cannot be conditioned; use "
+            "conditioning=none or method.reoptimise=true"
+        )
     chain = copy.deepcopy(study.chain.only(path))
     trainings: dict[str, Trained] = {}
     events = study.events
@@ -64,5 +75,5 @@ def _with_output(events: Events, chain: Chain, path: Path, level: int, *, batch:
     for part in ("train", "valid"):
         values = getattr(events, part)
         output = collect_outputs(chain, values, paths=[path], batch=batch)[path[: level + 1]]
-        extended[part] = {**values, handed_on(task): task.output.from_output(output)}
+        extended[part] = {**values, handed_on(task): task.hand_on(output)}
     return dataclasses.replace(events, **extended)

@@ -75,9 +75,9 @@ class SPOS(SearchMethod):
         paths = self._draw()
         total = torch.zeros((), device=self.device)
         for path in paths:
-            losses = self.chain.losses(self.chain.run(batch, path), batch)
-            loss = self.weighting.combine(losses)
-            self.manual_backward(loss)
+            outputs = self.chain.run(batch, path)
+            losses = self.chain.losses(outputs, batch)
+            loss = self.weighting.descend(losses, shared=outputs[0], backward=self.manual_backward)
             total = total + loss.detach()
         return total / len(paths)
 
@@ -88,6 +88,10 @@ class SPOS(SearchMethod):
             for _, outputs in self.chain.walk(batch, self.validation_paths)
         ]
         return {"loss": torch.stack(losses).mean()}
+
+    def epoch_record(self) -> dict[str, Any]:
+        """The tasks' gradients and weights."""
+        return self.weighting.take_record([task.name for task in self.chain.supervised()])
 
     def select(self, study: Study) -> Selection:
         """The chain of the lowest weighted validation loss in the super-network."""

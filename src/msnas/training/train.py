@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from msnas.conditioning.conditioning import Conditioning
 from msnas.data.events import Events
 from msnas.data.module import StageData
 from msnas.identity import derived_seed
@@ -21,6 +22,9 @@ from msnas.training.stage_module import StageModule
 from msnas.training.store import Entry, Store
 
 log = logging.getLogger("msnas")
+
+CONDITIONED_STAGES = ("search", "posttrain")
+"""Pre-training is without conditions, and so shared with all other runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,7 @@ class StageTrainer:
 
     `data_identity` is what decides the events; `machine` holds accelerator, precision and
     threads; both are part of every key of the store. Stages named in `repeat` are trained anew.
+    `conditioning` is drawn from in search and post-training; what decides it is up to `identity`.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class StageTrainer:
         seed: int,
         display: Display,
         repeat: Sequence[str] = (),
+        conditioning: Conditioning | None = None,
     ) -> None:
         self.events = events
         self.data_identity = data_identity
@@ -73,6 +79,7 @@ class StageTrainer:
         self.seed = seed
         self.display = display
         self.repeat = repeat
+        self.conditioning = conditioning
         self._repeated: set[str] = set()
 
     def train(
@@ -114,7 +121,15 @@ class StageTrainer:
             if not cached:
                 seed = self.seed_of(stage, label)
                 with torch.random.fork_rng():
-                    self._fit(entry, module(seed=seed), events or self.events, chosen, seed, row)
+                    self._fit(
+                        entry,
+                        module(seed=seed),
+                        events or self.events,
+                        chosen,
+                        seed,
+                        row,
+                        self.conditioning if stage in CONDITIONED_STAGES else None,
+                    )
             weights, record = entry.read()
         trained = Trained(
             key=key,
@@ -139,6 +154,7 @@ class StageTrainer:
         settings: Mapping[str, Any],
         seed: int,
         row: pl.Callback,
+        conditioning: Conditioning | None,
     ) -> None:
         entry.begin()
         best = BestWeights()
@@ -166,6 +182,7 @@ class StageTrainer:
             batch=settings["batch"],
             evaluation_batch=self.recipe["evaluation_batch"],
             seed=seed,
+            conditioning=conditioning,
         )
         module.train()  # an evaluation before may have left it in evaluation mode
         resume = entry.checkpoint if entry.checkpoint.is_file() else None

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Callable, Sequence
+from typing import ClassVar, final
 
 from torch import Tensor
 
-from msnas.errors import ConfigError
 from msnas.weighting.weighting import Weighting
 
 
 @final
 class Fixed(Weighting):
-    """sum_t v_t L_t (paper, section 3). A task of weight 0 is left out: no gradient of its own."""
+    """Descends sum_t v_t L_t (paper, section 3)."""
 
-    def __init__(self, *, weights: Sequence[float]) -> None:
-        super().__init__()
-        if not weights or min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
-            raise ConfigError(f"task weights must be non-negative with sum 1, found {weights}")
-        self.weights = tuple(float(weight) for weight in weights)
+    takes_task_weights: ClassVar[bool] = True
 
-    def combine(self, losses: Sequence[Tensor]) -> Tensor:
-        """The weighted sum of `losses` (scalars, one per task)."""
-        terms = [w * loss for w, loss in zip(self.weights, losses, strict=True) if w > 0]
-        total = terms[0]
-        for term in terms[1:]:
-            total = total + term
-        return total
+    def _step(
+        self,
+        losses: Sequence[Tensor],
+        *,
+        shared: Tensor,
+        backward: Callable[[Tensor], None],
+        share: float,
+    ) -> None:
+        self._plain(losses, backward=backward, share=share)

@@ -1,16 +1,116 @@
-"""What a weighting is: the way the losses of the tasks become one number to descend."""
+"""What a weighting is: how the losses of the tasks move the parameters."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, final
 
 from torch import Tensor, nn
 
+from msnas.errors import ConfigError
+from msnas.weighting.conflict import Conflict, measure_conflict
+
 
 class Weighting(nn.Module, ABC):
-    """Combine one loss per task, in the order of the chain."""
+    """One loss per supervised task, in the order of the chain.
+
+    `weights` (sum 1) judge: validation losses, rankings and the training loss shown are
+    sum_t weights_t L_t whatever the weighting, so epochs and chains stay comparable. What is
+    descended is what the classes differ in. Every stage of training gets a fresh one.
+    """
+
+    takes_task_weights: ClassVar[bool] = False
+    """Whether the user may choose `weights`; else they are equal."""
+
+    uses_gradients: ClassVar[bool] = False
+    """Whether a step looks at each task's own gradient, at an output that all tasks share."""
+
+    def __init__(self, *, weights: Sequence[float]) -> None:
+        super().__init__()
+        if not weights or min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
+            raise ConfigError(f"task weights must be non-negative with sum 1, found {weights}")
+        if len(weights) < 2 and not self.takes_task_weights:
+            raise ConfigError(
+                f"weighting: {type(self).__name__} weighs tasks against each other, found one task "
+                "with a loss; use weighting=fixed"
+            )
+        self.weights = tuple(float(weight) for weight in weights)
+        self._conflict: Conflict | None = None
+        self._descended: Tensor | None = None
+        self._steps = 0
+
+    @final
+    def combine(self, losses: Sequence[Tensor]) -> Tensor:
+        """The scalar that judges. A task of weight 0 is left out: no gradient of its own."""
+        terms = [w * loss for w, loss in zip(self.weights, losses, strict=True) if w > 0]
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        return total
+
+    @final
+    def descend(
+        self,
+        losses: Sequence[Tensor],
+        *,
+        shared: Tensor,
+        backward: Callable[[Tensor], None],
+        share: float = 1.0,
+    ) -> Tensor:
+        """Add the gradients of one optimiser step; return `share` times the loss that judges.
+
+        `shared` is the output of the first task: only its parameters serve several tasks.
+        `backward` takes the place of `Tensor.backward`. `share` is the part that these losses are
+        of a step's.
+        """
+        if self._conflict is None and len(losses) > 1:
+            self._conflict = measure_conflict(losses, shared)
+        weights = self._step(losses, shared=shared, backward=backward, share=share)
+        if weights is not None:
+            self._descended = weights if self._descended is None else self._descended + weights
+            self._steps += 1
+        return share * self.combine([loss.detach() for loss in losses])
 
     @abstractmethod
-    def combine(self, losses: Sequence[Tensor]) -> Tensor:
-        """The scalar to descend, from one scalar loss per task."""
+    def _step(
+        self,
+        losses: Sequence[Tensor],
+        *,
+        shared: Tensor,
+        backward: Callable[[Tensor], None],
+        share: float,
+    ) -> Tensor | None:
+        """Add the gradients; return what each loss was weighted by [task], None for `weights`."""
+
+    def take_record(self, names: Sequence[str]) -> dict[str, Any]:
+        """What an epoch's history says of the tasks called `names`, and forget it.
+
+        `gradient_norm` and `gradient_cosine`: see `Conflict`, on the first training batch.
+        `task_weight`: the mean over the steps. Nothing for a single task.
+        """
+        conflict, descended, steps = self._conflict, self._descended, self._steps
+        self._conflict, self._descended, self._steps = None, None, 0
+        if conflict is None:
+            return {}
+        weights = self.weights if descended is None else (descended / steps).tolist()
+        return {**conflict.by_name(names), "task_weight": dict(zip(names, weights, strict=True))}
+
+    def _plain(
+        self, losses: Sequence[Tensor], *, backward: Callable[[Tensor], None], share: float
+    ) -> None:
+        """Descend the loss that judges."""
+        loss = self.combine(losses)
+        if loss.requires_grad:  # it does not where all weight is on a task done by a dummy
+            backward(loss if share == 1 else share * loss)
+
+
+def check_number(value: object, *, key: str, above: float, inclusive: bool = False) -> float:
+    """`value` as a finite number above `above`; else raise ConfigError naming `key`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(f"{key}: expected a finite number, found {value!r}")
+    if value < above or (value == above and not inclusive):
+        sign = ">=" if inclusive else ">"
+        raise ConfigError(f"{key}: expected a number {sign} {above}, found {value}")
+    return float(value)

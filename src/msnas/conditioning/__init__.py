@@ -1,0 +1,1 @@
+"""Networks conditioned on parameters of the loss: one training, any value afterwards."""

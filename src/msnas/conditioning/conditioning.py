@@ -1,0 +1,133 @@
+"""Which parameters the networks are conditioned on, and the batches that carry their values."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from msnas.chain.task import parameter_key, share_key
+from msnas.conditioning.film import CONDITION
+from msnas.conditioning.laws import Law
+
+log = logging.getLogger("msnas")
+
+TASK_WEIGHT = "task_weight"
+
+Batch = dict[str, Tensor]
+Point = dict[str, float]
+"""One value for each parameter, by its key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A parameter of the loss: v1 (no `task`), or one of a task's loss."""
+
+    key: str
+    task: str | None
+    name: str
+    law: Law
+
+
+@final
+class Conditioning:
+    """YOTO: parameters drawn for every event while training, chosen freely afterwards.
+
+    Dosovitskiy & Djolonga, "You Only Train Once", ICLR 2020. `tasks` are the supervised tasks; a
+    drawn v1 weights the first of two by v1 and the second by 1 - v1, event by event.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter], *, tasks: Sequence[str]) -> None:
+        self.parameters = tuple(parameters)
+        self.tasks = tuple(tasks)
+
+    @property
+    def of_task_weight(self) -> bool:
+        """Whether v1 is among the parameters."""
+        return any(one.task is None for one in self.parameters)
+
+    def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A batch with a new draw for every event."""
+        events = len(next(iter(batch.values())))
+        unit = torch.rand(events, len(self.parameters), generator=generator) * 2 - 1
+        return self._with_losses(batch, unit)
+
+    def spread(self, batch: Batch) -> Batch:
+        """A batch with values spread evenly over the events, the same ones every time.
+
+        Coordinates of an additive recurrence (Roberts' R sequence): for one parameter, multiples
+        of the golden ratio.
+        """
+        events, count = len(next(iter(batch.values()))), len(self.parameters)
+        root = 2.0
+        for _ in range(50):  # the real root of x^(count + 1) = x + 1
+            root = (1 + root) ** (1 / (count + 1))
+        steps = root ** -torch.arange(1, count + 1, dtype=torch.float64)
+        index = torch.arange(1, events + 1, dtype=torch.float64).unsqueeze(1)
+        unit = ((0.5 + index * steps) % 1 * 2 - 1).float()
+        return self._with_losses(batch, unit)
+
+    def at(self, batch: Mapping[str, Tensor], point: Mapping[str, float]) -> Batch:
+        """A batch with the same values for all events; task weights are left to the weighting."""
+        events = len(next(iter(batch.values())))
+        unit = torch.tensor([one.law.unit(point[one.key]) for one in self.parameters])
+        return {
+            **batch,
+            CONDITION: unit.expand(events, -1),
+            **{
+                parameter_key(one.task, one.name): torch.full(
+                    (events,), point[one.key], dtype=torch.float64
+                )
+                for one in self.parameters
+                if one.task is not None
+            },
+        }
+
+    def points(self) -> list[Point]:
+        """Every combination of the values that a run is judged at."""
+        return [
+            dict(zip([one.key for one in self.parameters], values, strict=True))
+            for values in product(*(one.law.points for one in self.parameters))
+        ]
+
+    def inside(self, point: Mapping[str, float]) -> Point:
+        """The point moved into the ranges drawn from; a warning names what had to move."""
+        moved = {}
+        for one in self.parameters:
+            value = point[one.key]
+            moved[one.key] = value
+            if not one.law.contains(value):
+                low, high = one.law.limits()
+                moved[one.key] = min(high, max(low, value))
+                log.warning(
+                    "%s=%g is outside %s, the range of the training; using %g",
+                    one.key,
+                    value,
+                    one.law.range(),
+                    moved[one.key],
+                )
+        return moved
+
+    def task_weights(self, point: Mapping[str, float]) -> list[float] | None:
+        """v_t at a point, if v1 is among the parameters."""
+        if not self.of_task_weight:
+            return None
+        return [point[TASK_WEIGHT], 1 - point[TASK_WEIGHT]]
+
+    def _with_losses(self, batch: Batch, unit: Float[Tensor, "event parameter"]) -> Batch:
+        extended = {**batch, CONDITION: unit}
+        for column, one in enumerate(self.parameters):
+            values = one.law.value(unit[:, column])
+            if one.task is not None:
+                extended[parameter_key(one.task, one.name)] = values
+            else:  # relative to equal weights
+                first, second = self.tasks
+                extended[share_key(first)] = (2 * values).float()
+                extended[share_key(second)] = (2 * (1 - values)).float()
+        return extended

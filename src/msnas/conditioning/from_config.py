@@ -1,0 +1,112 @@
+"""Conditioning from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from msnas.build import build
+from msnas.chain.chain import Chain
+from msnas.conditioning.conditioning import TASK_WEIGHT, Conditioning, Parameter
+from msnas.conditioning.film import Conditioned
+from msnas.errors import ConfigError
+from msnas.identity import derived_seed
+
+
+def build_conditioning(config: Mapping[str, Any] | None, chain: Chain) -> Conditioning | None:
+    """The configured conditioning of a chain, None for `conditioning=none`.
+
+    Raises ConfigError for a parameter that is neither `task_weight` nor a scalar of a loss.
+    """
+    if config is None:
+        return None
+    if not config["parameters"] or len(set(config["parameters"])) < len(config["parameters"]):
+        raise ConfigError(
+            "conditioning.parameters: expected different ones, such as [task_weight] or "
+            f"[one_minus_beta], found {config['parameters']}"
+        )
+    parameters = [_parameter(name, config["laws"], chain) for name in config["parameters"]]
+    return Conditioning(parameters, tasks=[task.name for task in chain.supervised()])
+
+
+def _parameter(given: str, laws: Mapping[str, Any], chain: Chain) -> Parameter:
+    tasks = chain.supervised()
+    varying = {
+        f"tasks.{task.name}.loss.{name}": (task.name, name)
+        for task in tasks
+        for name in (task.loss.varying if task.loss else ())
+    }
+    found = [key for key in varying if key == given or key.endswith(f".loss.{given}")]
+    if given == TASK_WEIGHT:
+        if len(tasks) != 2:
+            raise ConfigError(
+                "conditioning.parameters: task_weight: only for two tasks with a loss, found "
+                f"{[task.name for task in tasks]}"
+            )
+        key, task, name = TASK_WEIGHT, None, TASK_WEIGHT
+    elif len(found) == 1:
+        key = found[0]
+        task, name = varying[key]
+    else:
+        raise ConfigError(
+            f"conditioning.parameters: {given!r} is {'ambiguous' if found else 'not there'}; "
+            f"allowed are {[*varying, *([TASK_WEIGHT] if len(tasks) == 2 else [])]}"
+        )
+    if name not in laws:
+        raise ConfigError(
+            f"conditioning.laws.{name}: missing; laws are there for {sorted(laws)}; add one with "
+            f"+conditioning.laws.{name}={{_target_: msnas.conditioning.laws.Uniform, ...}}"
+        )
+    return Parameter(
+        key=key, task=task, name=name, law=build(laws[name], key=f"conditioning.laws.{name}")
+    )
+
+
+def condition_chain(
+    chain: Chain,
+    conditioning: Conditioning,
+    few: Mapping[str, Tensor],
+    *,
+    layers: list[int],
+    seed: int,
+) -> None:
+    """Put every candidate that has parameters into a `Conditioned`, in place.
+
+    `few` events, with truths, show the shapes. A candidate computes what it did before until the
+    new weights are trained.
+    """
+    chain.eval()
+    truths = {task.target: task.output.from_truth(few[task.target]) for task in chain.supervised()}
+    values = {**chain.start(few), **truths}
+    for level, task in enumerate(chain.tasks):
+        names = chain.names()[level]
+        if not task.supervised:
+            with torch.no_grad():
+                output = task.output.finish(chain.apply_candidate(level, names[0], values))
+            values[task.target] = task.hand_on(output)
+        inputs = {key: values[key] for key in task.inputs}
+        for name in names:
+            candidate = chain.candidate(level, name)
+            if not any(value.requires_grad for value in candidate.parameters()):
+                continue
+            with torch.random.fork_rng():
+                torch.manual_seed(derived_seed(seed, "film", task.name, name))
+                chain.replace(
+                    level,
+                    name,
+                    Conditioned(
+                        candidate,
+                        partial(_apply, inputs=inputs),
+                        inputs=len(conditioning.parameters),
+                        layers=layers,
+                    ),
+                )
+
+
+def _apply(candidate: nn.Module, *, inputs: Mapping[str, Tensor]) -> Tensor:
+    output: Tensor = candidate(inputs)
+    return output

@@ -1,0 +1,50 @@
+"""What a selected chain puts out for the test events, kept in the run directory."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+from torch import Tensor
+
+from msnas.training.store import writing
+
+if TYPE_CHECKING:
+    from msnas.study import Study
+
+LARGEST_INPUT = 32
+"""Values per event of an input that is kept; images stay in the data file."""
+
+
+def write_outputs(
+    path: Path, study: Study, outputs: Mapping[str, Tensor], *, attributes: Mapping[str, str]
+) -> None:
+    """Write the test events to an HDF5 file, in the units a user reads.
+
+    `<task>/output` and `<task>/target` for every task (the latter if it has a truth),
+    `inputs/<field>` for the inputs of few numbers (at most LARGEST_INPUT), `weight` where events
+    have one; events in one order.
+    """
+    events = study.events
+    tasks = study.chain.tasks
+    targets = {task.target for task in tasks}
+    arrays = {"weight": events.test["weight"]} if "weight" in events.test else {}
+    for name in sorted(study.chain.reads() - targets):
+        field = events.fields[name]
+        if math.prod(field.shape) <= LARGEST_INPUT:
+            arrays[f"inputs/{name}"] = field.decode(events.test[name])
+    for task in tasks:
+        arrays[f"{task.name}/output"] = task.output.prediction(task.scored(outputs[task.name]))
+        if task.supervised:
+            arrays[f"{task.name}/target"] = task.output.truth(events.test[task.target])
+    new = path.with_name(f".{path.name}.new")
+    with writing(path):
+        with h5py.File(new, "w") as file:
+            file.attrs.update(attributes)
+            for name, values in arrays.items():
+                file.create_dataset(name, data=values.cpu().numpy())
+        os.replace(new, path)
