@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,15 @@ def small_run(event_file: Path, output: Path) -> list[str]:
             for stage in ("pretrain", "search", "posttrain")
             for name, value in (("epochs", 2), ("batch", 64))
         ),
+    ]
+
+
+def finished_below(folder: Path) -> list[Path]:
+    """Directories below `folder` of runs that are finished, not failed."""
+    return [
+        path.parent
+        for path in folder.rglob("result.json")
+        if json.loads(path.read_text())["status"] == "finished"
     ]
 
 

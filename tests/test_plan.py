@@ -188,7 +188,7 @@ def test_every_other_setting_changes_the_key_or_is_refused(compose: Compose) -> 
             (same if key == reference else other).add(name)
     assert "trainer.precision" in refused
     assert make_plan(compose("trainer.precision=bf16-mixed")).key != reference
-    groups = {"output", "logger", "force", "data"}
+    groups = {"output", "logger", "force", "data", "scale"}
     assert {name.split(".")[0] for name in same} <= groups
     assert {name for name in same if name.startswith("data.")} == {"data.file"}
     assert {"output", "force"} <= same

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import ROOT, small_run
+from conftest import ROOT, finished_below, small_run
 from killable_run import finish, start
 from sklearn.metrics import roc_auc_score
 
@@ -449,7 +449,7 @@ def test_a_mistake_ends_with_one_clear_line(
     assert done.returncode != 0
     assert said in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert not list(tmp_path.rglob("result.json"))
+    assert not finished_below(tmp_path)
     if said.startswith("error: "):
         (line,) = [one for one in done.stderr.splitlines() if one.strip()]
         assert line.startswith("error: ")

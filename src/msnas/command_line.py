@@ -82,6 +82,30 @@ def parse(arguments: Sequence[str], schema: type[T], *, program: str, descriptio
     return settings
 
 
+def parse_with_conditions(
+    arguments: Sequence[str], schema: type[T], *, program: str, description: str
+) -> tuple[T, dict[str, str]]:
+    """Like `parse`, with the words of other keys apart: values of what a run is conditioned on.
+
+    Such keys are `task_weight` and all with a dot; which ones a run knows is up to the caller.
+    """
+    known = [item.name for item in dataclasses.fields(schema)]
+    own, others = [], {}
+    for word in arguments:
+        key, separator, text = word.partition("=")
+        if separator and key not in known and (key == "task_weight" or "." in key):
+            if key in others:
+                _refuse(f"{key}: given more than once", program)
+            others[key] = text
+        else:
+            own.append(word)
+    help_text = (
+        f"{description}\n\nFor a conditioned run also task_weight=<v1> or "
+        "tasks.<task>.loss.<parameter>=<value>; the run's own values by default."
+    )
+    return parse(own, schema, program=program, description=help_text), others
+
+
 def _refuse(message: str, program: str) -> NoReturn:
     """Print one line on standard error and exit with code 2."""
     sys.stderr.write(f"error: {' '.join(message.split())} (help: {program} --help)\n")

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from msnas.build import build, plain
-from msnas.chain.candidate_grid import expand_grids
+from msnas.chain.candidate_grid import copy_candidates, expand_grids
 from msnas.chain.check import check_tasks
 from msnas.data.source import Source
 from msnas.errors import ConfigError
@@ -28,6 +28,9 @@ NOT_NUMBERS = ("output", "logger", "force", "task_weight", "task_weights")
 
 OF_A_SCAN = ("scan", "retry_failed", "dry_run", "report")
 """Settings of sweep.py: they are no part of a run."""
+
+RESOLVED = ("scale",)
+"""Settings that only others refer to."""
 
 HANDED_ON = ("target", "output")
 """The settings of a task that decide what later tasks read in pre-training."""
@@ -116,11 +119,16 @@ def make_plan(
     that another machine does (`elsewhere`) may ask for a graphics card this one has not.
     """
     config = copy.deepcopy(plain(cfg))
-    for name in OF_A_SCAN:
+    for name in (*OF_A_SCAN, *RESOLVED):
         config.pop(name, None)
+    config.setdefault("candidate_copies", 1)
     _check_settings(config)
+    # the copies stand among the candidates, so that a run's own config.yaml makes no more of them
+    copies = config.pop("candidate_copies")
     for name, task in config["tasks"].items():
-        task["candidates"] = expand_grids(task["candidates"], key=f"tasks.{name}.candidates")
+        key = f"tasks.{name}.candidates"
+        expanded = expand_grids(task["candidates"], key=key)
+        task["candidates"] = copy_candidates(expanded, copies=copies, key=key)
     chain = config["problem"]["chain"]
     check_tasks(config["tasks"], chain, config["data"]["fields"])
     supervised = [name for name in chain if config["tasks"][name]["loss"] is not None]
@@ -163,7 +171,12 @@ def _check_pretrain_only(config: Mapping[str, Any]) -> None:
 
 
 def _check_settings(config: Mapping[str, Any]) -> None:
-    for key, lowest in (("seed", 0), ("recipe.evaluation_batch", 1), ("trainer.threads", 1)):
+    for key, lowest in (
+        ("seed", 0),
+        ("candidate_copies", 1),
+        ("recipe.evaluation_batch", 1),
+        ("trainer.threads", 1),
+    ):
         _check_whole(config, key, lowest)
     for stage in STAGES:
         for name in ("batch", "epochs", "patience"):

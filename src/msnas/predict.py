@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
-from msnas.command_line import parse
+from msnas.command_line import parse_with_conditions
 from msnas.errors import DataError, MsnasError
 
 if TYPE_CHECKING:
@@ -33,14 +34,17 @@ class Settings:
     batch: int = field(default=500, metadata={"help": "events at a time"})
 
 
-def predict(settings: Settings) -> dict[str, np.ndarray]:
+def predict(settings: Settings, conditions: Mapping[str, str]) -> dict[str, np.ndarray]:
     """Predictions of every task in the units a user reads; also written to `settings.out`.
+
+    `conditions` are values for what the run is conditioned on, by key, as text.
 
     Raises DataError for a run that is not finished, data that do not fit its fields, or an
     existing `out`.
     """
     import h5py
 
+    from msnas.conditioning.chosen import chosen_point
     from msnas.data.event_file import EventFile
     from msnas.data.events import check_events
     from msnas.evaluation.evaluate import collect_outputs
@@ -55,10 +59,13 @@ def predict(settings: Settings) -> dict[str, np.ndarray]:
     fields = {name: trained.fields[name] for name in sorted(chain.reads() - targets)}
     raw = EventFile(file=settings.data).load()
     check_events(raw, fields, where=settings.data)
-    part = {name: one.encode(raw[name]) for name, one in fields.items()}
+    part = trained.ready(
+        {name: one.encode(raw[name]) for name, one in fields.items()},
+        chosen_point(conditions, trained.conditioning, trained.point),
+    )
     outputs = collect_outputs(chain, part, paths=[path], batch=settings.batch)
     predictions = {
-        task.name: task.output.prediction(task.scored(outputs[path[: level + 1]])).numpy()
+        task.name: task.output.prediction(task.scored(outputs[path[: level + 1]])).detach().numpy()
         for level, task in enumerate(chain.tasks)
     }
     new = out.with_name(out.name + ".new")
@@ -78,14 +85,14 @@ def predict(settings: Settings) -> dict[str, np.ndarray]:
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    settings: Any = parse(
+    settings, conditions = parse_with_conditions(
         arguments,
         Settings,
         program="python -m msnas.predict",
         description="Apply the chain of a finished run to events, with or without truth.",
     )
     try:
-        predictions = predict(settings)
+        predictions = predict(settings, conditions)
     except MsnasError as error:
         sys.exit(f"error: {error}")
     count = len(next(iter(predictions.values())))

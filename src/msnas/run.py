@@ -50,9 +50,7 @@ def run(cfg: DictConfig | Mapping[str, Any], *, console: Console | None = None) 
         return result
 
 
-def _work(
-    plan: Plan, directory: RunDirectory, console: Console, *, repeat: bool
-) -> dict[str, Any]:
+def _work(plan: Plan, directory: RunDirectory, console: Console, *, repeat: bool) -> dict[str, Any]:
     # PyTorch and Lightning take seconds to import: only when there is something to train
     from msnas.pipeline import run_stages
     from msnas.training.progress import Display

@@ -17,7 +17,7 @@ from msnas.build import build, class_of
 from msnas.chain.chain import Chain, Path, check_chain
 from msnas.chain.from_config import build_chain
 from msnas.conditioning.conditioning import Point
-from msnas.conditioning.from_config import build_conditioning, condition_chain
+from msnas.conditioning.from_config import build_conditioning, condition_chain, own_point
 from msnas.data.events import Batch, Events, load_events
 from msnas.errors import ConfigError
 from msnas.evaluation.evaluate import ChainScore, collect_outputs, evaluate, score_outputs
@@ -45,6 +45,7 @@ def read_events(plan: Plan) -> Events:
         fractions=data["fractions"],
         stratify=data["stratify"],
         where=str(data.get("file", plan.config["problem"]["name"])),
+        thin=data.get("thin"),
     )
 
 
@@ -78,10 +79,8 @@ class Study:
         self.config = plan.config
         self.chain = build_chain(self.config["tasks"], plan.chain, seed=self.config["seed"])
         check_chain(self.chain, events.train)
-        for task in self.chain.supervised():
-            assert task.loss is not None
-            task.loss.prepare(task.output.shape)
-            task.loss.fit(events.train[task.target])
+        for task in self.chain.tasks:
+            task.fit_loss(events.train)
         self.conditioning = build_conditioning(self.config["conditioning"], self.chain)
         self.origin: dict[str, str] = {}
         self.evaluation_batch: int = self.config["recipe"]["evaluation_batch"]
@@ -98,6 +97,7 @@ class Study:
         )
         self.weights = self._task_weights()
         self.weighting = self._build_weighting(self._training_weights())
+        self._check_weighting()
         self.method = self._build_method()
 
     def _build_weighting(self, weights: Mapping[str, float]) -> Weighting:
@@ -105,6 +105,20 @@ class Study:
             self.config["weighting"], key="weighting", weights=list(weights.values())
         )
         return weighting
+
+    def _check_weighting(self) -> None:
+        method: type[Method] = class_of(self.config["method"], key="method")
+        check_weighting(
+            self.weighting,
+            given=self._weights_given(),
+            drawn=self.conditioning is not None and self.conditioning.of_task_weight,
+            last_task_only=None if method.intermediate_loss else self.config["method"]["name"],
+            precision=self.plan.machine["precision"],
+        )
+
+    def _weights_given(self) -> bool:
+        given = [self.config["task_weight"], *self.config["task_weights"].values()]
+        return any(value is not None for value in given)
 
     def _training_weights(self) -> dict[str, float]:
         """What weights the losses in training: all equal, where v1 is drawn for every event."""
@@ -134,9 +148,7 @@ class Study:
         method: type[Method] = class_of(self.config["method"], key="method")
         if method.intermediate_loss:
             return self.plan.weights
-        if self.config["task_weight"] is not None or any(
-            value is not None for value in self.config["task_weights"].values()
-        ):
+        if self._weights_given():
             raise ConfigError(
                 f"task_weight, task_weights: method={self.config['method']['name']} trains on the "
                 "last task's loss alone; leave them out"
@@ -236,7 +248,10 @@ class Study:
                 "start": [self.origin.get(label) for label in labels],
             },
             module=partial(
-                Posttraining, chain=chain, weighting=self.weighting, optimizer=self.optimizer
+                Posttraining,
+                chain=chain,
+                weighting=copy.deepcopy(self.weighting),
+                optimizer=self.optimizer,
             ),
         )
         chain.load_state_dict(trained.weights)
@@ -301,13 +316,11 @@ class Study:
         """The run's own values of what it is conditioned on; None without conditioning."""
         if self.conditioning is None:
             return None
-        own = {}
-        for one in self.conditioning.parameters:
-            if one.task is None:
-                own[one.key] = next(iter(self.weights.values()))
-            else:
-                own[one.key] = float(self._settings(one.task)["loss"][one.name])
-        return self.conditioning.inside(own)
+        return own_point(
+            self.conditioning,
+            first_weight=next(iter(self.weights.values())),
+            tasks=self.config["tasks"],
+        )
 
     def _conditioned(self, part: str, point: Point | None) -> Batch:
         events: Batch = getattr(self.events, part)

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from msnas.build import build
 from msnas.chain.chain import Chain
 from msnas.chain.chain import Path as ChainPath
 from msnas.chain.from_config import build_chain
+from msnas.conditioning.conditioning import Conditioning, Point
+from msnas.conditioning.from_config import build_conditioning, condition_chain, own_point
+from msnas.data.events import Batch
 from msnas.data.fields import Field
 from msnas.errors import DataError
 from msnas.run_directory import RunDirectory
@@ -20,12 +24,23 @@ from msnas.run_directory import RunDirectory
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedChain:
-    """A chain of one candidate per task, the fields with their scales, and where it is from."""
+    """A chain of one candidate per task, the fields with their scales, and where it is from.
+
+    `point` are the run's own values of what it is conditioned on, if it is.
+    """
 
     chain: Chain
     path: ChainPath
     fields: Mapping[str, Field]
     provenance: Mapping[str, str]
+    conditioning: Conditioning | None = None
+    point: Point | None = None
+
+    def ready(self, part: Batch, point: Point | None = None) -> Batch:
+        """Events as the chain reads them: for a conditioned one, at `point` or the run's own."""
+        if self.conditioning is None or self.point is None:
+            return part
+        return self.conditioning.at(part, self.point if point is None else point)
 
 
 def load_trained_chain(directory: Path) -> TrainedChain:
@@ -35,7 +50,8 @@ def load_trained_chain(directory: Path) -> TrainedChain:
     """
     run = RunDirectory(directory)
     config = run.config()
-    if run.result() is None:
+    result = run.finished()
+    if result is None:
         raise DataError(f"{directory}: no result.json; expected the directory of a finished run")
     try:
         model = torch.load(run.model, weights_only=True, map_location="cpu")
@@ -52,15 +68,30 @@ def load_trained_chain(directory: Path) -> TrainedChain:
         for name, chosen in zip(names, path, strict=True)
     }
     chain = build_chain(tasks, names, seed=0)
-    chain.load_state_dict(model["weights"])
     fields: dict[str, Field] = {}
     for name, settings in config["data"]["fields"].items():
         fields[name] = build(settings, key=f"data.fields.{name}")
         fields[name].restore(model["scales"][name])
+    conditioning = build_conditioning(config.get("conditioning"), chain)
+    point = None
+    if conditioning is not None:
+        condition_chain(
+            chain,
+            conditioning,
+            {name: field.encode(np.zeros((2, *field.shape))) for name, field in fields.items()},
+            layers=config["conditioning"]["layers"],
+            seed=0,
+        )
+        point = own_point(
+            conditioning, first_weight=next(iter(result["task_weights"].values())), tasks=tasks
+        )
+    chain.load_state_dict(model["weights"])
     return TrainedChain(
         chain=chain,
         path=path,
         fields=fields,
+        conditioning=conditioning,
+        point=point,
         provenance={
             "run": directory.name,
             "problem": config["problem"]["name"],

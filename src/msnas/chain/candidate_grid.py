@@ -1,7 +1,8 @@
-"""Candidates that differ in hyper-parameters only. Imports no PyTorch."""
+"""Candidates that differ in hyper-parameters only, or in nothing. Imports no PyTorch."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from itertools import product
 from typing import Any
@@ -39,6 +40,24 @@ def expand_grids(candidates: Mapping[str, Any], *, key: str) -> dict[str, Any]:
                 raise ConfigError(f"{key}.{name}.grid: two candidates would be called {own!r}")
             expanded[own] = {**rest, **dict(zip(grid, point, strict=True))}
     return expanded
+
+
+def copy_candidates(candidates: Mapping[str, Any], *, copies: int, key: str) -> dict[str, Any]:
+    """Each candidate `copies` times: under its own name, then as `<name>_copy2` and so on.
+
+    Copies share no weights: they start and are pre-trained from seeds of their own (paper, Fig. 7).
+    Raises ConfigError, naming `key`, if a name is taken.
+
+    >>> copy_candidates({"cnn": {"width": 8}}, copies=2, key="candidates")
+    {'cnn': {'width': 8}, 'cnn_copy2': {'width': 8}}
+    """
+    copied = dict(candidates)
+    for number in range(2, copies + 1):
+        for name, config in candidates.items():
+            if (own := f"{name}_copy{number}") in copied:
+                raise ConfigError(f"{key}: candidate_copies={copies} would make {own!r} twice")
+            copied[own] = copy.deepcopy(config)
+    return copied
 
 
 def _word(value: Any) -> str:

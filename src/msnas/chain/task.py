@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from msnas.chain.output import Output
-from msnas.errors import TrainingError
+from msnas.errors import DataError, TrainingError
 from msnas.evaluation.variable_metric import VariableMetric
 from msnas.losses.loss import Loss
 
@@ -41,6 +41,22 @@ class Task:
     output: Output
     loss: Loss | None
     metrics: Mapping[str, Metric]
+
+    def __post_init__(self) -> None:
+        """Tell the loss what it will see."""
+        if self.loss is not None:
+            self.loss.prepare(self.output.shape)
+
+    def fit_loss(self, train: Mapping[str, Tensor]) -> None:
+        """Let the loss learn what it needs, such as class counts, from the training part.
+
+        Raises DataError naming the task if it cannot.
+        """
+        if self.loss is not None:
+            try:
+                self.loss.fit(train[self.target])
+            except DataError as error:
+                raise DataError(f"tasks.{self.name}.loss: {error}") from error
 
     @property
     def supervised(self) -> bool:

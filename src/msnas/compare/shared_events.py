@@ -50,7 +50,9 @@ class SharedTestEvents:
                     f"the data are not those of {run.directory}: {key} is {value}, "
                     f"was {known.get(key)}"
                 )
-        self.events = read_events(plan).test
+        events = read_events(plan)
+        self.events = events.test
+        self._train = events.train
         self.batch: int = plan.config["recipe"]["evaluation_batch"]
         self.tasks: dict[str, tuple[int, Task]] = {}
         self._outputs: dict[Path, Outputs] = {}
@@ -67,8 +69,13 @@ class SharedTestEvents:
             except (KeyError, RuntimeError) as error:
                 raise DataError(f"{run.directory}: model.ckpt does not fit ({error})") from error
             found = collect_outputs(
-                trained.chain, self.events, paths=[trained.path], batch=self.batch
+                trained.chain,
+                trained.ready(self.events),
+                paths=[trained.path],
+                batch=self.batch,
             )
+            for task in trained.chain.tasks:
+                task.fit_loss(self._train)
             outputs = [found[trained.path[: level + 1]] for level in range(len(trained.path))]
             tasks = {task.name: (level, task) for level, task in enumerate(trained.chain.tasks)}
             for name in quantities:
@@ -105,12 +112,13 @@ class SharedTestEvents:
             losses = [task.event_losses(output, self.events) for output in outputs]
             return _mean_error(losses, weights)
         metric = task.metrics[metric_name]
+        scored = [task.scored(output) for output in outputs]
         if isinstance(metric, MeanLoss):
-            return _mean_error([metric.loss(output, truth) for output in outputs], weights)
+            return _mean_error([metric.loss(output, truth) for output in scored], weights)
         if isinstance(metric, BinaryAUROC) and metric.max_fpr is None and _both(truth):
-            scores = torch.stack(outputs).double().numpy()
+            scores = torch.stack(scored).double().numpy()
             return auc_contrast_error(scores, truth.numpy(), weights)
-        return bootstrap_error(metric, outputs, truth, weights, generator=np.random.default_rng(0))
+        return bootstrap_error(metric, scored, truth, weights, generator=np.random.default_rng(0))
 
 
 def bootstrap_error(

@@ -15,6 +15,9 @@ from msnas.errors import ConfigError
 CONDITION = "condition"
 """Name of a batch's tensor [event, parameter] that the networks see, coordinates in [-1, 1]."""
 
+IMAGES = 4
+"""Axes of a batch of images: what is modulated is what they are reduced to, not their maps."""
+
 RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
 
 
@@ -25,9 +28,9 @@ class Conditioned(nn.Module):
     FiLM (Perez et al., arXiv:1709.07871), as used for loss-conditional training (Dosovitskiy &
     Djolonga, ICLR 2020): x -> (1 + gamma) x + beta per channel. Its sites are the inputs of the
     modules that the candidate names in `film_sites()`; without that method, of all activation
-    layers and the outputs of all recurrent ones; and where there is neither, as in a linear
-    calibration, the output itself. gamma = beta = 0 at the start: a conditioned network then is
-    the unconditioned one.
+    layers after the convolutions, and the outputs of recurrent layers; and where there is neither,
+    as in a linear calibration, the output itself. gamma = beta = 0 at the start: a conditioned
+    network then is the unconditioned one.
 
     `example` runs the candidate once on a few events, to learn the widths of the sites; `inputs`
     is the number of parameters conditioned on, `layers` the hidden layers.
@@ -44,48 +47,49 @@ class Conditioned(nn.Module):
         super().__init__()
         self.candidate = candidate
         self._widths: list[int] = []
-        self._pieces: list[tuple[Tensor, Tensor]] | None = None
+        self._pieces: Sequence[Tensor] = ()
         self._next = 0
+        named = hasattr(candidate, "film_sites")
         sites: list[nn.Module] = (
             candidate.film_sites()  # type: ignore[operator]
-            if hasattr(candidate, "film_sites")
-            else [module for module in candidate.modules() if type(module) in ACTIVATIONS.values()]
+            if named
+            else [one for one in candidate.modules() if type(one) in ACTIVATIONS.values()]
         )
         for module in sites:
             module.register_forward_pre_hook(self._before)
-        if not hasattr(candidate, "film_sites"):
-            for module in candidate.modules():
-                if isinstance(module, RECURRENT):
-                    if not module.batch_first:
-                        raise ConfigError(
-                            "conditioning: a recurrent layer needs batch_first=True"
-                        )
-                    module.register_forward_hook(self._after)
+        for module in () if named else candidate.modules():
+            if isinstance(module, RECURRENT):
+                if not module.batch_first:
+                    raise ConfigError("conditioning: a recurrent layer needs batch_first=True")
+                module.register_forward_hook(self._after)
         with torch.no_grad():
             output = example(candidate)
         self.on_output = not self._widths
         if self.on_output:
             self._modulate(output)
-        self.film = dense([inputs, *layers, 2 * sum(self._widths)], activation="gelu")
+        width = sum(self._widths)
+        self.film = dense([inputs, *layers, 2 * width], activation="gelu")
         last = self.film[-1]
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        with torch.no_grad():
+            last.bias.copy_(torch.cat((torch.ones(width), torch.zeros(width))))
 
     def forward(
         self, inputs: Mapping[str, Tensor], condition: Float[Tensor, "event parameter"]
     ) -> Tensor:
         """Output of the candidate under a condition, coordinates in [-1, 1], of every event."""
-        modulation = self.film(condition).split([2 * width for width in self._widths], dim=1)
-        self._pieces = [(1 + both.chunk(2, 1)[0], both.chunk(2, 1)[1]) for both in modulation]
+        self._pieces = self.film(condition).split(self._widths * 2, dim=1)
         self._next = 0
         try:
             output: Tensor = self.candidate(inputs)
             return self._modulate(output) if self.on_output else output
         finally:
-            self._pieces = None
+            self._pieces = ()
 
-    def _before(self, module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _before(self, module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if arguments[0].dim() == IMAGES:
+            return None
         return (self._modulate(arguments[0]), *arguments[1:])
 
     def _after(self, module: nn.Module, arguments: Any, output: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -93,17 +97,14 @@ class Conditioned(nn.Module):
 
     def _modulate(self, values: Tensor) -> Tensor:
         """Scale and shift at the next site; while the widths are being learnt, note the width."""
-        axis = 1 if values.dim() == 4 else values.dim() - 1
-        if self._pieces is None:
-            self._widths.append(values.shape[axis] if values.dim() > 1 else 1)
+        if not self._pieces:
+            self._widths.append(values.shape[-1] if values.dim() > 1 else 1)
             return values
-        scale, shift = self._pieces[self._next]
+        scale, shift = (
+            self._pieces[index] for index in (self._next, self._next + len(self._widths))
+        )
         self._next += 1
-        if values.dim() == 1:
-            return torch.addcmul(shift.squeeze(1), values, scale.squeeze(1))
-        times = len(values) // len(scale)
-        if times > 1:  # several objects of an event, flattened into one axis
-            scale, shift = (one.repeat_interleave(times, 0) for one in (scale, shift))
-        shape = [len(values), *[1] * (values.dim() - 1)]
-        shape[axis] = values.shape[axis]
-        return torch.addcmul(shift.view(shape), values, scale.view(shape))
+        # an event's objects are on axes of their own or flattened into the first one
+        width = self._widths[self._next - 1]
+        grouped = values.view(len(scale), -1, width)
+        return torch.addcmul(shift.unsqueeze(1), grouped, scale.unsqueeze(1)).view(values.shape)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from msnas.build import build
 from msnas.chain.chain import Chain
-from msnas.conditioning.conditioning import TASK_WEIGHT, Conditioning, Parameter
+from msnas.conditioning.conditioning import TASK_WEIGHT, Conditioning, Parameter, Point
 from msnas.conditioning.film import Conditioned
 from msnas.errors import ConfigError
 from msnas.identity import derived_seed
@@ -63,6 +63,18 @@ def _parameter(given: str, laws: Mapping[str, Any], chain: Chain) -> Parameter:
         )
     return Parameter(
         key=key, task=task, name=name, law=build(laws[name], key=f"conditioning.laws.{name}")
+    )
+
+
+def own_point(
+    conditioning: Conditioning, *, first_weight: float, tasks: Mapping[str, Any]
+) -> Point:
+    """The values a run's own settings give to what it is conditioned on, inside the ranges."""
+    return conditioning.inside(
+        {
+            one.key: first_weight if one.task is None else float(tasks[one.task]["loss"][one.name])
+            for one in conditioning.parameters
+        }
     )
 
 

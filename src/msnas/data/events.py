@@ -13,6 +13,7 @@ from torch import Tensor
 
 from msnas.data.fields import Field
 from msnas.data.source import PARTS, Source
+from msnas.data.thinning import mixture_weights
 from msnas.data.thinning import thin as thinned
 from msnas.errors import ConfigError, DataError
 
@@ -67,8 +68,9 @@ def load_events(
     drawn from `split_seed` alone. Where the source gives the split itself, as an array `part`
     (see `Source.load`), each class keeps its own shares of the parts, and `fractions` and
     `split_seed` move no event from one part to another. `thin` (see `thinning.thin`) drops events
-    of one class of `stratify` from the training part. Scales are fitted on what is left of it.
-    `where` names the data in errors.
+    of one class of `stratify` from the training part; validation and test events stay, and get
+    weights that give their losses the training part's mixture. Scales are fitted on the training
+    part. `where` names the data in errors.
 
     Raises DataError for data that do not fit `fields`, ConfigError for values out of range.
     """
@@ -84,8 +86,9 @@ def load_events(
         where=where,
         part=raw.get("part"),
     )
+    raw_label = raw[stratify]
     if thin is not None:
-        indices["train"] = thinned(raw[stratify], indices["train"], thin)
+        indices["train"] = thinned(raw_label, indices["train"], thin)
     parts: dict[str, Batch] = {part: {} for part in PARTS}
     for name, field in fields.items():
         values = raw.pop(name)
@@ -99,6 +102,11 @@ def load_events(
             raise DataError(f"{where}: weight: mean {mean} of the training part, expected > 0")
         for part in PARTS:
             parts[part]["weight"] = torch.from_numpy(weight[indices[part]] / np.float32(mean))
+    if thin is not None:
+        for part in ("valid", "test"):
+            weight = mixture_weights(raw_label[indices[part]], raw_label[indices["train"]])
+            own = parts[part].get("weight", torch.ones(()))
+            parts[part]["weight"] = torch.from_numpy(weight) * own
     loaded = Events(**parts, fields=fields)
     counts = loaded.class_counts(stratify)
     log.info("events by %s: %s", stratify, ", ".join(f"{part} {counts[part]}" for part in PARTS))

@@ -46,5 +46,5 @@ def write_outputs(
         with h5py.File(new, "w") as file:
             file.attrs.update(attributes)
             for name, values in arrays.items():
-                file.create_dataset(name, data=values.cpu().numpy())
+                file.create_dataset(name, data=values.detach().cpu().numpy())
         os.replace(new, path)

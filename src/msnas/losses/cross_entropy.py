@@ -6,14 +6,16 @@ from typing import final
 
 from jaxtyping import Float, Integer
 from torch import Tensor
-from torch.nn import functional
 
+from msnas.losses.logits import cross_entropy, sum_of_event
 from msnas.losses.loss import Loss
 
 
 @final
 class CrossEntropy(Loss):
     """-log softmax(y)_t of logits y and a class t, summed over what an event has to classify.
+
+    One logit per object is that of class 1 against class 0.
 
     Example:
         >>> import torch
@@ -24,8 +26,7 @@ class CrossEntropy(Loss):
     """
 
     def forward(
-        self, output: Float[Tensor, "event ... class"], target: Integer[Tensor, "event ..."]
+        self, output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]
     ) -> Float[Tensor, " event"]:
         """Loss of every event from its logits and its classes, 0 to the number of them - 1."""
-        each = functional.cross_entropy(output.flatten(0, -2), target.flatten(), reduction="none")
-        return each.view(len(output), -1).sum(1)
+        return sum_of_event(cross_entropy(output, target))

@@ -119,9 +119,7 @@ class DARTS(SearchMethod):
         """sum_t v_t (L_t(mixture) + epsilon sum_i L_t(candidate i))."""
         return self.weighting.combine(self._task_losses(batch, shares)[0])
 
-    def _task_losses(
-        self, batch: Batch, shares: Sequence[Tensor]
-    ) -> tuple[list[Tensor], Tensor]:
+    def _task_losses(self, batch: Batch, shares: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         """Every task's L_t(mixture) + epsilon sum_i L_t(candidate i); the first task's mixture."""
         mixtures, singles = self.chain.mix(batch, shares)
         losses = []

@@ -36,6 +36,9 @@ NEEDED_SETTINGS = ("problem", "tasks", "data", "method")
 FILES = frozenset({"config.yaml", "result.json", "log"})
 """A folder that holds one of these is a run directory."""
 
+SCAN = "scan.json"
+"""A folder that holds one is a scan: its runs are those that the file lists."""
+
 LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ \w+ (.*)$")
 
 
@@ -84,26 +87,70 @@ class OtherRun:
 def collect_runs(folders: Sequence[Path]) -> tuple[list[FinishedRun], list[OtherRun]]:
     """All run directories below `folders` (which may be run directories), in order of their paths.
 
-    What is inside a run directory is not looked at. Raises DataError for a missing folder.
+    A folder with a `scan.json` means exactly the runs it lists, as {"schema": 1, "runs":
+    [{"directory", "overrides", "status"}, ...]} with directories relative to the folder or
+    absolute. What is inside a run directory is not looked at. Raises DataError for a missing
+    folder or an unreadable list.
     """
-    directories: dict[Path, Path] = {}
+    directories: dict[Path, _Place] = {}
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"runs: {folder} is not a folder (looked in {Path.cwd()})")
         for place, below, files in os.walk(folder):
             below[:] = sorted(name for name in below if not name.startswith("."))
-            if FILES.intersection(files):
+            if SCAN in files:
                 below.clear()
-                directories.setdefault(Path(place).resolve(), Path(place))
+                found = _listed(Path(place))
+            elif FILES.intersection(files):
+                below.clear()
+                found = [_Place(Path(place))]
+            else:
+                continue
+            for one in found:
+                directories.setdefault(one.directory.resolve(), one)
     finished: list[FinishedRun] = []
     others: list[OtherRun] = []
-    for directory in directories.values():
-        run = _read(directory)
+    for one in directories.values():
+        run = _read(one.directory) if one.directory.is_dir() else one.missing()
         if isinstance(run, FinishedRun):
             finished.append(run)
         else:
             others.append(run)
     return finished, others
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a run is or will be; a scan also knows its overrides and its state."""
+
+    directory: Path
+    overrides: str = ""
+    status: str = ""
+
+    def missing(self) -> OtherRun:
+        """Why there is no directory."""
+        told = f" ({self.overrides})" if self.overrides else ""
+        reason = "not started" if self.status in ("", "left", "finished", "done") else self.status
+        return OtherRun(directory=self.directory, reason=f"{reason}{told}")
+
+
+def _listed(folder: Path) -> list[_Place]:
+    """The runs of a scan, in its order; raise DataError for a list that cannot be read."""
+    path = folder / SCAN
+    try:
+        content = json.loads(path.read_text())
+        if content["schema"] != SCHEMA:
+            raise DataError(f"{path}: schema {content['schema']!r}, expected {SCHEMA}")
+        return [
+            _Place(
+                folder / one["directory"],
+                overrides=" ".join(one.get("overrides") or []),
+                status=str(one.get("status") or ""),
+            )
+            for one in content["runs"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
 
 
 def _read(directory: Path) -> FinishedRun | OtherRun:

@@ -58,9 +58,14 @@ def _selected(result: Mapping[str, Any]) -> Table:
         table.add_row(
             name,
             "higher" if result["directions"][name] else "lower",
-            *(f"{result['metrics'][part][name]:.4f}" for part in ("valid", "test")),
+            *(_number(result["metrics"][part][name]) for part in ("valid", "test")),
         )
     return table
+
+
+def _number(value: float) -> str:
+    """Four digits, but counts as they are."""
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
 def _scalar_metrics(result: Mapping[str, Any]) -> list[str]:
@@ -80,7 +85,7 @@ def _per_variable(result: Mapping[str, Any]) -> list[Table]:
             tables[variables] = Table(title="Test events, each variable", title_justify="left")
             for column in ("", *variables):
                 tables[variables].add_column(column, justify="right" if column else "left")
-        values = (f"{test[name][variable]:.4f}" for variable in variables)
+        values = (_number(test[name][variable]) for variable in variables)
         tables[variables].add_row(name.split("/")[-1], *values)
     return list(tables.values())
 

@@ -1,0 +1,109 @@
+"""Cost of a conditioned training step (FiLM and drawn parameters) against a plain one.
+
+    python benchmarks/conditioning.py [steps=100] [repeats=5] [overrides of train.py ...]
+
+Chains of `htautau`, one thread, batches of the recipe; both kinds alternate, medians of seconds
+per step and their ratio.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from itertools import cycle, islice
+from pathlib import Path
+
+import hydra
+from rich.console import Console
+from rich.table import Table
+
+from msnas.chain.chain import Chain
+from msnas.conditioning.conditioning import Conditioning
+from msnas.data.module import StageData
+from msnas.plan import make_plan
+from msnas.study import Study, read_events
+from msnas.training.progress import Display
+from msnas.training.train import prepare_torch
+
+CONF = str(Path(__file__).resolve().parents[1] / "conf")
+YOTO = ("conditioning=yoto", "conditioning.parameters=[task_weight]")
+
+
+def study_of(folder: str, overrides: list[str]) -> Study:
+    """A study with fresh weights, conditioned if the overrides say so."""
+    with hydra.initialize_config_dir(CONF, version_base="1.3"):
+        cfg = hydra.compose(
+            "config",
+            ["trainer=cpu", "logger=none", "data.events=2000", f"output={folder}", *overrides],
+        )
+    plan = make_plan(cfg)
+    study = Study(plan, read_events(plan), Display(Console(quiet=True)), repeat=False)
+    study.condition()
+    return study
+
+
+def seconds_per_step(
+    study: Study, chain: Chain, steps: int, conditioning: Conditioning | None
+) -> float:
+    """Draw a batch's conditions, forward, backward and optimiser step."""
+    (path,) = chain.paths()
+    data = StageData(
+        study.events,
+        reads=chain.reads(),
+        paired=False,
+        batch=study.config["recipe"]["posttrain"]["batch"],
+        evaluation_batch=500,
+        seed=0,
+        conditioning=conditioning,
+    )
+    data.trainer = type("Epoch", (), {"current_epoch": 0})()  # type: ignore[assignment]
+    optimizer = study.optimizer(list(chain.parameters()))
+    chain.train()
+    batches = (batch for block in cycle(data.train_dataloader()) for batch, _ in block)
+    start = time.perf_counter()
+    for batch in islice(batches, steps):
+        optimizer.zero_grad(set_to_none=True)
+        losses = chain.losses(chain.run(batch, path), batch)
+        study.weighting.combine(losses).backward()
+        optimizer.step()
+    return (time.perf_counter() - start) / steps
+
+
+def main() -> None:
+    """Print the table."""
+    numbers = {"steps": 100, "repeats": 5}
+    overrides = []
+    for word in sys.argv[1:]:
+        key, _, value = word.partition("=")
+        if key in numbers:
+            numbers[key] = int(value)
+        else:
+            overrides.append(word)
+    prepare_torch(threads=1)
+    table = Table("chain", "plain [ms]", "conditioned [ms]", "ratio (min-max)")
+    with tempfile.TemporaryDirectory() as folder:
+        plain = study_of(folder, overrides)
+        conditioned = study_of(folder, [*YOTO, *overrides])
+        for path in plain.chain.paths():
+            kinds = (plain, conditioned)
+            chains = [study.chain.only(path) for study in kinds]
+            times: list[list[float]] = [[], []]
+            for repeat in range(numbers["repeats"] + 1):
+                for index, (study, chain) in enumerate(zip(kinds, chains, strict=True)):
+                    taken = seconds_per_step(study, chain, numbers["steps"], study.conditioning)
+                    if repeat:  # the first warms up
+                        times[index].append(taken)
+            ratios = [after / before for before, after in zip(*times, strict=True)]
+            medians = [1000 * statistics.median(one) for one in times]
+            table.add_row(
+                " -> ".join(path),
+                *(f"{one:.2f}" for one in medians),
+                f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})",
+            )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

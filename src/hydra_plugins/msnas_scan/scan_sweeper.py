@@ -1,0 +1,112 @@
+"""The sweeper `hydra/sweeper=scan`: knows what is finished, and launches until all is."""
+
+import sys
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+
+@dataclass
+class ScanSweeperConf:
+    """Settings of the sweeper.
+
+    `params` are axes as on the command line, which replaces them; `default_params` stand behind
+    both, and give way where they cannot apply.
+    """
+
+    _target_: str = "hydra_plugins.msnas_scan.scan_sweeper.ScanSweeper"
+    params: dict[str, Any] = field(default_factory=dict)
+    default_params: dict[str, Any] = field(default_factory=dict)
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="scan", node=ScanSweeperConf, provider="msnas"
+)
+
+
+@final
+class ScanSweeper(Sweeper):
+    """Every combination of the axes, through whatever launcher is configured."""
+
+    def __init__(self, *, params: Any, default_params: Any) -> None:
+        self.params = params
+        self.default_params = default_params
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra has; the workers do runs quietly instead of the `task_function`."""
+        self.hydra_context = hydra_context
+        self.full_config = config
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Do the scan; exit with status 1 if something failed."""
+        # everything heavy is imported here: Hydra imports this module at every start
+        from msnas.errors import MsnasError
+
+        try:
+            done = self._sweep(arguments)
+        except (MsnasError, OSError) as error:
+            sys.exit(f"error: {error}")
+        if not done:
+            sys.exit(1)
+
+    def _sweep(self, arguments: list[str]) -> bool:
+        import os
+
+        from rich.console import Console
+
+        from msnas.build import plain
+        from msnas.plan import OF_A_SCAN
+        from msnas.scan.axes import make_axes
+        from msnas.scan.compose import Composer
+        from msnas.scan.engine import ELSEWHERE, Engine
+        from msnas.scan.find import find_runs
+        from msnas.scan.scan import Scan
+
+        hydra = self.full_config.hydra
+        launcher = str(hydra.runtime.choices["hydra/launcher"])
+        assert self.hydra_context is not None
+        composer = Composer(self.hydra_context.config_loader, hydra.job.config_name)
+        axes = make_axes(
+            arguments,
+            params=plain(self.params),
+            default_params=plain(self.default_params),
+            parser=composer.parser,
+        )
+        runs, impossible = find_runs(axes, composer, elsewhere=launcher in ELSEWHERE)
+        settings = OmegaConf.masked_copy(
+            self.full_config, [key for key in self.full_config if key in OF_A_SCAN]
+        )
+        scan = Scan(
+            runs,
+            impossible,
+            settings=plain(settings),
+            experiment=hydra.runtime.choices.get("experiment"),
+            command=arguments,
+            console=Console(file=sys.stdout),
+        )
+        if scan.dry_run:
+            scan.preview(workers=1 if launcher == "basic" else len(os.sched_getaffinity(0)))
+            return not impossible
+        with read_write(hydra), open_dict(hydra):
+            hydra.sweep.dir = str(scan.ledger.folder)
+        return scan.work_off(Engine(launcher, hydra.launcher, self._launcher))
+
+    def _launcher(self) -> Any:
+        from pathlib import Path
+
+        from hydra.core.plugins import Plugins
+
+        from msnas.scan.job import ScanJob
+
+        assert self.hydra_context is not None
+        return Plugins.instance().instantiate_launcher(
+            hydra_context=self.hydra_context,
+            task_function=ScanJob(Path.cwd()),
+            config=self.full_config,
+        )

@@ -1,0 +1,73 @@
+"""Residual convolutional network of an image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import final
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from msnas.candidates.residual import ConvBlock, DenseBlock
+
+
+@final
+class ResidualCNN(nn.Module):
+    """Talk, backup slide: `blocks` residual convolution blocks, their mean over the pixels, MLP.
+
+    The first block has the `stride`; then a global average pooling, two dense blocks that FiLM can
+    modulate, a linear layer without bias and an activation: `width` features. A last linear layer
+    makes an output of `output_shape` of them; with `output_shape: null` the features are the
+    output, for tasks that share them. Published: 5 blocks of 256 planes, stride 1, width 256,
+    GELU, dropout 0.1. (The slide has no dropout after the last activation.)
+    """
+
+    def __init__(
+        self,
+        *,
+        planes: int,
+        blocks: int,
+        stride: int,
+        width: int,
+        dropout: float,
+        activation: str,
+        output_shape: Sequence[int] | None,
+        channels: int = 3,
+    ) -> None:
+        super().__init__()
+        self.output_shape = None if output_shape is None else tuple(output_shape)
+        self.convolutions = nn.Sequential(
+            *(
+                ConvBlock(
+                    planes if block else channels,
+                    planes,
+                    stride=1 if block else stride,
+                    activation=activation,
+                )
+                for block in range(blocks)
+            )
+        )
+        self.dense_blocks = nn.ModuleList(
+            DenseBlock(size, width, activation=activation, dropout=dropout)
+            for size in (planes, width)
+        )
+        self.features = DenseBlock(width, width, activation=activation, dropout=0.0, bias=False)
+        self.last = (
+            nn.Identity()
+            if self.output_shape is None
+            else nn.Linear(width, math.prod(self.output_shape))
+        )
+
+    def film_sites(self) -> list[nn.Module]:
+        """The activations of the two dense blocks after the pooling."""
+        return [block.film_site() for block in self.dense_blocks if isinstance(block, DenseBlock)]
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:
+        """Output of every event from one input of shape [event, channel, row, column]."""
+        (image,) = inputs.values()
+        values: Tensor = self.convolutions(image).mean((2, 3))
+        for block in self.dense_blocks:
+            values = block(values)
+        output: Tensor = self.last(self.features(values))
+        return output if self.output_shape is None else output.view(-1, *self.output_shape)

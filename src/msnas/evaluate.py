@@ -1,0 +1,115 @@
+"""A finished run's numbers again, at any value of what it is conditioned on.
+
+`python -m msnas.evaluate run=<dir> task_weight=0.1,0.5,0.9`
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import MISSING
+from rich.console import Console
+from rich.table import Table
+
+from msnas.command_line import parse_with_conditions
+from msnas.errors import DataError, MsnasError
+from msnas.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from msnas.conditioning.conditioning import Point
+
+
+class Part(Enum):
+    """Parts of the data a run can be evaluated on."""
+
+    test = "test"
+    valid = "valid"
+
+
+@dataclass
+class Settings:
+    """Keys of the command."""
+
+    run: str = field(default=MISSING, metadata={"help": "directory of a finished run"})
+    part: Part = field(default=Part.test, metadata={"help": "which events"})
+    out: str | None = field(default=None, metadata={"help": "JSON file to write"})
+
+
+def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Numbers of the run's chain: for every chosen point `parameters` and `values`.
+
+    Raises DataError for a run that is not finished or data that have changed since, ConfigError
+    for a value of what the run is not conditioned on.
+    """
+    from msnas.conditioning.chosen import chosen_points
+    from msnas.plan import make_plan
+    from msnas.study import Study, read_events
+    from msnas.trained_chain import load_trained_chain
+    from msnas.training.progress import Display
+    from msnas.training.train import prepare_torch
+
+    directory = RunDirectory(Path(settings.run))
+    trained = load_trained_chain(directory.path)
+    points = chosen_points(conditions, trained.conditioning, trained.point)
+    result = directory.finished()
+    assert result is not None
+    plan = make_plan(directory.config())
+    sha256 = result["data"]["source"].get("sha256")
+    if sha256 is not None and plan.source.identity()["sha256"] != sha256:
+        raise DataError(
+            f"{plan.config['data'].get('file')}: the events are not those of the run (checksum)"
+        )
+    prepare_torch(threads=plan.machine["threads"])
+    study = Study(plan, read_events(plan), Display(Console(quiet=True)), repeat=False)
+    study.condition()
+    chain = study.chain.only(trained.path)
+    chain.load_state_dict(trained.chain.state_dict())
+    everywhere: list[Point | None] = [*points] or [None]
+    return [
+        {"parameters": point or {}, "values": dict(score.values)}
+        for point in everywhere
+        for score in study.score_at(chain, [trained.path], settings.part.value, point)
+    ]
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    settings, conditions = parse_with_conditions(
+        arguments,
+        Settings,
+        program="python -m msnas.evaluate",
+        description="A finished run's numbers, at any value of what it is conditioned on.",
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        found = evaluate_run(settings, conditions)
+        if settings.out is not None:
+            Path(settings.out).write_text(json.dumps(found, indent=1) + "\n")
+    except (MsnasError, OSError) as error:
+        sys.exit(f"error: {error}")
+    Console().print(_table(found, settings.part.value))
+
+
+def _table(found: list[dict[str, Any]], part: str) -> Table:
+    table = Table(title=f"Numbers of the {part} events", title_justify="left")
+    parameters = list(found[0]["parameters"])
+    numbers = [name for name, value in found[0]["values"].items() if not isinstance(value, dict)]
+    for column in (*parameters, *numbers):
+        table.add_column(column, justify="right")
+    for one in found:
+        table.add_row(
+            *(f"{one['parameters'][name]:g}" for name in parameters),
+            *(f"{one['values'][name]:.4f}" for name in numbers),
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,50 @@
+"""Tables, figures and a page of finished runs: `python -m msnas.report runs=runs/htautau`.
+
+See docs/report.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import MISSING
+from rich.console import Console
+
+from msnas.command_line import parse
+from msnas.errors import MsnasError
+
+
+@dataclass
+class Settings:
+    """Keys of the command."""
+
+    runs: list[str] = field(
+        default=MISSING,
+        metadata={"help": "folders with run directories at any depth, or of scans"},
+    )
+    out: str = field(default="report", metadata={"help": "folder for the report"})
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    settings = parse(
+        arguments,
+        Settings,
+        program="python -m msnas.report",
+        description="Read run directories and write results.csv, summary tables, figures (PNG, "
+        "PDF) and the page index.html.",
+    )
+    # drawing takes seconds to import: not for --help or a mistyped key
+    from msnas.report.build import build_report
+
+    try:
+        build_report([Path(folder) for folder in settings.runs], Path(settings.out), Console())
+    except MsnasError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,185 @@
+"""A report from run directories alone: tables, figures, page."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import pkgutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import msnas.report.figures
+from msnas.errors import DataError
+from msnas.report.collect import FinishedRun, OtherRun, collect_runs
+from msnas.report.figure import Figure, NothingToDraw
+from msnas.report.page import write_page
+from msnas.report.parts import Drawn, NamedTable
+from msnas.report.scan import Scan
+from msnas.report.style import save
+from msnas.report.summary import missing_table, tables_of
+
+
+def build_report(folders: Sequence[Path], out: Path, console: Console) -> None:
+    """Read the runs below `folders` and write their report into `out`, over an earlier one.
+
+    Runs of several problems get a report each, in `out/<problem>`, and a page that leads to them.
+    Raises DataError if there is no run at all, or `out` cannot be written.
+    """
+    finished, others = collect_runs(folders)
+    if not finished and not others:
+        raise DataError(f"runs: no run directory below {', '.join(map(str, folders))}")
+    problems: dict[str, list[FinishedRun]] = {}
+    for run in finished:
+        problems.setdefault(str(run.result["problem"]), []).append(run)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if len(problems) < 2:
+            _report(Scan(finished, others), out, console)
+        else:
+            for problem, runs in problems.items():
+                console.rule(escape(problem))
+                _report(Scan(runs, []), out / problem, console)
+            _top_page(problems, others, out)
+    except OSError as error:
+        raise DataError(f"out: cannot write into {out} ({error})") from error
+    _show_missing(others, console)
+    console.print(f"Report: {out / 'index.html'}", highlight=False, soft_wrap=True)
+
+
+def _report(scan: Scan, out: Path, console: Console) -> None:
+    """The report of runs of one problem."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_results(scan.table, out)
+    tables = tables_of(scan)
+    folder = _emptied(out / "tables", ".csv")
+    for one in [*tables, *([missing_table(scan.others)] if scan.others else [])]:
+        _write_csv(one.table, folder / f"{one.name}.csv")
+    figures, missing = draw_figures(scan, _emptied(out / "figures", ".png", ".pdf"))
+    write_page(scan, figures, missing, tables, out)
+    for one in tables[:1]:
+        console.print(as_rich(one))
+    console.print(
+        f"{len(scan.runs)} runs, {len(tables)} tables, "
+        f"figures {', '.join(one.figure.name for one in figures) or 'none'}",
+        highlight=False,
+    )
+    for name, reason in missing:
+        console.print(f"no {name}: {escape(reason)}", highlight=False, soft_wrap=True)
+
+
+def figures_found() -> list[Figure[Any]]:
+    """One of every figure in the folder `figures`, in the order of their names."""
+    found: list[Figure[Any]] = []
+    for module in pkgutil.iter_modules(msnas.report.figures.__path__):
+        content = importlib.import_module(f"{msnas.report.figures.__name__}.{module.name}")
+        found += [
+            kind()
+            for _, kind in inspect.getmembers(content, inspect.isclass)
+            if issubclass(kind, Figure)
+            and not inspect.isabstract(kind)
+            and kind.__module__ == content.__name__
+        ]
+    return sorted(found, key=lambda one: one.name)
+
+
+def draw_figures(scan: Scan, folder: Path) -> tuple[list[Drawn], list[tuple[str, str]]]:
+    """Draw every figure into `folder`; names and reasons of those that have nothing to show."""
+    drawn, missing = [], []
+    for figure in figures_found():
+        try:
+            data = figure.data(scan)
+        except NothingToDraw as nothing:
+            missing.append((figure.name, str(nothing)))
+            continue
+        files = save(figure.draw(data), folder / figure.name)
+        interactive = figure.interactive(data)
+        drawn.append(Drawn(figure=figure, data=data, interactive=interactive, files=files))
+    return drawn, missing
+
+
+def write_results(table: pd.DataFrame, out: Path) -> tuple[Path, Path]:
+    """Write results.csv and results.parquet, one row a run."""
+    paths = out / "results.csv", out / "results.parquet"
+    _write_csv(table, paths[0])
+    new = paths[1].with_name(f".{paths[1].name}.new")
+    table.to_parquet(new, index=False)
+    os.replace(new, paths[1])
+    return paths
+
+
+def as_rich(named: NamedTable) -> Table:
+    """A table for the terminal: without empty columns and, for its width, without test errors."""
+    table = Table(title=named.title, title_justify="left", box=SIMPLE_HEAD)
+    texts = named.table.map(_cell)
+    for name in [name for name in texts if texts[name].any() and not name.endswith("test error")]:
+        words = [word for text in texts[name] for word in text.split()]
+        number = pd.api.types.is_numeric_dtype(named.table[name])
+        table.add_column(
+            escape(name),
+            *map(escape, texts[name]),
+            justify="right" if number else "left",
+            min_width=max(map(len, words)),
+            overflow="fold",
+        )
+    return table
+
+
+def _show_missing(others: Sequence[OtherRun], console: Console) -> None:
+    if not others:
+        return
+    table = Table(title=f"Runs without a result ({len(others)})", title_justify="left")
+    table.add_column("directory", overflow="fold")
+    table.add_column("reason", overflow="fold")
+    for one in others:
+        table.add_row(escape(str(one.directory)), escape(one.reason))
+    console.print(table)
+
+
+def _top_page(
+    problems: dict[str, list[FinishedRun]], others: Sequence[OtherRun], out: Path
+) -> None:
+    """A page with a link to the report of each problem, and the runs that are in none."""
+    overview = pd.DataFrame(
+        [
+            {
+                "problem": problem,
+                "runs": len(runs),
+                "methods": ", ".join(sorted({run.method for run in runs})),
+                "report": f"{problem}/index.html",
+            }
+            for problem, runs in problems.items()
+        ]
+    )
+    table = NamedTable(
+        name="problems", title="Problems", caption="Each has a report of its own.", table=overview
+    )
+    write_page(Scan([], others), [], [], [table], out)
+
+
+def _emptied(folder: Path, *endings: str) -> Path:
+    """The folder without the files of an earlier report."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.suffix in endings:
+            path.unlink()
+    return folder
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    new = path.with_name(f".{path.name}.new")
+    table.to_csv(new, index=False, lineterminator="\n")
+    os.replace(new, path)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

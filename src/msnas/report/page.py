@@ -1,0 +1,143 @@
+"""The report as one page that needs no network: index.html. Imports no PyTorch."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from msnas.report.config_difference import common_part
+from msnas.report.page_runs import (
+    anchor_of,
+    link_to,
+    other_run,
+    places_of,
+    problem_summary,
+    run_section,
+    run_table,
+)
+from msnas.report.page_table import page_table
+
+if TYPE_CHECKING:
+    from msnas.report.parts import Drawn, NamedTable
+    from msnas.report.scan import Scan
+
+TEMPLATE = Path(__file__).parent / "template"
+
+HEIGHT = 450
+"""Pixels of a figure that names no height: Plotly's own default."""
+
+
+def write_page(
+    scan: Scan,
+    figures: Sequence[Drawn],
+    missing: Sequence[tuple[str, str]],
+    tables: Sequence[NamedTable],
+    out: Path,
+) -> Path:
+    """Write `index.html` into the folder `out` and return its path.
+
+    `missing` are names of figures and why they could not be drawn. Links to files and to run
+    directories are relative to `out`.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    places = places_of(scan.runs)
+    links = {place.key: f"#{place.anchor}" for place in reversed(places)}
+    problems = list(dict.fromkeys(run.result["problem"] for run in scan.runs))
+    common = {
+        name: common_part([run.config for run in scan.runs if run.result["problem"] == name])
+        for name in problems
+    }
+    page_tables = [
+        page_table(
+            one.table,
+            anchor=anchor_of("table", one.name),
+            title=one.title,
+            caption=one.caption,
+            links=links,
+        )
+        for one in tables
+    ]
+    plotly = get_plotlyjs() if figures else ""
+    script = (TEMPLATE / "page.js").read_text()
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined
+    )
+    text = environment.get_template("page.html").render(
+        title=f"msnas: {', '.join(problems) or 'no finished run'}",
+        policy=_policy([script, plotly]),
+        style=Markup((TEMPLATE / "page.css").read_text()),
+        script=Markup(script),
+        plotly=base64.b64encode(gzip.compress(plotly.encode(), mtime=0)).decode(),
+        sections=_sections(scan, bool(tables), bool(figures or missing)),
+        counts=_counts(scan),
+        problems=[problem_summary(name, places, common[name]) for name in problems],
+        tables=page_tables,
+        figures=[_figure(one, out) for one in figures],
+        missing=missing,
+        others=[other_run(one, out) for one in scan.others],
+        run_table=run_table(places, links),
+        runs=[run_section(place, common[place.run.result["problem"]], out) for place in places],
+    )
+    path = out / "index.html"
+    new = out / ".index.html.new"
+    new.write_text(text, encoding="utf-8")
+    os.replace(new, path)
+    return path
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """What a browser lets the page do: run these scripts and no other, and reach for no network."""
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'"
+        for one in scripts
+    )
+    # Plotly compiles its WebGL traces, sets styles, and saves pictures through blobs
+    return (
+        f"default-src 'none'; script-src {hashes} 'unsafe-eval'; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _sections(scan: Scan, tables: bool, figures: bool) -> list[tuple[str, str]]:
+    there = {
+        "summary": ("Summary", True),
+        "tables": ("Tables", tables),
+        "figures": ("Figures", figures),
+        "others": ("Runs without a result", bool(scan.others)),
+        "runs": ("Runs", bool(scan.runs)),
+    }
+    return [(anchor, name) for anchor, (name, shown) in there.items() if shown]
+
+
+def _counts(scan: Scan) -> str:
+    def of(number: int, what: str) -> str:
+        return f"{number} {what} run" + ("" if number == 1 else "s")
+
+    said = of(len(scan.runs), "finished")
+    if scan.others:
+        said += f"; {of(len(scan.others), 'other')} without a usable result"
+    return f"{said}."
+
+
+def _figure(drawn: Drawn, out: Path) -> dict[str, Any]:
+    # in a script element only `<` could end it; JSON may write it as an escape
+    text = drawn.interactive.to_json().replace("<", "\\u003c")
+    return {
+        "anchor": anchor_of("figure", drawn.figure.name),
+        "title": drawn.figure.title,
+        "caption": drawn.figure.caption,
+        "height": int(drawn.interactive.layout.height or HEIGHT),
+        "json": Markup(text),
+        "files": [
+            {"link": link_to(file, out), "name": file.suffix[1:].upper()} for file in drawn.files
+        ],
+    }

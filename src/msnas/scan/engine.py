@@ -1,0 +1,160 @@
+"""Launching through Hydra's launcher plugins, until nothing is left. Imports no PyTorch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, final
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf
+
+from msnas.errors import ConfigError, MsnasError
+from msnas.run_directory import one_line
+from msnas.scan.work import Work
+
+PLUGINS = {
+    "joblib": "hydra_joblib_launcher",
+    "submitit_local": "hydra_submitit_launcher",
+    "submitit_slurm": "hydra_submitit_launcher",
+    "ray": "hydra_ray_launcher",
+}
+"""Engines and the packages they come from."""
+
+ELSEWHERE = ("submitit_slurm", "ray")
+"""Engines whose workers may be on other machines."""
+
+IDLE_ROUNDS = 5
+"""After so many rounds without any progress the engine is given up."""
+
+
+class EngineError(MsnasError):
+    """The engine loses every job."""
+
+
+def check_installed(arguments: Iterable[str]) -> None:
+    """Raise ConfigError if the command line asks for an engine that is not installed."""
+    for word in arguments:
+        group, _, name = word.partition("=")
+        package = PLUGINS.get(name)
+        if group == "hydra/launcher" and package and find_spec(f"hydra_plugins.{package}") is None:
+            raise ConfigError(
+                f"hydra/launcher={name}: {package} is not installed; "
+                "install it with: pip install -r requirements-scan.txt"
+            )
+
+
+@final
+class Engine:
+    """A launcher that may lose jobs, or raise: what is left is launched again.
+
+    `name` is the launcher's, `settings` its configuration, `make_launcher` makes one.
+    """
+
+    def __init__(
+        self, name: str, settings: DictConfig, make_launcher: Callable[[], Launcher]
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.make_launcher = make_launcher
+        self._launched = 0
+
+    def work_off(self, works: Sequence[Work], *, caches: Iterable[Path]) -> None:
+        """Launch until nothing is left; raise EngineError when nothing moves any more.
+
+        `caches` are folders of trainings: their files tell that something moves.
+        """
+        places = list(caches)
+        idle, trouble = 0, "it came back without an error"
+        while left := [work for work in works if work.left]:
+            before = _traces(works, places)
+            if idle:
+                time.sleep(min(2**idle, 30) / 4)
+            for batch in self._batches(left):
+                trouble = self._launch(batch) or trouble
+            for work in works:
+                work.look()
+            idle = idle + 1 if _traces(works, places) == before else 0
+            if idle == IDLE_ROUNDS and any(work.left for work in works):
+                raise EngineError(
+                    f"hydra/launcher={self.name} was tried {IDLE_ROUNDS} times in a row without "
+                    f"any progress, {sum(work.left for work in works)} left; last: {trouble}"
+                )
+
+    def _batches(self, works: list[Work]) -> list[list[Work]]:
+        """Submitit's local executor starts all it gets at once: no more than there are cores."""
+        size = len(os.sched_getaffinity(0)) if self.name == "submitit_local" else len(works)
+        return [works[start : start + size] for start in range(0, len(works), size)]
+
+    def _launch(self, works: list[Work]) -> str | None:
+        """One call of the launcher; what went wrong with the engine, if something did."""
+        first, self._launched = self._launched, self._launched + len(works)
+        try:
+            if self.name == "ray":
+                _start_ray(self.settings)
+            if self.name == "submitit_local":
+                _expect_results_at_once()
+            returns = self.make_launcher().launch(
+                [work.launched_as for work in works], initial_job_idx=first
+            )
+        except Exception as error:
+            if self.name == "ray":
+                _stop_ray()
+            logging.getLogger("msnas.scan").debug("the engine failed", exc_info=True)
+            return one_line(error)
+        return _take_answers(works, returns)
+
+
+def _take_answers(works: Sequence[Work], returns: Sequence[JobReturn]) -> str | None:
+    trouble = None
+    for work, one in zip(works, returns, strict=True):
+        if one.status is JobStatus.COMPLETED:
+            work.answered(one.return_value)
+        else:
+            trouble = f"{one.status.name}: {one._return_value!r}"
+    return trouble
+
+
+def _traces(works: Sequence[Work], places: list[Path]) -> tuple[Any, ...]:
+    """What changes when something moves: jobs done, attempts, files of trainings."""
+    newest, count = 0, 0
+    for place in places:
+        for path in [*place.glob("*/*"), *place.glob("*/*.partial/*")]:
+            try:
+                newest = max(newest, path.stat().st_mtime_ns)
+            except OSError:
+                continue  # renamed in this moment
+            count += path.suffix != ".lock"
+    attempts = sum(getattr(work, "attempts", 0) for work in works)
+    return sum(work.left for work in works), attempts, newest, count
+
+
+def _start_ray(settings: DictConfig) -> None:
+    """Connect before the plugin does: it gives a running cluster a setting that Ray refuses."""
+    import ray
+
+    if not ray.is_initialized():
+        given: Any = OmegaConf.to_container(settings.ray.init, resolve=True)
+        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if given.get("address") is None and "RAY_ADDRESS" not in os.environ:
+            quiet["include_dashboard"] = False
+        ray.init(**{**quiet, **given})
+
+
+def _expect_results_at_once() -> None:
+    """A process on this machine that has ended leaves its result at once or never."""
+    from submitit.local.local import LocalJob
+
+    LocalJob._results_timeout_s = 1
+
+
+def _stop_ray() -> None:
+    """Disconnect, which ends what is still running for us."""
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()

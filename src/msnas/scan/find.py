@@ -1,0 +1,84 @@
+"""From axes to runs, each known by its key. Imports PyTorch only where a method must be asked."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from msnas.build import class_of, plain
+from msnas.data.source import Source
+from msnas.errors import MsnasError
+from msnas.plan import make_plan
+from msnas.run_directory import RunDirectory, one_line
+from msnas.scan.axes import Axis, combinations, of_the_scan
+from msnas.scan.compose import Composer
+from msnas.scan.work import ImpossibleRun, RunWork, refuse_in_scan
+
+WEIGHT = "task_weight"
+FIXED = "msnas.weighting.fixed.Fixed"
+
+
+def find_runs(
+    axes: Sequence[Axis], composer: Composer, *, elsewhere: bool
+) -> tuple[list[RunWork], list[ImpossibleRun]]:
+    """All combinations of the axes as runs, each key once; and those that are none.
+
+    A default axis of `task_weight` is left out where there is nothing to weigh.
+    """
+    optional = any(axis.name == WEIGHT and axis.default for axis in axes)
+    runs: dict[str, RunWork] = {}
+    impossible: dict[tuple[str, ...], ImpossibleRun] = {}
+    sources: dict[str, Source] = {}
+
+    for combination in combinations(axes):
+        chosen = {name: text for name, text in combination.items() if not of_the_scan(name)}
+        overrides = list(chosen.values())
+        try:
+            config = plain(composer.compose(overrides))
+            if optional and not _takes_weight(config, sources, elsewhere=elsewhere):
+                overrides = [text for name, text in chosen.items() if name != WEIGHT]
+                config = plain(composer.compose(overrides))
+            plan = make_plan(config, sources=sources, elsewhere=elsewhere)
+            refuse_in_scan(plan)
+            if plan.key not in runs:
+                full = [*overrides, f"trainer.accelerator={plan.machine['accelerator']}"]
+                runs[plan.key] = RunWork(
+                    overrides, plan, launched_as=full, force=plan.config["force"]
+                )
+        except Exception as error:  # whatever it is, it is this combination's alone
+            impossible.setdefault(tuple(overrides), _impossible(overrides, error))
+    return list(runs.values()), list(impossible.values())
+
+
+def _impossible(overrides: list[str], error: Exception) -> ImpossibleRun:
+    """With a traceback only where the message does not say all."""
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        text = " ".join(str(error).split("Config search path")[0].split())
+        return ImpossibleRun(overrides, error=text)
+    if isinstance(error, MsnasError):
+        return ImpossibleRun(overrides, error=one_line(error))
+    text = "".join(traceback.format_exception(error))
+    return ImpossibleRun(overrides, error=one_line(error), traceback=text)
+
+
+def _takes_weight(
+    config: Mapping[str, Any], sources: dict[str, Source], *, elsewhere: bool
+) -> bool:
+    """Whether v1 means something: two losses, fixed weights, a method that looks at both.
+
+    Only the method's class knows the last, and importing it takes seconds; what has been finished
+    with this v1 takes it.
+    """
+    tasks = [name for name in config["problem"]["chain"] if config["tasks"][name]["loss"]]
+    given = any(value is not None for value in config["task_weights"].values())
+    if len(tasks) != 2 or given or config["weighting"]["_target_"] != FIXED:
+        return False
+    plan = make_plan(config, sources=sources, elsewhere=elsewhere)
+    if RunDirectory(plan.directory).finished() is not None:
+        return True
+    weighs: bool = class_of(config["method"], key="method").intermediate_loss
+    return weighs

@@ -1,0 +1,44 @@
+"""What a worker does for a scan. Imports no PyTorch until there is work to do."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from omegaconf import DictConfig
+
+
+@final
+@dataclass(frozen=True)
+class ScanJob:
+    """A run (or one pre-training) in the scan's own `folder`, on whatever machine it is.
+
+    Says nothing on the screen: a run's `log` has it all. An error becomes the answer, so that no
+    engine stops the others for it.
+    """
+
+    folder: Path
+
+    def __call__(self, cfg: DictConfig) -> dict[str, Any]:
+        """Do it; answer the `key`, or an `error` (None if all went well) and its `traceback`."""
+        from rich.console import Console
+
+        from msnas.run import run
+        from msnas.run_directory import one_line
+
+        os.chdir(self.folder)
+        with (
+            open(os.devnull, "w") as nowhere,
+            redirect_stdout(nowhere),
+            redirect_stderr(nowhere),
+        ):
+            try:
+                result = run(cfg, console=Console(file=nowhere))
+            except Exception as error:
+                text = "".join(traceback.format_exception(error))
+                return {"error": one_line(error), "traceback": text}
+        return {"key": result.get("key"), "error": None, "traceback": ""}

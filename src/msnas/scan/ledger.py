@@ -1,0 +1,152 @@
+"""What is known of all runs of a scan; the scan's own file. Imports no PyTorch."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, final
+
+from msnas.scan.work import ImpossibleRun, RunWork
+
+
+@final
+class Ledger:
+    """The runs of the scan in `folder`, and how far they are."""
+
+    def __init__(
+        self,
+        folder: Path,
+        runs: Sequence[RunWork],
+        impossible: Sequence[ImpossibleRun],
+        *,
+        command: Sequence[str],
+    ) -> None:
+        self.folder = folder
+        self.runs = list(runs)
+        self.impossible = list(impossible)
+        self.command = list(command)
+        self.workers = 1
+        self._finished_before = {run.key for run in runs if run.state == "finished"}
+        self._written = ""
+
+    def look(self) -> None:
+        """See how far the unfinished runs are."""
+        for run in self.runs:
+            if run.state != "finished":
+                run.look()
+        self.workers = max(self.workers, self.states()["running"])
+
+    def varied(self, overrides: Sequence[str]) -> str:
+        """Those of a run's overrides that not all runs share."""
+        everyone = [set(one.overrides) for one in self.runs]
+        everyone += [set(one.overrides) for one in self.impossible]
+        shared = set.intersection(*everyone) if len(everyone) > 1 else set()
+        return " ".join(one for one in overrides if one not in shared)
+
+    def states(self) -> Counter[str]:
+        """How many runs are in each state; impossible ones have failed."""
+        states = Counter(run.state for run in self.runs)
+        states["failed"] += len(self.impossible)
+        return states
+
+    @property
+    def failed(self) -> int:
+        """Runs that have failed, or could not even be composed."""
+        return self.states()["failed"]
+
+    @property
+    def unfinished(self) -> list[RunWork]:
+        """Runs without a result."""
+        return [run for run in self.runs if run.state != "finished"]
+
+    def seconds_left(self) -> float | None:
+        """Estimate from the median of what is finished, and from how many run at a time."""
+        finished = [run for run in self.runs if run.seconds is not None]
+        recent = [run for run in finished if run.key not in self._finished_before]
+        times = [run.seconds for run in recent or finished if run.seconds is not None]
+        left = sum(run.left for run in self.runs)
+        return statistics.median(times) * left / self.workers if times else None
+
+    def write(self) -> None:
+        """Write `scan.json` whole or not at all, if something has changed."""
+        text = json.dumps(self._content(), indent=1) + "\n"
+        if text == self._written:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        new = self.folder / ".scan.json.new"
+        new.write_text(text)
+        os.replace(new, self.folder / "scan.json")
+        self._written = text
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "schema": 1,
+            "name": self.folder.name,
+            "command": self.command,
+            "runs": [
+                {
+                    "key": run.key,
+                    "directory": os.path.relpath(run.directory.path, self.folder),
+                    "overrides": run.overrides,
+                    "status": run.state,
+                }
+                for run in self.runs
+            ],
+            "impossible": [
+                {"overrides": one.overrides, "error": one.error} for one in self.impossible
+            ],
+        }
+
+
+def judged_by(result: dict[str, Any]) -> str | None:
+    """The last task's first metric that has a direction."""
+    last = list(result["task_weights"])[-1]
+    for name, direction in result["directions"].items():
+        if name.startswith(f"{last}/") and direction is not None:
+            return str(name)
+    return None
+
+
+def best_of(runs: Sequence[RunWork]) -> tuple[RunWork, str, float] | None:
+    """The best finished run on validation data, what it is judged by, and its value."""
+    best: tuple[RunWork, str, float] | None = None
+    for run in runs:
+        if run.result is None or (name := judged_by(run.result)) is None:
+            continue
+        value = run.result["metrics"]["valid"].get(name)
+        if not isinstance(value, int | float):
+            continue
+        better = 1 if run.result["directions"][name] else -1
+        if best is None or (name == best[1] and better * (value - best[2]) > 0):
+            best = (run, name, float(value))
+    return best
+
+
+def seconds_of_method(run: RunWork) -> float | None:
+    """Median time of the finished runs of the same problem and method; None if there is none."""
+    folder = run.directory.path.parent
+    if not folder.is_dir():
+        return None
+    times = []
+    for path in folder.glob("*/result.json"):
+        try:
+            result = json.loads(path.read_text())
+            if result["status"] == "finished":
+                times.append(sum(float(one["seconds"]) for one in result["stages"].values()))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # an estimate does without the unreadable ones
+    return statistics.median(times) if times else None
+
+
+def as_time(seconds: float) -> str:
+    """Hours, minutes and seconds.
+
+    >>> as_time(3725)
+    '1:02:05'
+    """
+    return time.strftime(f"{int(seconds) // 3600}:%M:%S", time.gmtime(seconds))

@@ -1,0 +1,143 @@
+"""A scan in order: find the runs, pre-train, run, report. Imports PyTorch only if it must."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, final
+
+from rich.console import Console
+
+from msnas.errors import ConfigError
+from msnas.identity import digest
+from msnas.scan.engine import Engine, EngineError
+from msnas.scan.ledger import Ledger
+from msnas.scan.show import Watch, show_best, show_damage, show_failures, show_preview
+from msnas.scan.work import ImpossibleRun, RunWork, pretrainings
+
+SCANS = Path("sweeps")
+STOPPED = "stopped: nothing is lost, the same command goes on from the last epoch"
+
+
+@final
+class Scan:
+    """The given runs, worked off by an engine.
+
+    `settings` are those of sweep.yaml; what is missing has its default: `retry_failed`, `dry_run`,
+    `report`, `scan.name`.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[RunWork],
+        impossible: Sequence[ImpossibleRun],
+        *,
+        settings: dict[str, Any],
+        experiment: str | None,
+        command: Sequence[str],
+        console: Console,
+    ) -> None:
+        self.console = console
+        self.dry_run = _switch(settings, "dry_run", default=False)
+        self.retry_failed = _switch(settings, "retry_failed", default=False)
+        self.report = _switch(settings, "report", default=True)
+        name = (settings.get("scan") or {}).get("name") or experiment
+        jobs = [[run.key for run in runs], [one.overrides for one in impossible]]
+        folder = SCANS / _checked(name or digest(jobs)[:8])
+        self.ledger = Ledger(folder, runs, impossible, command=command)
+
+    def preview(self, *, workers: int) -> None:
+        """Say what would be done; write nothing."""
+        show_preview(self.ledger, self.console, workers=workers)
+
+    def work_off(self, engine: Engine) -> bool:
+        """Do what is left; say how it went, write the report. Whether all of it went well."""
+        ledger, console = self.ledger, self.console
+        if self.retry_failed:
+            for run in ledger.runs:
+                run.forget_failure()
+        ledger.write()
+        show_damage(ledger, console)
+        runs = [run for run in ledger.runs if run.left]
+        trouble = None
+        if runs:
+            caches = sorted({run.plan.output / "cache" for run in runs})
+            os.environ.setdefault("OMP_NUM_THREADS", str(runs[0].plan.machine["threads"]))
+            with _stoppable(), Watch(ledger, console) as watch:
+                try:
+                    first = pretrainings(runs)
+                    watch.stage = f"pre-training {len(first)} candidates" if first else ""
+                    engine.work_off(first, caches=caches)
+                    watch.stage = ""
+                    engine.work_off(runs, caches=caches)
+                except EngineError as error:
+                    trouble = error
+        ledger.look()
+        ledger.write()
+        show_best(ledger, console)
+        show_failures(ledger, console)
+        states = ledger.states()
+        self._say(
+            f"{states['finished']} of {sum(states.values())} runs finished, {states['failed']} "
+            f"failed: {ledger.folder / 'scan.json'}"
+        )
+        if trouble is not None:
+            self._say(f"error: {trouble}")
+        reported = self._report()
+        return reported and not ledger.failed and not ledger.unfinished
+
+    def _report(self) -> bool:
+        """Write the report, if there is something to report."""
+        if not self.report or not self.ledger.states()["finished"]:
+            return True
+        try:
+            from msnas.report.build import build_report
+
+            build_report([self.ledger.folder], self.ledger.folder / "report", self.console)
+        except Exception as error:  # the runs are done: a report can be written again
+            self._say(
+                f"error: the report failed ({type(error).__name__}: {error}); the runs are kept, "
+                f"python -m msnas.report runs={self.ledger.folder} "
+                f"out={self.ledger.folder / 'report'} writes it again"
+            )
+            return False
+        return True
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(STOPPED)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _switch(settings: dict[str, Any], name: str, *, default: bool) -> bool:
+    value = settings.get(name, default)
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name}: expected true or false, found {value!r}")
+    return value
+
+
+def _checked(name: str) -> str:
+    if not re.fullmatch(r"[\w][\w.=,-]*", name):
+        raise ConfigError(
+            f"scan.name: {name!r} is no name of a folder; use letters, digits, . _ = , -"
+        )
+    return name

@@ -1,0 +1,200 @@
+"""What a scan says on the screen. Imports no PyTorch."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Any, final
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from msnas.scan.ledger import Ledger, as_time, best_of, seconds_of_method
+from msnas.scan.work import RunWork
+
+STATES = {"finished": "done", "running": "running", "failed": "failed"}
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the run directories."""
+SAY_EVERY = 30
+"""Looks between two lines, where there is no terminal."""
+
+
+@final
+class Watch:
+    """While it is open, a thread looks at the runs and shows them: a live table, or lines."""
+
+    def __init__(self, ledger: Ledger, console: Console) -> None:
+        self.ledger = ledger
+        self.console = console
+        self.stage = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._live = (
+            Live(get_renderable=self._table, console=console, auto_refresh=False)
+            if console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> Watch:
+        if self._live:
+            self._live.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.ledger.look()
+        if self._live:
+            self._live.refresh()
+            self._live.stop()
+
+    def _run(self) -> None:
+        looks = 0
+        while True:
+            self.ledger.look()
+            self.ledger.write()
+            if self._live:
+                self._live.refresh()
+            elif looks % SAY_EVERY == 0:
+                self.console.print(self.line(), highlight=False, soft_wrap=True)
+            looks += 1
+            if self._stop.wait(LOOK_EVERY):
+                return
+
+    def line(self) -> str:
+        """Everything in one line."""
+        states = self.ledger.states()
+        total = sum(states.values())
+        words = [f"{states['finished']} of {total} runs done"]
+        words += [f"{states[name]} {name}" for name in ("running", "failed")]
+        words.append(f"{_left(self.ledger.runs)} left")
+        if self.stage:
+            words.append(self.stage)
+        words.append(self._eta())
+        if text := _best(self.ledger.runs):
+            words.append(f"best {text}")
+        return ", ".join(words)
+
+    def _eta(self) -> str:
+        seconds = self.ledger.seconds_left()
+        return "ETA --:--" if seconds is None else f"ETA {as_time(seconds)}"
+
+    def _table(self) -> Table:
+        table = Table(title=f"Scan {self.ledger.folder.name}", title_justify="left")
+        for column in ("method", *STATES.values(), "left"):
+            table.add_column(column, justify="left" if column == "method" else "right")
+        table.add_column("best so far (validation)")
+        methods = sorted({_method(run) for run in self.ledger.runs})
+        for method in methods:
+            runs = [run for run in self.ledger.runs if _method(run) == method]
+            counts = [str(sum(run.state == state for run in runs)) for state in STATES]
+            table.add_row(method, *counts, str(_left(runs)), _best(runs))
+        if self.ledger.impossible:
+            table.add_row("(impossible)", "0", "0", str(len(self.ledger.impossible)), "0", "")
+        table.caption = f"{self.stage}  {self._eta()}".strip()
+        return table
+
+
+def show_best(ledger: Ledger, console: Console) -> None:
+    """The best finished run of each method, on validation data."""
+    table = Table(title="Best runs (validation data)", title_justify="left")
+    for column in ("method", "judged by", "value", "v", "seed", "selected", "run directory"):
+        table.add_column(column, overflow="fold")
+    for method in sorted({_method(run) for run in ledger.runs}):
+        found = best_of([run for run in ledger.runs if _method(run) == method])
+        if found is None:
+            continue
+        run, name, value = found
+        assert run.result is not None
+        weights = " ".join(f"{weight:g}" for weight in run.result["task_weights"].values())
+        table.add_row(
+            *(method, name, f"{value:.4f}", weights, str(run.result["seed"])),
+            " -> ".join(run.result["selected"].values()),
+            str(run.directory.path),
+        )
+    if table.row_count:
+        console.print(table)
+
+
+def show_failures(ledger: Ledger, console: Console) -> None:
+    """A line per failed run with its error, then every different traceback once."""
+    failures = [
+        (ledger.varied(one.overrides), one.error, one.traceback) for one in ledger.impossible
+    ] + [
+        (f"{run.directory.path} ({ledger.varied(run.overrides)})", *_told(failure))
+        for run in ledger.runs
+        if run.state == "failed" and (failure := run.failure) is not None
+    ]
+    told: set[str] = set()
+    for where, error, traceback in failures:
+        _say(console, f"failed: {where}: {error}")
+        if traceback and traceback not in told:
+            told.add(traceback)
+            _say(console, traceback)
+
+
+def show_preview(ledger: Ledger, console: Console, *, workers: int) -> None:
+    """What would run, and how long it would take."""
+    table = Table(title=f"Scan {ledger.folder.name} (dry run)", title_justify="left")
+    for column in ("overrides", "key", "state"):
+        table.add_column(column, overflow="fold")
+    for run in ledger.runs:
+        table.add_row(ledger.varied(run.overrides), run.key, run.state)
+    for one in ledger.impossible:
+        table.add_row(ledger.varied(one.overrides), "", f"impossible: {one.error}")
+    console.print(table)
+    left = [run for run in ledger.runs if run.left]
+    known: dict[str, float | None] = {}
+    for run in left:
+        name = str(run.directory.path.parent)
+        if name not in known:
+            known[name] = seconds_of_method(run)
+    times = [known[str(run.directory.path.parent)] for run in left]
+    numbers = [one for one in times if one is not None]
+    estimate = as_time(sum(numbers) / workers) if len(numbers) == len(times) else "unknown"
+    console.print(
+        f"{len(left)} of {len(ledger.runs)} runs to do; estimated time with {workers} at a time: "
+        f"{estimate}",
+        highlight=False,
+    )
+
+
+def show_damage(ledger: Ledger, console: Console) -> None:
+    """A line per result that cannot be read: its run is done again."""
+    for run in ledger.unfinished:
+        if damage := run.directory.damage():
+            path = run.directory.path / "result.json"
+            _say(console, f"warning: {path} cannot be read ({damage}); the run is done again")
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _told(failure: dict[str, Any]) -> tuple[str, str]:
+    return str(failure.get("error")), str(failure.get("traceback", ""))
+
+
+def _method(run: RunWork) -> str:
+    return str(run.plan.config["method"]["name"])
+
+
+def _left(runs: list[RunWork]) -> int:
+    return sum(run.left and run.state != "running" for run in runs)
+
+
+def _best(runs: list[RunWork]) -> str:
+    found = best_of(runs)
+    if found is None or found[0].result is None:
+        return ""
+    run, name, value = found
+    assert run.result is not None
+    weights = " ".join(f"{weight:g}" for weight in run.result["task_weights"].values())
+    return f"{name} {value:.4f} (v {weights}, seed {run.result['seed']})"

@@ -1,0 +1,146 @@
+"""`sweep.py` in a process group of its own, whose workers can be found and killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+VOLATILE = {"seconds", "cached", "cached_seconds"}
+"""What may differ between two ways to the same numbers."""
+
+STAGES = ("pretrain", "search", "posttrain")
+TOY = (
+    "problem=toy",
+    "trainer=cpu",
+    "logger=none",
+    "report=false",
+    "data.source.events=2000",
+    "candidate/toy_regression=[plane,line]",
+    "candidate/toy_classification=[logistic,cautious]",
+)
+
+
+def epochs(count: int) -> list[str]:
+    return [f"recipe.{stage}.epochs={count}" for stage in STAGES]
+
+
+def begin(folder: Path, *overrides: str, script: str = "sweep.py") -> subprocess.Popen[str]:
+    """Start it in `folder`; what it says goes to the file `said` there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "said").open("a") as said:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / script), *overrides],
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=folder,
+            env={**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+
+
+def end(process: subprocess.Popen[str], *, seconds: float = 240) -> int:
+    """Its exit status; a process that does not end in time is killed with all of its own."""
+    try:
+        return process.wait(seconds)
+    finally:
+        kill_all(process)
+
+
+def sweep(folder: Path, *overrides: str, script: str = "sweep.py") -> int:
+    return end(begin(folder, *overrides, script=script))
+
+
+def kill_all(process: subprocess.Popen[str]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    process.wait()
+
+
+def said(folder: Path) -> str:
+    return (folder / "said").read_text()
+
+
+def wait_for(condition: Callable[[], Any], *, seconds: float = 120) -> Any:
+    since = time.monotonic()
+    while time.monotonic() - since < seconds:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise TimeoutError(f"not within {seconds} s: {condition}")
+
+
+def workers(folder: Path) -> dict[int, Path]:
+    """Processes that are doing a run below `folder`, by the run's lock they hold open."""
+    found: dict[int, Path] = {}
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
+            continue
+        try:
+            opened = [os.readlink(one) for one in (process / "fd").iterdir()]
+        except OSError:
+            continue
+        for one in opened:
+            path = Path(one)
+            if path.suffix == ".lock" and path.parents[2] == folder / "runs":
+                directory = path.with_suffix("")
+                if directory.parents[1].name != "cache" and directory.is_dir():
+                    found[int(process.name)] = directory
+    return found
+
+
+def kill_a_worker(folder: Path, *, other_than: int) -> Path:
+    """Kill -9 a worker in the middle of its search; the run it was doing."""
+
+    def searching() -> tuple[int, Path] | None:
+        if not list(folder.glob("runs/cache/search/*.partial/last.ckpt")):
+            return None
+        return next(((p, d) for p, d in workers(folder).items() if p != other_than), None)
+
+    pid, directory = wait_for(searching)
+    os.kill(pid, signal.SIGKILL)
+    return Path(directory)
+
+
+def without_volatile(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_volatile(one) for key, one in value.items() if key not in VOLATILE}
+    if isinstance(value, list):
+        return [without_volatile(one) for one in value]
+    return value
+
+
+def tensor_bytes(path: Path) -> dict[str, bytes]:
+    loaded = torch.load(path, weights_only=True)
+    return {k: v.numpy().tobytes() for k, v in loaded.get("weights", loaded).items()}
+
+
+def results(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(one.read_text()) for one in sorted(folder.glob("runs/toy/*/*/result.json"))]
+
+
+def numbers(folder: Path) -> dict[str, Any]:
+    """Everything that must not depend on interruptions, of all runs and trainings."""
+    found: dict[str, Any] = {}
+    for directory in sorted(folder.glob("runs/toy/*/*/")):
+        lines = (directory / "history.jsonl").read_text().splitlines()
+        found[directory.name] = {
+            "result": without_volatile(json.loads((directory / "result.json").read_text())),
+            "history": [without_volatile(json.loads(line)) for line in lines],
+            "model": tensor_bytes(directory / "model.ckpt"),
+        }
+    for path in sorted(folder.glob("runs/cache/*/*/weights.pt")):
+        found[path.parent.relative_to(folder).as_posix()] = tensor_bytes(path)
+    return found

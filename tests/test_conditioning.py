@@ -1,0 +1,386 @@
+"""Conditioning: the laws, the modulation of networks, and runs for a whole range of a parameter."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Compose, compose_config
+from rich.console import Console
+from torch import Tensor
+
+from msnas import evaluate, predict
+from msnas.chain.chain import Chain
+from msnas.conditioning.conditioning import Conditioning, Parameter
+from msnas.conditioning.film import CONDITION, Conditioned
+from msnas.conditioning.laws import Law, LogOdds, LogUniform, Uniform
+from msnas.errors import ConfigError
+from msnas.methods.posttraining import Posttraining
+from msnas.plan import make_plan
+from msnas.run import run
+from msnas.study import Study, read_events
+from msnas.training.progress import Display
+
+QUIET = Console(quiet=True)
+YOTO = ("conditioning=yoto", "conditioning.parameters=[task_weight]")
+TOY = ["problem=toy", "trainer=cpu", "logger=none"]
+LAWS: list[tuple[Law, dict[int, float]]] = [
+    (LogUniform(low=1e-6, high=1e-2, points=[1e-4]), {-1: 1e-6, 0: 1e-4, 1: 1e-2}),
+    (Uniform(low=0, high=5, points=[1]), {-1: 0.0, 0: 2.5, 1: 5.0}),
+    (LogOdds(limit=1000, points=[0.5]), {-1: 1 / 1001, 0: 0.5, 1: 1000 / 1001}),
+]
+
+
+@pytest.mark.parametrize(("law", "expected"), LAWS)
+def test_laws_at_hand_computed_values(law: Law, expected: dict[int, float]) -> None:
+    for unit, value in expected.items():
+        assert law.value(torch.tensor(float(unit))).item() == pytest.approx(value, rel=1e-12)
+        assert law.unit(value) == pytest.approx(unit, abs=1e-9)
+        assert law.contains(value)
+
+
+@pytest.mark.parametrize(("law", "_expected"), LAWS)
+def test_a_coordinate_and_its_value_are_the_same_thing(law: Law, _expected: Any) -> None:
+    unit = torch.linspace(-1, 1, 21, dtype=torch.float64)
+    back = [law.unit(float(value)) for value in law.value(unit)]
+    assert back == pytest.approx(unit.tolist(), abs=1e-9)
+    low, high = law.limits()
+    assert not law.contains(low - 0.1)
+    assert not law.contains(high + 0.1)
+    assert (law.unit(low - 0.1), law.unit(high + 0.1)) == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: LogUniform(low=0, high=1, points=[0.5]),
+        lambda: LogUniform(low=1, high=0.1, points=[0.5]),
+        lambda: Uniform(low=2, high=2, points=[2]),
+        lambda: LogOdds(limit=1, points=[0.5]),
+        lambda: LogOdds(limit=9, points=[0.95]),
+        lambda: Uniform(low=0, high=1, points=[]),
+        lambda: Uniform(low=0, high=math.inf, points=[1]),
+    ],
+)
+def test_impossible_laws(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"conditioning\.laws"):
+        wrong()
+
+
+def of_weight(law: Law) -> Conditioning:
+    return Conditioning(
+        [Parameter(key="task_weight", task=None, name="task_weight", law=law)],
+        tasks=["first", "second"],
+    )
+
+
+def test_a_spread_is_even_and_always_the_same() -> None:
+    conditioning = of_weight(LogOdds(limit=1000, points=[0.5]))
+    batch = {"x": torch.zeros(1000)}
+    spread = conditioning.spread(batch)
+    sorted_units = spread[CONDITION].squeeze(1).sort().values
+    even = torch.linspace(-1, 1, 1001)[:-1]
+    assert (sorted_units - even).abs().max() < 0.01  # random draws are ten times farther off
+    assert torch.equal(spread[CONDITION], conditioning.spread(batch)[CONDITION])
+
+
+def test_draws_follow_their_generator() -> None:
+    conditioning = of_weight(LogOdds(limit=1000, points=[0.5]))
+    batch = {"x": torch.zeros(50)}
+    first, again, other = (
+        conditioning.draw(batch, torch.Generator().manual_seed(seed))[CONDITION]
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.abs().max() <= 1
+
+
+def study(folder: Path, *overrides: str) -> Study:
+    plan = make_plan(compose_config([*TOY, f"output={folder}", *overrides]))
+    return Study(plan, read_events(plan), Display(QUIET), repeat=False)
+
+
+def test_the_loss_of_a_batch_weights_every_event_by_its_own_draw(tmp_path: Path) -> None:
+    conditioned = study(tmp_path, *YOTO)
+    conditioning, chain = conditioned.conditioning, conditioned.chain
+    assert conditioning is not None
+    batch = conditioning.draw(conditioned.events.train, torch.Generator().manual_seed(0))
+    v1 = torch.sigmoid(batch[CONDITION].squeeze(1).double() * math.log(1000))
+    outputs = chain.run(batch, chain.paths()[0])
+    first, second = (
+        task.event_losses(output, conditioned.events.train).double()
+        for task, output in zip(chain.tasks, outputs, strict=True)
+    )
+    expected = (v1 * first + (1 - v1) * second).mean()
+    found = conditioned.weighting.combine(chain.losses(outputs, batch))
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def all_outputs(chain: Chain, batch: dict[str, Tensor]) -> dict[Any, list[Tensor]]:
+    with torch.no_grad():
+        return dict(chain.walk(batch, chain.paths()))
+
+
+@pytest.mark.parametrize("problem", ["htautau", "toy", "digit_sum", "tau_jet_multitask"])
+def test_a_fresh_conditioned_network_is_the_unconditioned_one(problem: str, tmp_path: Path) -> None:
+    plan = make_plan(
+        compose_config([f"problem={problem}", "trainer=cpu", f"output={tmp_path}", *YOTO])
+    )
+    one = Study(plan, read_events(plan), Display(QUIET), repeat=False)
+    few = {name: value[:7] for name, value in one.events.train.items()}
+    one.chain.eval()
+    before = all_outputs(one.chain, few)
+    one.condition()
+    assert one.conditioning is not None
+    one.chain.eval()
+    drawn = one.conditioning.draw(few, torch.Generator().manual_seed(0))
+    after = all_outputs(one.chain, drawn)
+    modules = [
+        one.chain.candidate(level, name)
+        for level, names in enumerate(one.chain.names())
+        for name in names
+    ]
+    assert all(
+        isinstance(module, Conditioned) == any(True for _ in module.parameters())
+        for module in modules
+    )
+    for path, outputs in before.items():
+        for found, expected in zip(after[path], outputs, strict=True):
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    trained = [module for module in modules if isinstance(module, Conditioned)]
+    for module in trained:  # each has something to modulate
+        with torch.no_grad():
+            module.film[-1].bias.add_(0.5)
+    moved = all_outputs(one.chain, drawn)
+    for level, names in enumerate(one.chain.names()):
+        for name in names:
+            if one.chain.candidate(level, name) not in trained:
+                continue
+            path = next(path for path in moved if path[level] == name)
+            assert not torch.equal(moved[path][level], before[path][level])
+
+
+def test_a_copy_is_modulated_by_its_own_weights(tmp_path: Path) -> None:
+    one = study(tmp_path, *YOTO)
+    one.condition()
+    assert one.conditioning is not None
+    few = {name: value[:5] for name, value in one.events.train.items()}
+    batch = one.conditioning.draw(few, torch.Generator().manual_seed(0))
+    path = one.chain.paths()[-1]
+    before = one.chain.run(batch, path)
+    twin = copy.deepcopy(one.chain.only(path))
+    for level, name in enumerate(path):
+        module = twin.candidate(level, name)
+        assert isinstance(module, Conditioned)
+        with torch.no_grad():
+            module.film[-1].bias.add_(1.0)
+    assert all(map(torch.equal, one.chain.run(batch, path), before))
+    changed = twin.run(batch, path)
+    assert not any(map(torch.equal, changed, before))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["conditioning=yoto"], r"conditioning\.parameters: expected different ones"),
+        ([*YOTO, "problem=toy3"], r"task_weight: only for two tasks"),
+        (["conditioning=yoto", "conditioning.parameters=[temperature]"], "'temperature' is not"),
+        (
+            ["conditioning=yoto", "conditioning.parameters=[task_weight,task_weight]"],
+            "expected different ones",
+        ),
+        ([*YOTO, "conditioning.laws.task_weight.limit=0.5"], "limit: expected a number > 1"),
+        ([*YOTO, "~conditioning.laws.task_weight"], r"conditioning\.laws\.task_weight: missing"),
+        (
+            [*YOTO, "method=fixed_chain", "method.reoptimise=false"],
+            "trained task after task cannot be conditioned",
+        ),
+    ],
+)
+def test_conditioning_that_cannot_be(tmp_path: Path, overrides: list[str], said: str) -> None:
+    epochs = [f"recipe.{stage}.epochs=1" for stage in ("pretrain", "search", "posttrain")]
+    with pytest.raises(ConfigError, match=said):
+        run(compose_config([*TOY, f"output={tmp_path}", *epochs, *overrides]), console=QUIET)
+
+
+def three_epochs(folder: Path, *overrides: str) -> list[str]:
+    return [
+        *TOY,
+        f"output={folder}",
+        *(f"recipe.{stage}.epochs=3" for stage in ("pretrain", "search", "posttrain")),
+        *overrides,
+    ]
+
+
+@pytest.mark.parametrize("method", ["spos", "darts", "asng", "grid_search", "fixed_chain"])
+def test_a_conditioned_run_is_judged_at_every_point(tmp_path: Path, method: str) -> None:
+    result = run(
+        compose_config(three_epochs(tmp_path, *YOTO, f"method={method}")), console=QUIET
+    )
+    weights = [one["parameters"]["task_weight"] for one in result["conditions"]]
+    assert weights == [0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999]
+    for one in result["conditions"]:
+        v1 = one["parameters"]["task_weight"]
+        values = one["valid"]
+        expected = v1 * values["toy_regression/loss"] + (1 - v1) * values["toy_classification/loss"]
+        assert values["loss"] == pytest.approx(expected, rel=1e-5)
+    middle = result["conditions"][3]
+    name = "toy_regression/loss"
+    assert middle["test"][name] == pytest.approx(result["metrics"]["test"][name], rel=1e-6)
+    assert len({one["test"][name] for one in result["conditions"]}) > 1
+    if method in ("spos", "grid_search"):
+        regrets = [winner["regret"] for winner in result["winners"]]
+        assert min(regrets) >= 0
+        searched = [one for one in result["chains"] if one["stage"] == "search"]
+        (chosen,) = (one for one in searched if one["selected"] == result["selected"])
+        assert chosen["valid"]["loss"] == min(one["valid"]["loss"] for one in searched)
+        for winner, regret in zip(result["winners"], regrets, strict=True):
+            assert (winner["selected"] == result["selected"]) == (regret == 0)
+
+
+def cache_of(folder: Path, kind: str) -> set[str]:
+    return {path.name for path in (folder / "cache" / kind).iterdir() if path.is_dir()}
+
+
+def test_pretraining_is_shared_with_unconditioned_runs(tmp_path: Path) -> None:
+    run(compose_config(three_epochs(tmp_path)), console=QUIET)
+    before = cache_of(tmp_path, "pretrain"), cache_of(tmp_path, "search")
+    conditioned = run(compose_config(three_epochs(tmp_path, *YOTO)), console=QUIET)
+    assert cache_of(tmp_path, "pretrain") == before[0]
+    assert len(cache_of(tmp_path, "search")) == len(before[1]) + 1
+    assert len(conditioned["stages"]["pretrain"]["cached"]) == 6
+    # another v1 is another point of the same training
+    other = run(compose_config(three_epochs(tmp_path, *YOTO, "task_weight=0.1")), console=QUIET)
+    assert other["stages"]["search"]["cached"] == ["super-network"]
+    assert other["stages"]["posttrain"]["cached"] == ["chain"]
+    name = "toy_regression/loss"
+    assert other["metrics"]["test"][name] == pytest.approx(
+        conditioned["conditions"][2]["test"][name], rel=1e-6
+    )
+
+
+def test_an_interrupted_conditioned_training_ends_with_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(compose_config(three_epochs(tmp_path / "whole", *YOTO)), console=QUIET)
+    validate = Posttraining.validate_batch
+    seen: list[int] = []
+
+    def interrupted(self: Posttraining, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.current_epoch == 2:
+            seen.append(2)
+            raise KeyboardInterrupt
+        return validate(self, batch)
+
+    cfg = compose_config(three_epochs(tmp_path / "broken", *YOTO))
+    monkeypatch.setattr(Posttraining, "validate_batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(cfg, console=QUIET)
+    monkeypatch.undo()
+    assert seen
+    again = run(cfg, console=QUIET)
+    for key in ("selected", "metrics", "conditions", "chains", "winners"):
+        assert again[key] == whole[key]
+
+
+@pytest.fixture(scope="module")
+def conditioned_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("conditioned")
+    overrides = three_epochs(
+        folder,
+        "conditioning=yoto",
+        "loss@tasks.toy_classification.loss=focal",
+        "conditioning.parameters=[task_weight,gamma]",
+        "conditioning.laws.gamma.points=[0,2]",
+        "conditioning.laws.task_weight.points=[0.1,0.9]",
+        "method=fixed_chain",
+        "method.chain=[plane,logistic]",
+    )
+    result = run(compose_config(overrides), console=QUIET)
+    return folder / "toy" / "fixed_chain" / result["key"]
+
+
+def test_a_finished_run_is_evaluated_at_any_point(conditioned_run: Path, tmp_path: Path) -> None:
+    written = json.loads((conditioned_run / "result.json").read_text())["conditions"]
+    assert len(written) == 4
+    gamma = "tasks.toy_classification.loss.gamma"
+    out = tmp_path / "found.json"
+    evaluate.main([f"run={conditioned_run}", "task_weight=0.1,0.9", f"{gamma}=0,2", f"out={out}"])
+    found = json.loads(out.read_text())
+    assert [one["parameters"] for one in found] == [one["parameters"] for one in written]
+    for one, there in zip(found, written, strict=True):
+        assert one["values"] == pytest.approx(there["test"], rel=1e-6)
+    between = evaluate.evaluate_run(evaluate.Settings(run=str(conditioned_run)), {gamma: "1"})
+    assert between[0]["parameters"] == {"task_weight": 0.5, gamma: 1.0}
+
+
+def test_a_point_outside_the_range_is_moved_with_a_warning(
+    conditioned_run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("msnas").propagate = True
+    (found,) = evaluate.evaluate_run(
+        evaluate.Settings(run=str(conditioned_run)), {"task_weight": "1"}
+    )
+    assert found["parameters"]["task_weight"] == pytest.approx(1000 / 1001)
+    assert "task_weight=1 is outside [0.000999001, 0.999001]" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("conditions", "said"),
+    [
+        ({"tasks.other.loss.gamma": "1"}, r"not conditioned on it; allowed are \['task_weight'"),
+        ({"task_weight": "half"}, "expected a number"),
+        ({"task_weight": "nan"}, "expected finite numbers"),
+    ],
+)
+def test_points_that_cannot_be(
+    conditioned_run: Path, conditions: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        evaluate.evaluate_run(evaluate.Settings(run=str(conditioned_run)), conditions)
+
+
+def test_predictions_depend_on_the_chosen_point(
+    compose: Compose, event_file: Path, tmp_path: Path
+) -> None:
+    cfg = compose(*YOTO, "method=fixed_chain", "method.chain=[mlp,mlp]", "recipe.optimizer.lr=0.01")
+    result = run(cfg, console=QUIET)
+    (directory,) = tmp_path.glob("runs/htautau/fixed_chain/*/")
+    made = [
+        predict.predict(
+            predict.Settings(
+                run=str(directory), data=str(event_file), out=str(tmp_path / f"{number}.h5")
+            ),
+            conditions,
+        )
+        for number, conditions in enumerate(
+            ({}, {"task_weight": "0.5"}, {"task_weight": "0.001"})
+        )
+    ]
+    assert result["task_weights"]["tau_calibration"] == 0.5
+    name = "tau_calibration"
+    assert (made[0][name] == made[1][name]).all()
+    assert (made[0][name] != made[2][name]).any()
+
+
+def test_conditioned_on_a_constant_a_network_learns_what_the_fixed_one_does(
+    tmp_path: Path,
+) -> None:
+    chain = ["method=fixed_chain", "method.chain=[plane,logistic]", f"output={tmp_path}"]
+    losses: dict[str, list[float]] = {"fixed": [], "conditioned": []}
+    for seed in range(3):
+        for kind, more in (
+            ("fixed", []),
+            ("conditioned", [*YOTO, "law@conditioning.laws.task_weight=constant"]),
+        ):
+            result = run(compose_config([*TOY, *chain, *more, f"seed={seed}"]), console=QUIET)
+            losses[kind].append(result["metrics"]["valid"]["loss"])
+    fixed, conditioned = (sum(losses[kind]) / 3 for kind in ("fixed", "conditioned"))
+    assert conditioned == pytest.approx(fixed, rel=0.05)

@@ -1,0 +1,207 @@
+"""Whole runs with each weighting: what they write, and that their state survives."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import CONF, ROOT, compose_config
+from killable_run import Death
+from rich.console import Console
+from test_resume import Folder, assert_killed_then_equal, tensor_bytes, without_volatile
+
+import msnas.weighting.weighting
+from msnas.errors import ConfigError
+from msnas.run import run
+from msnas.run_directory import RunDirectory
+from msnas.weighting.conflict import Conflict
+
+NAMES = sorted(path.stem for path in (CONF / "weighting").glob("*.yaml"))
+SUM_IS_1 = ("fixed", "random", "mgda", "imtl_g", "mean")
+TOY = ("toy_regression", "toy_classification")
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder of runs: what is pre-trained once serves every test."""
+    return tmp_path_factory.mktemp("runs")
+
+
+def overrides(output: Path, *more: str, problem: str = "toy") -> list[str]:
+    common = ["debug=smoke", "logger=none", "trainer=cpu", f"output={output}"]
+    return [f"problem={problem}", *common, *more]
+
+
+def do_run(output: Path, *more: str, problem: str = "toy") -> tuple[RunDirectory, dict[str, Any]]:
+    config = compose_config(overrides(output, *more, problem=problem))
+    result = run(config, console=Console(file=io.StringIO()))
+    folder = output / result["problem"] / result["method"] / result["key"]
+    return RunDirectory(folder), result
+
+
+def joined(directory: RunDirectory) -> list[dict[str, Any]]:
+    """The epochs in which several losses were descended."""
+    return [line for line in directory.history() if line["stage"] != "pretrain"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_weighting_trains(name: str, output: Path) -> None:
+    directory, result = do_run(output, f"weighting={name}")
+    assert result["status"] == "finished"
+    assert result["task_weights"] == dict.fromkeys(TOY, 0.5)
+    lines = joined(directory)
+    assert {line["stage"] for line in lines} == {"search", "posttrain"}
+    for line in lines:
+        assert line["gradient_norm"].keys() == set(TOY)
+        assert line["gradient_norm"]["toy_regression"] > 0
+        assert all(abs(value) <= 1 for value in line["gradient_cosine"].values())
+        assert all(math.isfinite(value) for value in line["task_weight"].values())
+        if name in SUM_IS_1:
+            assert sum(line["task_weight"].values()) == pytest.approx(1, abs=1e-4)
+        if name == "gradnorm":
+            assert sum(line["task_weight"].values()) == pytest.approx(2, abs=1e-4)
+    # what judges is the same for all
+    post = [line for line in lines if line["stage"] == "posttrain"]
+    for line in post:
+        own = [line[f"valid/{task}"] for task in TOY]
+        assert line["valid/loss"] == pytest.approx(sum(own) / 2, rel=1e-5)
+
+
+def test_weightings_lead_to_different_chains_of_weights(output: Path) -> None:
+    models = {}
+    for name in NAMES:
+        directory, result = do_run(output, f"weighting={name}")  # from the run directory
+        assert result["status"] == "finished"
+        models[name] = tuple(tensor_bytes(directory.model).values())
+    assert len(set(models.values())) == len(NAMES)
+
+
+def test_the_command_of_the_docs(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```bash\npython (.*?)\n```", (ROOT / "docs/weighting.md").read_text())
+    words = [*block.split(), *overrides(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    (result,) = tmp_path.glob("toy/spos/*/result.json")
+    assert json.loads(result.read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("weighting=mgda", "method=asng"),
+        ("weighting=uncertainty", "method=asng"),
+        ("weighting=upgrad", "method.sampling=fair"),
+        ("weighting=mgda", "trainer.precision=bf16-mixed"),
+        ("weighting=uncertainty", "method=darts", "method.order=1"),
+        ("weighting=random", "method=darts", "method.order=1"),
+    ],
+)
+def test_other_methods(more: tuple[str, ...], output: Path) -> None:
+    directory, _ = do_run(output, *more)
+    search = [line for line in directory.history() if line["stage"] == "search"]
+    weights = [tuple(line["task_weight"].values()) for line in search]
+    assert len(set(weights)) == len(weights) == 2
+    assert weights[0] != (0.5, 0.5)
+
+
+def test_a_chain_of_three_tasks(output: Path) -> None:
+    directory, _ = do_run(output, "weighting=upgrad", problem="toy3")
+    for line in joined(directory):
+        assert len(line["gradient_norm"]) == len(line["task_weight"]) == 3
+        assert len(line["gradient_cosine"]) in (1, 3)
+
+
+def test_what_is_measured_changes_no_weight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = []
+    for folder in ("with", "without"):
+        directory, result = do_run(tmp_path / folder, "task_weight=0.3", "method=spos")
+        models.append((tensor_bytes(directory.model), result["metrics"], result["chains"]))
+        assert (joined(directory)[0]["gradient_norm"]["toy_regression"] > 0) == (folder == "with")
+        monkeypatch.setattr(
+            msnas.weighting.weighting,
+            "measure_conflict",
+            lambda losses, shared: Conflict(norms=[0.0] * len(losses), cosines={}),
+        )
+    assert models[0] == models[1]
+
+
+@pytest.mark.parametrize("name", ["gradnorm", "uncertainty"])
+def test_a_stage_does_not_depend_on_what_came_from_the_cache(name: str, tmp_path: Path) -> None:
+    found = []
+    for _ in range(2):
+        directory, result = do_run(tmp_path, f"weighting={name}")
+        found.append(
+            (tensor_bytes(directory.model), without_volatile(result), joined(directory)[-1])
+        )
+        found[-1][2].pop("seconds")
+        shutil.rmtree(directory.path)
+        shutil.rmtree(tmp_path / "cache" / "posttrain")
+    # the second time the search came from the cache
+    assert found[0] == found[1]
+
+
+CASES = [
+    pytest.param("gradnorm", Death("in the middle of an epoch", "search", 5)),
+    pytest.param(
+        "uncertainty",
+        Death("after the rename of a checkpoint", "search", 2),
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
+        "random", Death("after the rename of a checkpoint", "posttrain", 1), marks=pytest.mark.slow
+    ),
+    pytest.param(
+        "mgda", Death("after the rename of a checkpoint", "search", 1), marks=pytest.mark.slow
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "death"), CASES)
+def test_killed_and_resumed(event_file: Path, tmp_path: Path, name: str, death: Death) -> None:
+    change = (f"weighting={name}",)
+    reference = Folder(event_file, tmp_path / "reference", change)
+    assert reference.run() == 0, reference.said()
+    assert reference.numbers()["history"][-1]["task_weight"]
+    assert_killed_then_equal(Folder(event_file, tmp_path / "killed", change), reference, death)
+
+
+def test_the_state_of_gradnorm_is_kept(tmp_path: Path) -> None:
+    """The state of the weighting is part of a search's weights."""
+    directory, _ = do_run(tmp_path, "weighting=gradnorm")
+    (path,) = (tmp_path / "cache" / "search").glob("*/weights.pt")
+    weights = torch.load(path, weights_only=True)
+    last = [line for line in directory.history() if line["stage"] == "search"][-1]["task_weight"]
+    assert weights["weighting.initial_losses"].isfinite().all()
+    moved = weights["weighting.task_weights"]
+    assert sum(last.values()) == pytest.approx(float(moved.sum()), abs=1e-5)
+    assert moved[0] != moved[1]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("weighting=mgda", "task_weight=0.9"), r"^task_weight, task_weights: .*leave them out"),
+        (("weighting=mgda", "method=darts"), r"^weighting: JacobianDescent .*method=darts"),
+        (("weighting=random", "method=darts", "method.order=2"), r"^method\.order: 2 needs"),
+        (("weighting=gradnorm", "method=end_to_end"), r"^weighting: GradNorm .*end_to_end"),
+        (("weighting=mgda", "trainer.precision=16-mixed"), r"^trainer\.precision: Jacobian"),
+        (("weighting=gradnorm", "weighting.alpha=-1"), r"^weighting\.alpha: .*found -1"),
+    ],
+)
+def test_settings_that_cannot_be(more: tuple[str, ...], said: str, output: Path) -> None:
+    with pytest.raises(ConfigError, match=said):
+        do_run(output, *more)
