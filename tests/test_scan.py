@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 from rich.console import Console
+from scan_process import said, sweep
 
 from msnas.build import plain
 from msnas.errors import ConfigError
@@ -226,6 +228,22 @@ def test_a_data_file_is_read_once(
     runs, _ = find(composer, "trainer=cpu", f"data.file={event_file}", "seed=range(0,10)")
     assert len(runs) == 10
     assert opened.count(event_file) == 1
+
+
+def test_two_hundred_finished_runs_are_recognised_in_seconds(
+    composer: Composer, tmp_path: Path
+) -> None:
+    words = [
+        *TOY, f"output={tmp_path / 'runs'}", "task_weight=0,.1,.2,.3,.4,.5,.6,.7,.8,.9",
+        "seed=range(0,20)", "report=false",
+    ]  # fmt: skip
+    for run in find(composer, *words)[0]:
+        write(run, RESULT)
+    since = time.monotonic()
+    assert sweep(tmp_path, *words) == 0, said(tmp_path)
+    assert time.monotonic() - since < 10
+    assert "200 of 200 runs finished" in said(tmp_path)
+    assert list((tmp_path / "runs").glob("cache")) == []
 
 
 def test_pretrainings_once_per_candidate_and_seed(composer: Composer, tmp_path: Path) -> None:

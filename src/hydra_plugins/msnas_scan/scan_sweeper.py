@@ -15,11 +15,13 @@ class ScanSweeperConf:
     """Settings of the sweeper.
 
     `params` are axes as on the command line, which replaces them; `default_params` stand behind
-    both, and give way where they cannot apply.
+    both, and give way where they cannot apply. A scan of several `parts` is one of each: a part
+    holds further `params`.
     """
 
     _target_: str = "hydra_plugins.msnas_scan.scan_sweeper.ScanSweeper"
     params: dict[str, Any] = field(default_factory=dict)
+    parts: list[Any] = field(default_factory=list)
     default_params: dict[str, Any] = field(default_factory=dict)
 
 
@@ -32,8 +34,9 @@ ConfigStore.instance().store(
 class ScanSweeper(Sweeper):
     """Every combination of the axes, through whatever launcher is configured."""
 
-    def __init__(self, *, params: Any, default_params: Any) -> None:
+    def __init__(self, *, params: Any, parts: Any, default_params: Any) -> None:
         self.params = params
+        self.parts = parts
         self.default_params = default_params
 
     def setup(
@@ -67,23 +70,29 @@ class ScanSweeper(Sweeper):
         from msnas.scan.engine import ELSEWHERE, Engine
         from msnas.scan.find import find_runs
         from msnas.scan.scan import Scan
+        from msnas.scan.work import ImpossibleRun, RunWork
 
         hydra = self.full_config.hydra
         launcher = str(hydra.runtime.choices["hydra/launcher"])
         assert self.hydra_context is not None
         composer = Composer(self.hydra_context.config_loader, hydra.job.config_name)
-        axes = make_axes(
-            arguments,
-            params=plain(self.params),
-            default_params=plain(self.default_params),
-            parser=composer.parser,
-        )
-        runs, impossible = find_runs(axes, composer, elsewhere=launcher in ELSEWHERE)
+        runs: dict[str, RunWork] = {}
+        impossible: list[ImpossibleRun] = []
+        for part in plain(self.parts) or [{}]:
+            axes = make_axes(
+                arguments,
+                params={**plain(self.params), **part},
+                default_params=plain(self.default_params),
+                parser=composer.parser,
+            )
+            found, others = find_runs(axes, composer, elsewhere=launcher in ELSEWHERE)
+            runs = {**{one.plan.key: one for one in found}, **runs}
+            impossible += others
         settings = OmegaConf.masked_copy(
             self.full_config, [key for key in self.full_config if key in OF_A_SCAN]
         )
         scan = Scan(
-            runs,
+            list(runs.values()),
             impossible,
             settings=plain(settings),
             experiment=hydra.runtime.choices.get("experiment"),

@@ -116,19 +116,28 @@ def write_results(table: pd.DataFrame, out: Path) -> tuple[Path, Path]:
 
 
 def as_rich(named: NamedTable) -> Table:
-    """A table for the terminal: without empty columns and, for its width, without test errors."""
-    table = Table(title=named.title, title_justify="left", box=SIMPLE_HEAD)
+    """A table for the terminal: for its width without intervals and test errors."""
+    table = Table(
+        title=named.title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1),
+        collapse_padding=True,
+        pad_edge=False,
+    )
     texts = named.table.map(_cell)
-    for name in [name for name in texts if texts[name].any() and not name.endswith("test error")]:
+    texts = texts[[name for name in texts if not name.endswith(("test error", " %"))]]
+    for name in texts:
         words = [word for text in texts[name] for word in text.split()]
         number = pd.api.types.is_numeric_dtype(named.table[name])
         table.add_column(
             escape(name),
-            *map(escape, texts[name]),
             justify="right" if number else "left",
-            min_width=max(map(len, words)),
+            min_width=max(map(len, words), default=1) if number else 10,
             overflow="fold",
         )
+    for row in texts.itertuples(index=False):
+        table.add_row(*map(escape, row))
     return table
 
 

@@ -24,6 +24,12 @@ from msnas.report.style import COLOURS
 
 WITH, WITHOUT = "best chain, re-optimised", "best chain, without re-optimisation"
 
+LOOKS = {
+    WITH: {"colour": COLOURS["blue"], "marker": "o", "plotly_marker": "circle"},
+    WITHOUT: {"colour": COLOURS["orange"], "marker": "s", "plotly_marker": "square"},
+}
+"""The colours of the paper."""
+
 
 @final
 class ReoptimisationAgainstV1(Figure[AgainstV1]):
@@ -58,14 +64,8 @@ class ReoptimisationAgainstV1(Figure[AgainstV1]):
             weights = pd.concat([*tables.values(), plain])
             tables[WITHOUT] = best_for_weights(plain, weights, scan.runs[0].tasks)
         data = against_v1(scan, tables | once, notes)
-        colours = {WITH: COLOURS["blue"], WITHOUT: COLOURS["orange"]}
-        return replace(
-            data,
-            looks={
-                label: replace(look, colour=colours.get(label, look.colour))
-                for label, look in data.looks.items()
-            },
-        )
+        looks = {label: replace(look, **LOOKS.get(label, {})) for label, look in data.looks.items()}
+        return replace(data, looks=looks)
 
     def draw(self, data: AgainstV1) -> Drawing:
         """Panels side by side."""
