@@ -221,9 +221,7 @@ def three_epochs(folder: Path, *overrides: str) -> list[str]:
 
 @pytest.mark.parametrize("method", ["spos", "darts", "asng", "grid_search", "fixed_chain"])
 def test_a_conditioned_run_is_judged_at_every_point(tmp_path: Path, method: str) -> None:
-    result = run(
-        compose_config(three_epochs(tmp_path, *YOTO, f"method={method}")), console=QUIET
-    )
+    result = run(compose_config(three_epochs(tmp_path, *YOTO, f"method={method}")), console=QUIET)
     weights = [one["parameters"]["task_weight"] for one in result["conditions"]]
     assert weights == [0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999]
     for one in result["conditions"]:
@@ -360,9 +358,7 @@ def test_predictions_depend_on_the_chosen_point(
             ),
             conditions,
         )
-        for number, conditions in enumerate(
-            ({}, {"task_weight": "0.5"}, {"task_weight": "0.001"})
-        )
+        for number, conditions in enumerate(({}, {"task_weight": "0.5"}, {"task_weight": "0.001"}))
     ]
     assert result["task_weights"]["tau_calibration"] == 0.5
     name = "tau_calibration"

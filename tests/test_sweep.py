@@ -88,8 +88,7 @@ def test_stopped_it_says_that_nothing_is_lost(tmp_path: Path, number: signal.Sig
 
 def test_multirun_of_train_is_the_same_scan(tmp_path: Path) -> None:
     words = [one for one in QUICK if not one.startswith(("report", "hydra/launcher"))]
-    assert (
-        sweep(tmp_path, *words, "--multirun", "seed=0,1", "+report=false", script="train.py") == 0
-    )
+    more = ("seed=0,1", "+report=false")
+    assert sweep(tmp_path, "--multirun", *words, *more, script="train.py") == 0, said(tmp_path)
     assert [one["seed"] for one in results(tmp_path)] in ([0, 1], [1, 0])
     assert "2 of 2 runs finished" in said(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 NUMERICS_VERSION = 1
@@ -30,6 +31,34 @@ def digest(value: Any) -> str:
         {"numerics": NUMERICS_VERSION, "value": canonical(value)}, sort_keys=True, allow_nan=False
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def training_identity(
+    stage: str,
+    label: str,
+    *,
+    training: Mapping[str, Any],
+    settings: str,
+    recipe: Mapping[str, Any],
+    data: Mapping[str, Any],
+    machine: Mapping[str, Any],
+    seed: int,
+) -> dict[str, Any]:
+    """Everything that can change the outcome of one training; its hash names it in the store.
+
+    `training` is what is trained, `settings` names the recipe's stage whose settings it takes.
+    """
+    return {
+        "stage": stage,
+        "label": label,
+        "training": dict(training),
+        "optimizer": recipe["optimizer"],
+        "settings": recipe[settings],
+        "evaluation_batch": recipe["evaluation_batch"],
+        "data": data,
+        "machine": dict(machine),
+        "seed": seed,
+    }
 
 
 def derived_seed(*parts: object) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Integer
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 
 def auc_covariance(

@@ -204,7 +204,10 @@ def _words(v1: float, median: Median) -> str:
 
 
 def _known(table: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
-    return table.dropna(subset=quantity.test) if quantity.test in table else table.iloc[:0]
+    """The rows with a number of this quantity."""
+    if quantity.test not in table:
+        table = table.assign(**{quantity.test: np.nan})
+    return table.dropna(subset=quantity.test)
 
 
 def _shifted(data: AgainstV1) -> Iterator[tuple[str, pd.DataFrame, float]]:

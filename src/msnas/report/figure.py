@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Data = TypeVar("Data")
 
 
-class NothingToDraw(Exception):
+class NothingToDraw(Exception):  # noqa: N818 - no error
     """The runs hold nothing this figure shows; the message says what is missing."""
 
 

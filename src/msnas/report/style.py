@@ -160,18 +160,17 @@ def chain_colours(chains: Sequence[str]) -> dict[str, str]:
 
 
 def looks(labels: Sequence[str]) -> dict[str, Look]:
-    """The look of each label: the colour of its method (the first word), further ones lighter."""
+    """The look of each label: the colour of its method (its first word) or a shade."""
     count: dict[str, int] = {}
     found = {}
     for label in dict.fromkeys(labels):
         method = label.split(" ")[0].rstrip(",")
         place = count.get(method, 0)
         count[method] = place + 1
-        shade = (0.0, 0.35, 0.6)[min(place, 2)]
         own = list(METHODS).index(method) if method in METHODS else 7
         mark = (own + 3 * place) % len(MARKERS)
         found[label] = Look(
-            colour=lighter(method_colour(method), shade),
+            colour=_colour_of(method, place),
             marker=MARKERS[mark],
             line=LINES[place % len(LINES)],
             plotly_marker=PLOTLY_MARKERS[mark],
@@ -204,6 +203,14 @@ def legend_columns(figure: Figure, labels: Sequence[str]) -> int:
     """How many labels of a legend stand side by side in the width of the figure."""
     longest = max(map(len, labels), default=1)
     return max(1, min(len(labels), int(figure.get_figwidth() * 13 / (longest + 6))))
+
+
+def _colour_of(method: str, place: int) -> str:
+    """Two lighter shades for further labels of a method, then other colours."""
+    if place < 3:
+        return lighter(method_colour(method), (0.0, 0.35, 0.6)[place])
+    others = [one for one in list(COLOURS.values())[:9] if one != method_colour(method)]
+    return others[(place - 3) % len(others)]
 
 
 def _by_name(name: str) -> str:

@@ -10,9 +10,9 @@ import pandas as pd
 from msnas.report.collect import FinishedRun, OtherRun
 from msnas.report.parts import NamedTable
 from msnas.report.quantities import Quantity
+from msnas.report.sampling_error import paired_sampling_error, sampling_error
 from msnas.report.scan import Scan
 from msnas.report.statistics import LEVEL, Median, median_of
-from msnas.report.test_error import paired_test_error, test_error
 
 REFERENCE = "grid_search"
 """The method that others are compared with, if there is one."""
@@ -160,7 +160,7 @@ def _difference(
     if not there:
         return []
     differences = [float(values[mine] - values[its]) for mine, its in there]
-    error = paired_test_error([(runs[mine], runs[its]) for mine, its in there], quantity)
+    error = paired_sampling_error([(runs[mine], runs[its]) for mine, its in there], quantity)
     median = median_of(differences)
     return [
         {
@@ -184,7 +184,7 @@ def _test_errors(scan: Scan) -> dict[str, pd.Series]:
     """For each quantity, the test error of every run (missing where it is not known)."""
     return {
         one.name: pd.Series(
-            [test_error(run, one) for run in scan.runs], index=scan.table.index, dtype=float
+            [sampling_error(run, one) for run in scan.runs], index=scan.table.index, dtype=float
         )
         for one in scan.quantities.all
     }

@@ -8,6 +8,7 @@ from typing import Any, final
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from msnas.scan.ledger import Ledger, as_time, best_of, seconds_of_method
@@ -146,9 +147,9 @@ def show_preview(ledger: Ledger, console: Console, *, workers: int) -> None:
     for column in ("overrides", "key", "state"):
         table.add_column(column, overflow="fold")
     for run in ledger.runs:
-        table.add_row(ledger.varied(run.overrides), run.key, run.state)
+        table.add_row(escape(ledger.varied(run.overrides)), run.key, run.state)
     for one in ledger.impossible:
-        table.add_row(ledger.varied(one.overrides), "", f"impossible: {one.error}")
+        table.add_row(escape(ledger.varied(one.overrides)), "", escape(f"impossible: {one.error}"))
     console.print(table)
     left = [run for run in ledger.runs if run.left]
     known: dict[str, float | None] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, final
 
 from msnas.errors import ConfigError
-from msnas.identity import digest
+from msnas.identity import digest, training_identity
 from msnas.locks import is_held
 from msnas.plan import Plan
 from msnas.run_directory import RunDirectory
@@ -175,21 +175,17 @@ def pretrainings(runs: list[RunWork]) -> list[PretrainingWork]:
 
 def pretraining_entry(plan: Plan, level: int, name: str) -> Path:
     """Where `StageTrainer.train` keeps the pre-training of a candidate."""
-    recipe = plan.config["recipe"]
-    key = digest(
-        {
-            "stage": "pretrain",
-            "label": f"{plan.chain[level]}/{name}",
-            "training": plan.pretraining_identity(level, name),
-            "optimizer": recipe["optimizer"],
-            "settings": recipe["pretrain"],
-            "evaluation_batch": recipe["evaluation_batch"],
-            "data": plan.data_identity,
-            "machine": plan.machine,
-            "seed": plan.config["seed"],
-        }
+    identity = training_identity(
+        "pretrain",
+        f"{plan.chain[level]}/{name}",
+        training=plan.pretraining_identity(level, name),
+        settings="pretrain",
+        recipe=plan.config["recipe"],
+        data=plan.data_identity,
+        machine=plan.machine,
+        seed=plan.config["seed"],
     )
-    return plan.output / "cache" / "pretrain" / key
+    return plan.output / "cache" / "pretrain" / digest(identity)
 
 
 def refuse_in_scan(plan: Plan) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import pickle
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +19,12 @@ from msnas.errors import StorageError
 from msnas.identity import digest
 from msnas.locks import file_lock
 
+log = logging.getLogger("msnas")
+
 Weights = dict[str, Tensor]
+
+UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError)
+"""What reading a damaged file raises."""
 
 
 @contextmanager
@@ -43,6 +50,7 @@ class Entry:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.partial = path.with_name(path.name + ".partial")
+        self._content: tuple[Weights, dict[str, Any]] | None = None
 
     @property
     def finished(self) -> bool:
@@ -55,9 +63,35 @@ class Entry:
         return self.partial / "last.ckpt"
 
     def read(self) -> tuple[Weights, dict[str, Any]]:
-        """Weights and record of a finished training."""
-        weights = torch.load(self.path / "weights.pt", weights_only=True, map_location="cpu")
-        return weights, json.loads((self.path / "record.json").read_text())
+        """Weights and record of a finished training, read once."""
+        if self._content is None:
+            weights = torch.load(self.path / "weights.pt", weights_only=True, map_location="cpu")
+            self._content = weights, json.loads((self.path / "record.json").read_text())
+        return self._content
+
+    def readable(self) -> bool:
+        """Whether a finished training can be read; a warning says why not."""
+        try:
+            self.read()
+        except UNREADABLE as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            log.warning("%s cannot be read (%s): trained anew", self.path, reason)
+            return False
+        return True
+
+    def resumable(self) -> Path | None:
+        """The checkpoint to go on from, if there is one; one that cannot be read is dropped."""
+        if not self.checkpoint.is_file():
+            return None
+        try:
+            torch.load(self.checkpoint, weights_only=True, map_location="cpu")
+        except UNREADABLE as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            log.warning("%s cannot be read (%s): begun anew", self.checkpoint, reason)
+            self.checkpoint.unlink()
+            return None
+        log.info("going on from the last epoch of %s", self.path.name)
+        return self.checkpoint
 
     def begin(self) -> None:
         """Make the folder for checkpoints."""
@@ -76,6 +110,7 @@ class Entry:
 
     def discard(self) -> None:
         """Forget this training, finished or not."""
+        self._content = None
         for folder in (self.path, self.partial):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -95,14 +130,17 @@ class Store:
     def entry(self, kind: str, identity: Mapping[str, Any]) -> Iterator[Entry]:
         """The entry of `identity`, alone: another process that wants it waits here.
 
-        The lock is the operating system's: it ends with its process, however that ends.
+        The lock is the operating system's: it ends with its process, however that ends. An entry
+        that cannot be read is dropped, to be trained anew.
         """
         entry = Entry(self.root / kind / self.key(identity))
-        if entry.finished:
+        if entry.finished and entry.readable():
             shutil.rmtree(entry.partial, ignore_errors=True)  # of a kill right after the rename
             yield entry
             return
         with self._lock(entry):
+            if entry.finished and not entry.readable():
+                entry.discard()
             yield entry
 
     def discard(self, kind: str, identity: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from msnas.conditioning.conditioning import Conditioning
 from msnas.data.events import Events
 from msnas.data.module import StageData
-from msnas.identity import derived_seed
+from msnas.identity import derived_seed, training_identity
 from msnas.training.callbacks import BestWeights, EarlyStopping, EpochCheckpoint
 from msnas.training.progress import Display
 from msnas.training.stage_module import StageModule
@@ -100,17 +100,16 @@ class StageTrainer:
         `events` replaces the trainer's own: derived from them and from what `identity` tells.
         """
         chosen = self.recipe[settings or stage]
-        full = {
-            "stage": stage,
-            "label": label,
-            "training": dict(identity),
-            "optimizer": self.recipe["optimizer"],
-            "settings": chosen,
-            "evaluation_batch": self.recipe["evaluation_batch"],
-            "data": self.data_identity,
-            "machine": dict(self.machine),
-            "seed": self.seed,
-        }
+        full = training_identity(
+            stage,
+            label,
+            training=identity,
+            settings=settings or stage,
+            recipe=self.recipe,
+            data=self.data_identity,
+            machine=self.machine,
+            seed=self.seed,
+        )
         row = self.display.row(label, epochs=chosen["epochs"])
         key = self.store.key(full)
         if stage in self.repeat and key not in self._repeated:
@@ -185,9 +184,7 @@ class StageTrainer:
             conditioning=conditioning,
         )
         module.train()  # an evaluation before may have left it in evaluation mode
-        resume = entry.checkpoint if entry.checkpoint.is_file() else None
-        if resume is not None:
-            log.info("going on from the last epoch of %s", entry.path.name)
+        resume = entry.resumable()
         with warnings.catch_warnings():
             # Lightning 2.6.6 calls what PyTorch 2.13 has renamed
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -108,7 +109,7 @@ class SelectedChains(Figure[Selected]):
                 for place, weight in enumerate(data.weights):
                     if weight in counts:
                         axis.text(place, 1.02, str(counts[weight]), ha="center", fontsize=8)
-                axis.set_title(label, fontsize=10, wrap=True)
+                axis.set_title("\n".join(textwrap.wrap(label, int(width * 11))), fontsize=10)
                 axis.set_xticks(range(len(data.weights)), [_short(one) for one in data.weights])
                 axis.tick_params(axis="x", which="both", top=False, length=0)
                 axis.tick_params(axis="x", which="minor", bottom=False)

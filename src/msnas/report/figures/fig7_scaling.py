@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from plotly.subplots import make_subplots
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from msnas.compare.groups import Group, group_runs
 from msnas.compare.rankings import metrics_with_direction

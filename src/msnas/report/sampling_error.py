@@ -20,7 +20,7 @@ SAME = 1e-4
 """The outputs must give the run's own number again, but for rounding."""
 
 
-def test_error(run: FinishedRun, quantity: Quantity) -> float | None:
+def sampling_error(run: FinishedRun, quantity: Quantity) -> float | None:
     """Standard error of a run's number from its test events, the trained chain given.
 
     DeLong's of an area under the ROC curve, the binomial one of a share of events; None for other
@@ -38,7 +38,7 @@ def test_error(run: FinishedRun, quantity: Quantity) -> float | None:
     return float(np.sqrt(covariance[0, 0]))
 
 
-def paired_test_error(
+def paired_sampling_error(
     pairs: Sequence[tuple[FinishedRun, FinishedRun]], quantity: Quantity
 ) -> float | None:
     """Standard error, from the test events, of the mean difference of pairs of runs; for an AUC.
