@@ -66,7 +66,7 @@ def small(words: list[str], *, events: str = "data.events=300") -> list[str]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project to run the README in, with its commands' order kept."""
     folder = tmp_path_factory.mktemp("readme")
-    for name in ("conf", "data", "train.py"):
+    for name in ("conf", "data", "train.py", "sweep.py"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "tests").symlink_to(ROOT / "tests")
     return folder
@@ -107,7 +107,7 @@ def test_requirements_pin_everything_that_the_package_needs() -> None:
 @pytest.mark.parametrize("command", [c for c in readme_commands() if c.startswith("python ")])
 def test_readme_command(command: str, checkout: Path) -> None:
     words = shlex.split(command)[1:]
-    if words[0] == "train.py":
+    if words[0] in ("train.py", "sweep.py"):
         # the converted fixtures hold 154 events: take them all
         words = small(words) if "data.file=my.h5" not in words else small(words, events="")
         words = [word for word in words if word]

@@ -65,34 +65,28 @@ class ScanSweeper(Sweeper):
 
         from msnas.build import plain
         from msnas.plan import OF_A_SCAN
-        from msnas.scan.axes import make_axes
         from msnas.scan.compose import Composer
         from msnas.scan.engine import ELSEWHERE, Engine
-        from msnas.scan.find import find_runs
+        from msnas.scan.find import find_scan
         from msnas.scan.scan import Scan
-        from msnas.scan.work import ImpossibleRun, RunWork
 
         hydra = self.full_config.hydra
         launcher = str(hydra.runtime.choices["hydra/launcher"])
         assert self.hydra_context is not None
         composer = Composer(self.hydra_context.config_loader, hydra.job.config_name)
-        runs: dict[str, RunWork] = {}
-        impossible: list[ImpossibleRun] = []
-        for part in plain(self.parts) or [{}]:
-            axes = make_axes(
-                arguments,
-                params={**plain(self.params), **part},
-                default_params=plain(self.default_params),
-                parser=composer.parser,
-            )
-            found, others = find_runs(axes, composer, elsewhere=launcher in ELSEWHERE)
-            runs = {**{one.plan.key: one for one in found}, **runs}
-            impossible += others
+        runs, impossible = find_scan(
+            arguments,
+            params=plain(self.params),
+            parts=plain(self.parts),
+            default_params=plain(self.default_params),
+            composer=composer,
+            elsewhere=launcher in ELSEWHERE,
+        )
         settings = OmegaConf.masked_copy(
             self.full_config, [key for key in self.full_config if key in OF_A_SCAN]
         )
         scan = Scan(
-            list(runs.values()),
+            runs,
             impossible,
             settings=plain(settings),
             experiment=hydra.runtime.choices.get("experiment"),

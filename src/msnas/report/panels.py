@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 from msnas.report.chosen import page_layout
 from msnas.report.parameter_axis import ParameterAxis
 from msnas.report.statistics import LEVEL, Median, median_of
-from msnas.report.style import COLOURS, frame, legend_columns, lighter, new_figure, style
+from msnas.report.style import frame, legend_columns, lighter, new_figure, style
 
 FIXED = "one training for each value"
 ONCE = "one training for all values (YOTO)"
@@ -157,8 +157,12 @@ def gap_notes(series: Iterable[Series], axis: ParameterAxis) -> list[str]:
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
-    for one in sorted(panel.series, key=lambda series: not series.once):
-        _draw_series(axes, one, panel.axis)
+    points = [one for one in panel.series if not one.once]
+    for one in panel.series:
+        if one.once:
+            _draw_line(axes, one, panel.axis)
+    for number, one in enumerate(points):
+        _draw_points(axes, one, panel.axis, (number - (len(points) - 1) / 2) * panel.axis.apart)
     if panel.logarithmic:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
@@ -171,29 +175,45 @@ def _draw(axes: Axes, panel: Panel) -> None:
     axes.set_title(panel.title)
 
 
-def _draw_series(axes: Axes, one: Series, axis: ParameterAxis) -> None:
+def _draw_line(axes: Axes, one: Series, axis: ParameterAxis) -> None:
+    """Medians as a line with its band; single runs where there is no band."""
     medians = one.medians()
     places = [axis.position(parameter) for parameter, _ in medians]
+    ends = [_ends(median) for _, median in medians]
+    low, high = [low for low, _ in ends], [high for _, high in ends]
+    axes.fill_between(places, low, high, color=one.colour, alpha=0.18, lw=0, zorder=1)
+    axes.plot(places, [median.median for _, median in medians], color=one.colour, lw=1.6, zorder=2)
+    if low == high:
+        axes.plot(
+            [axis.position(value.parameter) for value in one.values],
+            [value.number for value in one.values],
+            "o",
+            color=lighter(one.colour, 0.3),
+            markersize=3,
+            mfc="none",
+            mew=0.6,
+            zorder=3,
+        )
+
+
+def _draw_points(axes: Axes, one: Series, axis: ParameterAxis, shift: float) -> None:
+    """Medians with their bars, single runs a little to the left of them."""
+    medians = one.medians()
     middle = [median.median for _, median in medians]
     ends = [_ends(median) for _, median in medians]
-    if one.once:
-        axes.fill_between(
-            places,
-            [low for low, _ in ends],
-            [high for _, high in ends],
-            color=one.colour,
-            alpha=0.18,
-            lw=0,
-            zorder=1,
+    several = any(median.count > 1 for _, median in medians)
+    if several:
+        axes.plot(
+            [axis.position(value.parameter) + shift - 0.4 * axis.apart for value in one.values],
+            [value.number for value in one.values],
+            "o",
+            color=lighter(one.colour, 0.3),
+            markersize=2.5,
+            mew=0,
+            zorder=3,
         )
-        axes.plot(places, middle, "-", color=one.colour, lw=1.6, zorder=2)
-        if not any(low < high for low, high in ends):
-            _draw_single(axes, one, axis, shift=0.0, hollow=True)
-        return
-    if not any(low < high for low, high in ends):
-        _draw_single(axes, one, axis, shift=0.0, hollow=False)
     axes.errorbar(
-        places,
+        [axis.position(parameter) + shift for parameter, _ in medians],
         middle,
         [
             [value - low for value, (low, _) in zip(middle, ends, strict=True)],
@@ -207,21 +227,6 @@ def _draw_series(axes: Axes, one: Series, axis: ParameterAxis) -> None:
         mec="white",
         mew=0.5,
         zorder=4,
-    )
-
-
-def _draw_single(
-    axes: Axes, one: Series, axis: ParameterAxis, *, shift: float, hollow: bool
-) -> None:
-    axes.plot(
-        [axis.position(value.parameter) + shift for value in one.values],
-        [value.number for value in one.values],
-        "o",
-        color=lighter(one.colour, 0.3),
-        markersize=2.8,
-        mfc="none" if hollow else None,
-        mew=0.6 if hollow else 0,
-        zorder=3,
     )
 
 
@@ -297,12 +302,3 @@ def _legend(axes: Axes, data: Panels) -> list[str]:
         axes.plot([], [], "-", color="black", lw=1.6, label=ONCE)
         labels += [FIXED, ONCE]
     return labels
-
-
-PANEL_COLOURS = {
-    "minor_accuracy": COLOURS["vermilion"],
-    "major_accuracy": COLOURS["blue"],
-    "balanced_accuracy": COLOURS["green"],
-    "auc": COLOURS["purple"],
-}
-"""Of the numbers of a classification."""

@@ -24,8 +24,8 @@ LIMITS = {
 """Values at which a loss is a known one: cross entropy, inverse class frequency."""
 
 SIGNS = {
-    "one_minus_beta": (r"$1-\beta$", "1 − β"),
-    "gamma": (r"focal $\gamma$", "focal γ"),
+    "one_minus_beta": (r"$1-\beta$", "1 - β"),
+    "gamma": (r"focal $\gamma$", "focal gamma"),
 }
 """Parameters on paper and on the page; of others the name."""
 
@@ -33,14 +33,22 @@ NEAR_AN_END = 0.05
 """With weights nearer to 0 or 1 than this (but not on them) their axis is that of v1."""
 
 
+UPRIGHT = 6
+"""More names than this are written askew."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ParameterAxis:
-    """Where values stand, and what is written below them; no ticks: as the library chooses."""
+    """Where values stand, and what is written below them.
+
+    `told` are names of values; `apart` is the distance of things that stand at the same value.
+    """
 
     position: Callable[[float], float]
     paper: Callable[[Axes], None]
     page: Mapping[str, Any]
     told: Mapping[float, str] = field(default_factory=dict)
+    apart: float = 0.16
 
     def words(self, value: float) -> str:
         """A value as text."""
@@ -71,13 +79,23 @@ def names_axis(names: Sequence[str]) -> ParameterAxis:
     places = list(range(len(names)))
 
     def paper(axes: Axes) -> None:
-        axes.set_xticks(places, names, rotation=40, ha="right", rotation_mode="anchor")
+        if len(names) > UPRIGHT:
+            shown = [name.replace("\n", " ") for name in names]
+            axes.set_xticks(places, shown, rotation=40, ha="right", rotation_mode="anchor")
+        else:
+            axes.set_xticks(places, names)
         axes.tick_params(axis="x", which="minor", bottom=False, top=False)
         axes.tick_params(axis="x", which="major", top=False)
         axes.set_xlim(-0.6, len(names) - 0.4)
 
-    page = {"tickvals": places, "ticktext": list(names), "range": [-0.6, len(names) - 0.4]}
-    return ParameterAxis(position=float, paper=paper, page={**page, "zeroline": False})
+    page = {
+        "tickvals": places,
+        "ticktext": [name.replace("\n", "<br>") for name in names],
+        "range": [-0.6, len(names) - 0.4],
+        "zeroline": False,
+    }
+    told = {float(place): name.replace("\n", " ") for place, name in enumerate(names)}
+    return ParameterAxis(position=float, paper=paper, page=page, told=told, apart=0.14)
 
 
 def _linear(
@@ -93,7 +111,8 @@ def _linear(
         axes.set_xlabel(sign + words)
 
     page = {"title": {"text": text + words}, "range": list(limits), "zeroline": False}
-    return ParameterAxis(position=float, paper=paper, page=page, told=told)
+    apart = 0.02 * (limits[1] - limits[0])
+    return ParameterAxis(position=float, paper=paper, page=page, told=told, apart=apart)
 
 
 def _logarithmic(

@@ -14,12 +14,37 @@ from msnas.data.source import Source
 from msnas.errors import MsnasError
 from msnas.plan import make_plan
 from msnas.run_directory import RunDirectory, one_line
-from msnas.scan.axes import Axis, combinations, of_the_scan
+from msnas.scan.axes import Axis, combinations, make_axes, of_the_scan
 from msnas.scan.compose import Composer
 from msnas.scan.work import ImpossibleRun, RunWork, refuse_in_scan
 
 WEIGHT = "task_weight"
 FIXED = "msnas.weighting.fixed.Fixed"
+
+
+def find_scan(
+    arguments: Sequence[str],
+    *,
+    params: Mapping[str, Any],
+    parts: Sequence[Mapping[str, Any]],
+    default_params: Mapping[str, Any],
+    composer: Composer,
+    elsewhere: bool,
+) -> tuple[list[RunWork], list[ImpossibleRun]]:
+    """The runs of every part of a scan, each key once; a part's settings stand above `params`."""
+    runs: dict[str, RunWork] = {}
+    impossible: list[ImpossibleRun] = []
+    for part in parts or [{}]:
+        axes = make_axes(
+            arguments,
+            params={**params, **part},
+            default_params=default_params,
+            parser=composer.parser,
+        )
+        found, others = find_runs(axes, composer, elsewhere=elsewhere)
+        runs = {**{one.plan.key: one for one in found}, **runs}
+        impossible += others
+    return list(runs.values()), impossible
 
 
 def find_runs(
