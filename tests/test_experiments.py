@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from pathlib import Path
@@ -34,6 +35,7 @@ RUNS = {
 }
 
 
+@functools.cache
 def runs_of(experiment: str, *arguments: str) -> list[RunWork]:
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         words = [f"experiment={experiment}", "trainer=cpu", *arguments]

@@ -34,7 +34,9 @@ class Settings:
     batch: int = field(default=500, metadata={"help": "events at a time"})
 
 
-def predict(settings: Settings, conditions: Mapping[str, str]) -> dict[str, np.ndarray]:
+def predict(
+    settings: Settings, conditions: Mapping[str, str] | None = None
+) -> dict[str, np.ndarray]:
     """Predictions of every task in the units a user reads; also written to `settings.out`.
 
     `conditions` are values for what the run is conditioned on, by key, as text.
@@ -61,7 +63,7 @@ def predict(settings: Settings, conditions: Mapping[str, str]) -> dict[str, np.n
     check_events(raw, fields, where=settings.data)
     part = trained.ready(
         {name: one.encode(raw[name]) for name, one in fields.items()},
-        chosen_point(conditions, trained.conditioning, trained.point),
+        chosen_point(conditions or {}, trained.conditioning, trained.point),
     )
     outputs = collect_outputs(chain, part, paths=[path], batch=settings.batch)
     predictions = {

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msnas.identity import digest
 from msnas.report.chosen import number_of_runs
 from msnas.report.collect import FinishedRun
+from msnas.report.outputs import key_of
 from msnas.report.settings import REPLICAS, settings_of
 
 CONDITIONING = "conditioning"
@@ -45,4 +46,4 @@ def most_alike(
     largest = max(groups.values(), key=len, default=[])
     left = len(runs) - len(largest)
     notes = [f"Not shown: {number_of_runs(left)} with other settings."] if left else []
-    return list({run.result.get("key", str(run.directory)): run for run in largest}.values()), notes
+    return list({key_of(run): run for run in largest}.values()), notes

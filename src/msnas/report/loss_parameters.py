@@ -11,6 +11,7 @@ from typing import Any
 
 from msnas.report.alike import CONDITIONING, is_conditioned, most_alike
 from msnas.report.collect import FinishedRun
+from msnas.report.outputs import key_of
 from msnas.report.panels import Value
 
 
@@ -38,7 +39,7 @@ class LossParameter:
             Value(
                 parameter=_value(run, self.task, self.name),
                 number=float(number),
-                key=str(run.result["key"]),
+                key=key_of(run),
                 told=f"{self.name} = {_value(run, self.task, self.name):g}, seed {run.seed}",
             )
             for run in self.fixed
@@ -104,7 +105,7 @@ def condition_values(run: FinishedRun, key: str, metric: str, *, part: str = "te
         Value(
             parameter=float(one["parameters"][key]),
             number=float(number),
-            key=str(run.result["key"]),
+            key=key_of(run),
             told=f"{name} = {one['parameters'][key]:g}, seed {run.seed}, YOTO",
         )
         for one in along(run, key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -130,30 +130,6 @@ def interactive_panels(data: Panels) -> go.Figure:
     figure.update_annotations(font_size=12)
     figure.update_layout(page_layout(data.title, data.notes, height=340 * count))
     return figure
-
-
-def largest_gap(fixed: Series, once: Series) -> tuple[float, float] | None:
-    """Where the two medians are furthest apart: the parameter, and `once` minus `fixed` there."""
-    base = {parameter: one.median for parameter, one in fixed.medians()}
-    gaps = [
-        (parameter, one.median - base[parameter])
-        for parameter, one in once.medians()
-        if parameter in base
-    ]
-    return max(gaps, key=lambda gap: abs(gap[1]), default=None)
-
-
-def gap_notes(series: Iterable[Series], axis: ParameterAxis) -> list[str]:
-    """The largest gap of every quantity that was trained both ways, in one sentence."""
-    told = []
-    kept = list(series)
-    for once in (one for one in kept if one.once):
-        for fixed in (one for one in kept if not one.once and one.label == once.label):
-            if (gap := largest_gap(fixed, once)) is not None:
-                told.append(f"{once.label} {gap[1]:+.3f} (at {axis.words(gap[0])})")
-    if not told:
-        return []
-    return [f"Largest gap of the medians, YOTO minus single trainings: {', '.join(told)}."]
 
 
 def _draw(axes: Axes, panel: Panel) -> None:

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure as Drawing
 
 from msnas.report.class_panels import class_panels, has_class_metric
 from msnas.report.figure import Figure, NothingToDraw
+from msnas.report.gaps import gap_notes
 from msnas.report.loss_parameters import loss_parameters
-from msnas.report.panels import BANDS, Panels, draw_panels, gap_notes, interactive_panels
+from msnas.report.panels import BANDS, Panels, draw_panels, interactive_panels
 from msnas.report.parameter_axis import SIGNS, axis_of
 from msnas.report.scan import Scan
 from msnas.report.seconds import seconds_notes

@@ -14,6 +14,7 @@ from msnas.report.chosen import number_of_runs
 from msnas.report.class_panels import class_panels, has_class_metric
 from msnas.report.collect import FinishedRun
 from msnas.report.figure import Figure, NothingToDraw
+from msnas.report.outputs import key_of
 from msnas.report.panels import BANDS, Panels, Value, draw_panels, interactive_panels
 from msnas.report.parameter_axis import names_axis
 from msnas.report.scan import Scan
@@ -90,7 +91,7 @@ class LossComparison(Figure[Panels]):
                     Value(
                         parameter=names.index(loss),
                         number=float(number),
-                        key=str(run.result["key"]),
+                        key=key_of(run),
                         told=f"{words(loss)}, seed {run.seed}",
                     )
                     for loss, ones in there.items()

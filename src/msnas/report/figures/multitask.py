@@ -11,7 +11,9 @@ from matplotlib.figure import Figure as Drawing
 from msnas.report.alike import most_alike
 from msnas.report.collect import FinishedRun
 from msnas.report.figure import Figure, NothingToDraw
+from msnas.report.gaps import gap_notes
 from msnas.report.loss_parameters import condition_values
+from msnas.report.outputs import key_of
 from msnas.report.panels import (
     BANDS,
     Panel,
@@ -19,7 +21,6 @@ from msnas.report.panels import (
     Series,
     Value,
     draw_panels,
-    gap_notes,
     interactive_panels,
 )
 from msnas.report.parameter_axis import ParameterAxis, weight_axis
@@ -107,7 +108,7 @@ def _numbers(runs: Sequence[FinishedRun], quantity: Quantity) -> list[Value]:
         Value(
             parameter=float(fixed_weight(run) or 0),
             number=float(number),
-            key=str(run.result["key"]),
+            key=key_of(run),
             told=f"weight {fixed_weight(run):g}, seed {run.seed}",
         )
         for run in runs

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-import numpy as np
 import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from msnas.report.chosen import number_of_runs, page_layout
-from msnas.report.collect import FinishedRun
+from msnas.report.beside import Word, write_beside
+from msnas.report.chosen import page_layout
 from msnas.report.figure import Figure, NothingToDraw
 from msnas.report.frame import relabelled
+from msnas.report.plane import Series, limits_of, places_of
 from msnas.report.quantities import Quantity
 from msnas.report.scan import Scan
 from msnas.report.style import (
@@ -25,11 +25,11 @@ from msnas.report.style import (
     frame,
     legend_columns,
     lighter,
+    looks,
     new_figure,
     style,
 )
 from msnas.report.two_tasks import (
-    TASK_WEIGHT,
     WEIGHTS,
     TwoTasks,
     fixed_weight,
@@ -41,47 +41,8 @@ from msnas.report.two_tasks import (
 MOST = 9
 """Series that one figure can tell apart."""
 
-LONGEST = 2.0
-"""If untrained tasks at weight 0 or 1 make an axis longer than this, the axis leaves them out."""
-
 FRONT = "fixed weights"
 ONCE = "YOTO"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Both test numbers of a run; `weight` of the first task, None if it is no fixed one."""
-
-    first: float
-    last: float
-    weight: float | None
-    key: str
-    told: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Series:
-    """Runs of one kind; those with weights are joined."""
-
-    label: str
-    joined: bool
-    places: Sequence[Place]
-
-    def medians(self) -> list[Place]:
-        """Median of both numbers at each weight, in the order of the weights."""
-        groups: dict[float | None, list[Place]] = {}
-        for one in self.places:
-            groups.setdefault(one.weight, []).append(one)
-        return [
-            Place(
-                first=float(np.median([one.first for one in groups[weight]])),
-                last=float(np.median([one.last for one in groups[weight]])),
-                weight=weight,
-                key="",
-                told=f"median of {number_of_runs(len(groups[weight]))}",
-            )
-            for weight in sorted(groups, key=lambda weight: -1.0 if weight is None else weight)
-        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +66,7 @@ class Pareto(Figure[Plane]):
         "The test metrics of both supervised tasks. Large markers are medians over seeds, joined "
         "along the weight of the first task where that is fixed (some are labelled with it) or "
         "chosen after one training (YOTO); weightings that find the weights by themselves have one "
-        "marker each. Small markers, tied to their median, are single runs: the spread over seeds. "
-        "The corner of best values is marked."
+        "marker each. Thin lines go from the lowest to the highest of the seeds."
     )
 
     def data(self, scan: Scan) -> Plane:
@@ -123,11 +83,12 @@ class Pareto(Figure[Plane]):
             else:
                 kind, joined = weighting_of(run), False
             name = f"{label}, {kind}" if several else kind
-            found.setdefault((name, joined), []).extend(_places(run, tasks))
+            found.setdefault((name, joined), []).extend(places_of(run, tasks))
         series = [
             Series(label=label, joined=joined, places=places)
             for (label, joined), places in sorted(
-                found.items(), key=lambda item: (not item[0][1], item[0][0])
+                found.items(),
+                key=lambda item: (not item[0][1], not item[0][0].endswith(FRONT), item[0][0]),
             )
             if places and not (joined and len({one.weight for one in places}) < 2)
         ]
@@ -138,7 +99,7 @@ class Pareto(Figure[Plane]):
             left = ", ".join(one.label for one in series[MOST + 2 :])
             notes.append(f"Not shown: {left}.")
             series = series[: MOST + 2]
-        limits, beyond = _limits(series, tasks)
+        limits, beyond = limits_of(series, tasks)
         return Plane(
             title=str(scan.runs[0].result["problem"]),
             tasks=tasks,
@@ -160,7 +121,7 @@ class Pareto(Figure[Plane]):
             for limits, set_limits in zip(data.limits, (axis.set_xlim, axis.set_ylim), strict=True):
                 if limits:
                     set_limits(limits)
-            _mark_best(axis, data.tasks)
+            write_beside(axis, _words(_looks(data.series)))
             columns = legend_columns(figure, [one.label for one in data.series])
             frame(figure, axis, data.title, data.notes, columns=columns)
         return figure
@@ -210,94 +171,30 @@ class Pareto(Figure[Plane]):
         return figure
 
 
-def _places(run: FinishedRun, tasks: TwoTasks) -> list[Place]:
-    numbers = [
-        (float(one["parameters"][TASK_WEIGHT]), tasks.of(one["test"])) for one in over_weights(run)
-    ] or [(fixed_weight(run), tasks.of(run.result["metrics"].get("test", {})))]
-    return [
-        Place(
-            first=both[0],
-            last=both[1],
-            weight=None if weight is None else round(weight, 9),
-            key=str(run.result["key"]),
-            told=f"seed {run.seed}" + ("" if weight is None else f", weight {weight:g}"),
-        )
-        for weight, both in numbers
-        if both is not None
-    ]
-
-
-def _limits(
-    series: Sequence[Series], tasks: TwoTasks
-) -> tuple[tuple[tuple[float, float] | None, tuple[float, float] | None], list[str]]:
-    """Limits without the runs in which one task has no weight, if those flatten the rest."""
-    everything = [place for one in series for place in one.places]
-    inner = [place for place in everything if place.weight not in (0.0, 1.0)]
-    found: list[tuple[float, float] | None] = []
-    for name in ("first", "last"):
-        own = [getattr(place, name) for place in inner]
-        whole = [getattr(place, name) for place in everything]
-        limits = None
-        if len(own) > 1:
-            low, high = min(own), max(own)
-            margin = 0.08 * (high - low)
-            if max(whole) - min(whole) > LONGEST * (high - low) > 0:
-                limits = (low - margin, high + margin)
-        found.append(limits)
-    notes = []
-    first, last = found
-    for one in series:
-        out = [
-            place
-            for place in one.medians()
-            if _outside(place.first, first) or _outside(place.last, last)
-        ]
-        for place in out:
-            notes.append(
-                f"Beyond the axes: {one.label} at {place.weight:g} "
-                f"({tasks.first.label} {place.first:.3g}, {tasks.last.label} {place.last:.3g})."
-            )
-    return (first, last), notes
-
-
-def _outside(value: float, limits: tuple[float, float] | None) -> bool:
-    return limits is not None and not limits[0] <= value <= limits[1]
-
-
 def _looks(series: Sequence[Series]) -> list[tuple[Series, str, int]]:
-    """Colour and number of the marker; the first front is black."""
-    others = [one.label for one in series[1:]] if series[0].joined else [s.label for s in series]
-    colours = chain_colours(others)
-    return [
-        (one, colours.get(one.label, COLOURS["black"]), number % len(MARKERS))
-        for number, one in enumerate(series)
-    ]
+    """Colour and number of the marker: a method's own, or black for the front of the only one."""
+    labels = [one.label for one in series]
+    known = looks(labels)
+    if FRONT not in labels and len({label.split(" ")[0] for label in labels}) > 1:
+        colours = {label: known[label].colour for label in labels}
+    else:
+        others = chain_colours([label for label in labels if label != FRONT])
+        colours = {FRONT: COLOURS["black"], **others}
+    return [(one, colours[one.label], number % len(MARKERS)) for number, one in enumerate(series)]
 
 
 def _draw(axis: Axes, one: Series, colour: str, marker: str) -> None:
-    medians = {place.weight: place for place in one.medians()}
-    for place in one.places:
-        middle = medians[place.weight]
-        axis.plot(
-            [middle.first, place.first],
-            [middle.last, place.last],
-            color=lighter(colour, 0.6),
-            lw=0.6,
-            zorder=1,
-        )
+    """Medians; thin lines from the lowest to the highest of their runs."""
+    medians = one.medians()
+    for median in medians:
+        own = [place for place in one.places if place.weight == median.weight]
+        first, last = ([getattr(place, name) for place in own] for name in ("first", "last"))
+        axis.hlines(median.last, min(first), max(first), color=lighter(colour, 0.5), lw=0.7)
+        axis.vlines(median.first, min(last), max(last), color=lighter(colour, 0.5), lw=0.7)
     axis.plot(
-        [place.first for place in one.places],
-        [place.last for place in one.places],
-        marker,
-        color=lighter(colour, 0.4),
-        markersize=2.5,
-        mew=0,
-        zorder=2,
-    )
-    axis.plot(
-        [place.first for place in medians.values()],
-        [place.last for place in medians.values()],
-        "-" if one.joined else "",
+        [place.first for place in medians],
+        [place.last for place in medians],
+        linestyle="-" if one.joined else "none",
         marker=marker,
         color=colour,
         markersize=5 if one.joined else 8,
@@ -307,39 +204,18 @@ def _draw(axis: Axes, one: Series, colour: str, marker: str) -> None:
         zorder=3 if one.joined else 4,
         label=one.label,
     )
-    weights = [weight for weight in medians if weight is not None]
-    for weight in weights:
-        if len(weights) > 6 and weight not in (min(weights), max(weights), 0.1, 0.5, 0.9):
-            continue
-        axis.annotate(
-            f"{weight:g}",
-            (medians[weight].first, medians[weight].last),
-            xytext=(5, 4),
-            textcoords="offset points",
-            fontsize=8,
-            color=colour,
-            annotation_clip=True,
-            clip_on=True,
-            zorder=5,
-        )
 
 
-def _mark_best(axis: Axes, tasks: TwoTasks) -> None:
-    """A star in the corner where both are best."""
-    x = 1 if tasks.first.higher_is_better else 0
-    y = 1 if tasks.last.higher_is_better else 0
-    axis.annotate(
-        "better",
-        (x, y),
-        xycoords="axes fraction",
-        xytext=(-26 if x else 26, -24 if y else 24),
-        textcoords="offset points",
-        ha="right" if x else "left",
-        va="top" if y else "bottom",
-        fontsize=8.5,
-        color="0.4",
-        arrowprops={"arrowstyle": "->", "color": "0.4"},
-    )
+def _words(series: Sequence[tuple[Series, str, int]]) -> list[Word]:
+    """The weights, of every series the ends first."""
+    found = []
+    for one, colour, _ in series:
+        medians = [place for place in one.medians() if place.weight is not None]
+        found += [
+            Word(x=place.first, y=place.last, text=f"{place.weight:g}", colour=colour)
+            for place in [*medians[:1], *medians[-1:], *medians[1:-1]]
+        ]
+    return found
 
 
 def _axis_label(quantity: Quantity) -> str:
