@@ -5,6 +5,7 @@ Imports no PyTorch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,6 +112,15 @@ def condition_values(run: FinishedRun, key: str, metric: str, *, part: str = "te
         for one in along(run, key)
         if _is_number(number := one.get(part, {}).get(metric))
     ]
+
+
+def words(name: str) -> str:
+    """The name of a class in words.
+
+    >>> words("InverseClassFrequency")
+    'inverse class frequency'
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 def _others(condition: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import final
 
@@ -42,4 +42,5 @@ def run_log(path: Path, console: Console) -> Iterator[None]:
     finally:
         for handler in handlers:
             logger.removeHandler(handler)
-        to_file.close()
+        with suppress(OSError):  # the disk may be full: the error itself is on its way
+            to_file.close()

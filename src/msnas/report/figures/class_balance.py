@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Drawing
 from msnas.report.class_panels import class_panels, has_class_metric
 from msnas.report.figure import Figure, NothingToDraw
 from msnas.report.gaps import gap_notes
-from msnas.report.loss_parameters import loss_parameters
+from msnas.report.loss_parameters import loss_parameters, words
 from msnas.report.panels import BANDS, Panels, draw_panels, interactive_panels
 from msnas.report.parameter_axis import SIGNS, axis_of
 from msnas.report.scan import Scan
@@ -43,7 +43,7 @@ class ClassBalance(Figure[Panels]):
         for one in parameters:
             axis = axis_of(one.name, one.all_values())
             kinds = [(once, partial(one.values, once=once)) for once in (False, True)]
-            panels = class_panels(one.task, f"{one.loss} of {one.task}", axis, kinds)
+            panels = class_panels(one.task, f"{words(one.loss)} loss of {one.task}", axis, kinds)
             if panels:
                 rows.append(panels)
                 series = [series for panel in panels for series in panel.series]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, final
 
@@ -14,6 +13,7 @@ from msnas.report.chosen import number_of_runs
 from msnas.report.class_panels import class_panels, has_class_metric
 from msnas.report.collect import FinishedRun
 from msnas.report.figure import Figure, NothingToDraw
+from msnas.report.loss_parameters import words
 from msnas.report.outputs import key_of
 from msnas.report.panels import BANDS, Panels, Value, draw_panels, interactive_panels
 from msnas.report.parameter_axis import names_axis
@@ -121,15 +121,6 @@ def loss_of(run: FinishedRun, task: str) -> tuple[str, str]:
     loss = dict(run.config["tasks"][task]["loss"])
     name = str(loss.pop("_target_")).rsplit(".", 1)[-1]
     return name, ", ".join(f"{key} {_words(value)}" for key, value in loss.items())
-
-
-def words(name: str) -> str:
-    """The name of a class in words.
-
-    >>> words("InverseClassFrequency")
-    'inverse class frequency'
-    """
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 def composition(run: FinishedRun) -> str:

@@ -14,7 +14,7 @@ from msnas.report.beside import Word, write_beside
 from msnas.report.chosen import page_layout
 from msnas.report.figure import Figure, NothingToDraw
 from msnas.report.frame import relabelled
-from msnas.report.plane import Series, limits_of, places_of
+from msnas.report.plane import Place, Series, limits_of, places_of
 from msnas.report.quantities import Quantity
 from msnas.report.scan import Scan
 from msnas.report.style import (
