@@ -8,7 +8,10 @@ import signal
 from pathlib import Path
 
 import pytest
+import yaml
 from scan_process import TOY, begin, end, epochs, results, said, sweep, wait_for
+
+from msnas.report.collect import collect_runs
 
 QUICK = (*TOY, *epochs(1), "hydra/launcher=basic")
 
@@ -58,6 +61,24 @@ def test_pretrained_once_per_candidate_and_seed(scan: Path) -> None:
 def test_runs_print_nothing(scan: Path) -> None:
     assert "Pre-training" not in said(scan)
     assert "Warning" not in said(scan)
+
+
+def test_a_scan_groups_its_runs_at_the_tracker(tmp_path: Path) -> None:
+    words = [one for one in QUICK if one != "logger=none"]
+    asked = ("logger=wandb", "scan.name=together", "task_weight=0.5", "seed=0")
+    assert sweep(tmp_path, *words, *asked) == 0, said(tmp_path)
+    (result,) = tmp_path.glob("runs/toy/spos/*/config.yaml")
+    assert yaml.safe_load(result.read_text())["logger"]["group"] == "together"
+    assert list(tmp_path.glob("runs/toy/spos/*/wandb/offline-run-*"))
+
+
+def test_what_is_no_run_is_named_in_the_report(tmp_path: Path) -> None:
+    asked = ("scan.name=mixed", "task_weight=0.5,2", "seed=0")
+    assert sweep(tmp_path, *QUICK, *asked) == 1
+    finished, others = collect_runs([tmp_path / "sweeps/mixed"])
+    assert len(finished) == 1
+    (other,) = others
+    assert other.reason.startswith("no run: task_weight: expected a number from 0 to 1, found 2")
 
 
 def test_unwritable_output_and_empty_axis(tmp_path: Path) -> None:

@@ -148,6 +148,13 @@ def _listed(folder: Path) -> list[_Place]:
                 status=str(one.get("status") or ""),
             )
             for one in content["runs"]
+        ] + [
+            _Place(
+                folder / "no run" / str(number),
+                overrides=" ".join(one["overrides"]),
+                status=f"no run: {one['error']}",
+            )
+            for number, one in enumerate(content.get("impossible") or [])
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
@@ -172,7 +179,8 @@ def _read(directory: Path) -> FinishedRun | OtherRun:
     if result.get("schema") != SCHEMA:
         return other(f"result.json: schema {result.get('schema')!r}, expected {SCHEMA}")
     if (status := result.get("status", "finished")) != "finished":
-        return other(str(status))
+        told = f": {result['error']}" if result.get("error") else ""
+        return other(f"{status}{told}")
     for name, found, needed in (
         ("result.json", result, NEEDED),
         ("config.yaml", config, NEEDED_SETTINGS),

@@ -113,9 +113,8 @@ def interactive_panels(data: Panels) -> go.Figure:
     seen: set[str] = set()
     for row, panel in enumerate(panels, start=1):
         for one in sorted(panel.series, key=lambda series: series.once):
-            name = (
-                f"{one.label}, {ONCE if one.once else FIXED}" if len(data.kinds) > 1 else one.label
-            )
+            kind = f", {'YOTO' if one.once else 'single'}" if len(data.kinds) > 1 else ""
+            name = one.label + kind
             for trace in _traces(one, panel):
                 trace.update(legendgroup=name, name=name, showlegend=False)
                 figure.add_trace(trace, row=row, col=1)

@@ -49,6 +49,9 @@ class Scan:
         name = (settings.get("scan") or {}).get("name") or experiment
         jobs = [[run.key for run in runs], [one.overrides for one in impossible]]
         folder = SCANS / _checked(name or digest(jobs)[:8])
+        for run in runs:  # trackers that group runs show those of a scan together
+            if run.plan.config["logger"].get("group", "") is None:
+                run.launched_as.append(f"logger.group={folder.name}")
         self.ledger = Ledger(folder, runs, impossible, command=command)
 
     def preview(self, *, workers: int) -> None:

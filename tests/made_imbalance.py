@@ -1,0 +1,188 @@
+"""Runs of rare taus and of two tasks with made numbers, and what tests of figures share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_scan import write_made_run
+from matplotlib.figure import Figure as Drawing
+from matplotlib.text import Text
+
+from msnas.report.collect import collect_runs
+from msnas.report.figure import Figure
+from msnas.report.scan import Scan
+from msnas.report.style import save
+
+
+def near(rows: Sequence[tuple[float, ...]]) -> list[Any]:
+    return [pytest.approx(row) for row in rows]
+
+
+def scan_of(place: Path) -> Scan:
+    return Scan(*collect_runs([place]))
+
+
+def task(loss: Mapping[str, Any] | None, target: str = "label") -> dict[str, Any]:
+    return {
+        "loss": loss,
+        "target": target,
+        "output": {"_target_": "msnas.chain.output.Binary"},
+        "metrics": {},
+        "candidates": {"cnn": {"size": 8}, "mlp": {"size": 8}},
+    }
+
+
+def class_balanced(one_minus_beta: float) -> dict[str, Any]:
+    return {
+        "_target_": "msnas.losses.class_balanced.ClassBalanced",
+        "one_minus_beta": one_minus_beta,
+        "normalisation": "sum_to_classes",
+    }
+
+
+def accuracies(minor: float, major: float, auc: float = 0.9) -> dict[str, float]:
+    return {
+        "tau_id/auc": auc,
+        "tau_id/minor_accuracy": minor,
+        "tau_id/major_accuracy": major,
+        "tau_id/balanced_accuracy": (minor + major) / 2,
+    }
+
+
+def write_tau_run(
+    place: Path,
+    seed: int,
+    loss: Mapping[str, Any],
+    numbers: Mapping[str, float],
+    *,
+    fraction: float = 0.1,
+    conditions: Mapping[str, Mapping[float, Mapping[str, float]]] | None = None,
+    seconds: float = 20.0,
+) -> None:
+    """A run of one task; `conditions` are test numbers by parameter and value."""
+    told = [
+        {"parameters": {name: value}, "valid": {}, "test": dict(test)}
+        for name, values in (conditions or {}).items()
+        for value, test in values.items()
+    ]
+    jets = 1800
+    write_made_run(
+        place,
+        "fixed_chain",
+        seed,
+        problem="tau_vs_jet",
+        tasks=["tau_id"],
+        weights=[1.0],
+        chain=["cnn"],
+        numbers=numbers,
+        losses=[1.0],
+        settings={
+            "tasks": {"tau_id": task(dict(loss))},
+            "data": {
+                "file": "gone.h5",
+                "split_seed": 0,
+                "tau_fraction": fraction,
+                "thin": {"class": 1, "fraction": fraction},
+            },
+            **({"conditioning": {"parameters": list(conditions)}} if conditions else {}),
+        },
+        result={
+            "data": {
+                "events": 3000,
+                "sha256": "0",
+                "classes": {"train": {"0": jets, "1": round(jets * fraction / (1 - fraction))}},
+            },
+            "stages": {"posttrain": {"seconds": seconds, "epochs": {"tau_id/cnn": 10}}},
+            **({"conditions": told, "winners": []} if conditions else {}),
+        },
+    )
+
+
+TASKS = ("features", "tau_id", "calibration")
+
+
+def write_two_task_run(
+    place: Path,
+    seed: int,
+    weight: float | None,
+    both: tuple[float, float],
+    *,
+    weighting: Mapping[str, Any] | None = None,
+    conditions: Mapping[float, tuple[float, float]] | None = None,
+    features: bool = True,
+    winners: Sequence[Mapping[str, Any]] = (),
+    method: str = "fixed_chain",
+    valid: float = 0.1,
+) -> None:
+    """A run of two tasks, its numbers (AUC, MSE); those of validation are `valid` larger."""
+    names = TASKS if features else TASKS[1:]
+    losses = {"features": None, "tau_id": {"_target_": "a.A"}, "calibration": {"_target_": "a.B"}}
+
+    def numbers(both: tuple[float, float], more: float = 0.0) -> dict[str, float]:
+        return {"tau_id/auc": both[0] + more, "calibration/mse": both[1] + more}
+
+    supervised = None if weight is None else {"tau_id": weight, "calibration": 1 - weight}
+    told = [
+        {
+            "parameters": {"task_weight": value},
+            "valid": numbers(one, valid),
+            "test": numbers(one),
+        }
+        for value, one in (conditions or {}).items()
+    ]
+    write_made_run(
+        place,
+        method,
+        seed,
+        problem="two",
+        tasks=names,
+        weights=None,
+        chain=["cnn"] * len(names),
+        numbers=numbers(both),
+        settings={
+            "tasks": {name: task(losses[name]) for name in names},
+            "weighting": dict(weighting or {"_target_": "msnas.weighting.fixed.Fixed"}),
+            **({"conditioning": {"parameters": ["task_weight"]}} if conditions else {}),
+        },
+        result={
+            "task_weights": supervised,
+            "metrics": {"valid": {**numbers(both, valid), "loss": 1.0}, "test": numbers(both)},
+            **({"conditions": told, "winners": list(winners)} if conditions else {}),
+        },
+    )
+
+
+def whole(drawing: Drawing) -> None:
+    """No text of the figure is cut off, but for marks of an axis outside its limits."""
+    renderer = drawing.canvas.get_renderer()  # type: ignore[attr-defined]
+    drawing.draw(renderer)
+    unseen = set()
+    for axis in [axis for axes in drawing.axes for axis in (axes.xaxis, axes.yaxis)]:
+        low, high = sorted(axis.get_view_interval())
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+            if not low <= tick.get_loc() <= high:
+                unseen |= {tick.label1, tick.label2}
+    texts = [one for one in drawing.findobj(Text) if one.get_text() and one.get_visible()]
+    assert len(texts) > 3
+    for text in set(texts) - unseen:
+        box = text.get_window_extent(renderer)
+        assert min(box.x0, box.y0) > -1, text
+        assert box.x1 < drawing.bbox.width + 1, text
+        assert box.y1 < drawing.bbox.height + 1, text
+
+
+def check_drawn(figure: Figure[Any], scan: Scan, place: Path) -> None:
+    """It is drawn whole, on paper and for the page, and its points lead to runs."""
+    data = figure.data(scan)
+    drawing = figure.draw(data)
+    whole(drawing)
+    png, pdf = save(drawing, place / figure.name)
+    assert png.read_bytes()[:4] == b"\x89PNG"
+    assert pdf.read_bytes()[:4] == b"%PDF"
+    page = figure.interactive(data)
+    keys = {key for trace in page.data for key in (trace.customdata or ()) if key}
+    assert keys
+    assert keys <= set(scan.table["key"])
