@@ -127,6 +127,9 @@ def new_figure(
     """
     figure = Figure(figsize=(panel[0] * columns, panel[1] * rows), layout="constrained")
     FigureCanvasAgg(figure)
+    layout = figure.get_layout_engine()
+    assert layout is not None
+    layout.set(w_pad=0.1)  # the labels of the outer axes stay inside
     return figure, figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
 
 

@@ -119,7 +119,7 @@ class Trajectories(Figure[Ways]):
                         panel.legend(
                             loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=4, handlelength=1
                         )
-                axes[row, 0].set_ylabel(f"probability ({ways[0].symbol})")
+                axes[row, 0].set_ylabel(f"probability ({ways[0].symbol})", loc="center")
             write_notes(figure, data.title, data.notes)
         return figure
 

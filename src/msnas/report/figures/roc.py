@@ -14,12 +14,12 @@ from plotly.subplots import make_subplots
 
 from msnas.errors import DataError
 from msnas.evaluation.delong import auc_covariance
-from msnas.report.chosen import choose, page_layout, with_failures, with_outputs, write_notes
+from msnas.report.chosen import choose, page_layout, with_failures, with_outputs
 from msnas.report.collect import FinishedRun
 from msnas.report.figure import Figure
 from msnas.report.outputs import BINARY, binary_of, key_of, last_task_with, read_outputs
 from msnas.report.scan import Scan
-from msnas.report.style import looks, new_figure, style
+from msnas.report.style import frame, legend_columns, looks, new_figure, style
 
 EFFICIENCY = np.linspace(0, 1, 201)
 """Signal efficiencies at which curves are kept."""
@@ -97,7 +97,8 @@ class Roc(Figure[Curves]):
     def draw(self, data: Curves) -> Drawing:
         """Both forms side by side."""
         with style():
-            figure, axes = new_figure(1, 2, panel=(4.2, 3.8))
+            # the legend above takes a line for each method
+            figure, axes = new_figure(1, 2, panel=(4.2, 3.6 + 0.2 * len(data.runs)))
             whole, rejection = axes[0]
             for label, look in looks(list(data.runs)).items():
                 curves = data.runs[label]
@@ -115,10 +116,11 @@ class Roc(Figure[Curves]):
             whole.plot([0, 1], [0, 1], color="0.6", lw=0.8, ls=":")
             whole.set(xlim=(0, 1), ylim=(0, 1))
             whole.set(xlabel="false positive rate", ylabel="true positive rate")
-            whole.legend(loc="lower right", title=f"AUC of {data.task}")
             rejection.set(xlim=(0, 1), ylim=(1, None), yscale="log")
             rejection.set(xlabel="signal efficiency", ylabel="background rejection 1 / FPR")
-            write_notes(figure, data.title, data.notes)
+            labels = [str(line.get_label()) for line in whole.get_legend_handles_labels()[0]]
+            title = f"{data.title}: AUC of {data.task}"
+            frame(figure, whole, title, data.notes, columns=legend_columns(figure, labels))
         return figure
 
     def interactive(self, data: Curves) -> go.Figure:
