@@ -20,7 +20,7 @@ from msnas.chain.chain import Chain
 from msnas.conditioning.conditioning import Conditioning, Parameter
 from msnas.conditioning.film import CONDITION, Conditioned
 from msnas.conditioning.laws import Law, LogOdds, LogUniform, Uniform
-from msnas.errors import ConfigError
+from msnas.errors import ConfigError, MsnasError
 from msnas.methods.posttraining import Posttraining
 from msnas.plan import make_plan
 from msnas.run import run
@@ -33,6 +33,7 @@ TOY = ["problem=toy", "trainer=cpu", "logger=none"]
 LAWS: list[tuple[Law, dict[int, float]]] = [
     (LogUniform(low=1e-6, high=1e-2, points=[1e-4]), {-1: 1e-6, 0: 1e-4, 1: 1e-2}),
     (Uniform(low=0, high=5, points=[1]), {-1: 0.0, 0: 2.5, 1: 5.0}),
+    (Uniform(low=-1, high=3, points=[-1, 3]), {-1: -1.0, 0: 1.0, 1: 3.0}),
     (LogOdds(limit=1000, points=[0.5]), {-1: 1 / 1001, 0: 0.5, 1: 1000 / 1001}),
 ]
 
@@ -51,6 +52,8 @@ def test_a_coordinate_and_its_value_are_the_same_thing(law: Law, _expected: Any)
     back = [law.unit(float(value)) for value in law.value(unit)]
     assert back == pytest.approx(unit.tolist(), abs=1e-9)
     low, high = law.limits()
+    assert law.contains(low)
+    assert law.contains(high)
     assert not law.contains(low - 0.1)
     assert not law.contains(high + 0.1)
     assert (law.unit(low - 0.1), law.unit(high + 0.1)) == (-1, 1)
@@ -189,12 +192,12 @@ def test_a_copy_is_modulated_by_its_own_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["conditioning=yoto"], r"conditioning\.parameters: expected different ones"),
+        (["conditioning=yoto"], r"conditioning\.parameters: expected a list of different ones of"),
         ([*YOTO, "problem=toy3"], r"task_weight: only for two tasks"),
         (["conditioning=yoto", "conditioning.parameters=[temperature]"], "'temperature' is not"),
         (
             ["conditioning=yoto", "conditioning.parameters=[task_weight,task_weight]"],
-            "expected different ones",
+            "expected a list of different ones",
         ),
         ([*YOTO, "conditioning.laws.task_weight.limit=0.5"], "limit: expected a number > 1"),
         ([*YOTO, "~conditioning.laws.task_weight"], r"conditioning\.laws\.task_weight: missing"),
@@ -202,11 +205,30 @@ def test_a_copy_is_modulated_by_its_own_weights(tmp_path: Path) -> None:
             [*YOTO, "method=fixed_chain", "method.reoptimise=false"],
             "trained task after task cannot be conditioned",
         ),
+        ([*YOTO, "method=end_to_end"], "method=end_to_end trains on the last task's loss alone"),
+        (["conditioning=yoto", "conditioning.parameters=5"], "expected a list of different ones"),
+        ([*YOTO, "conditioning.layers=[0]"], r"conditioning\.layers: expected whole numbers > 0"),
+        ([*YOTO, "conditioning.laws.task_weight.points=[abc]"], "could not convert"),
+        (
+            [*YOTO, "law@conditioning.laws.task_weight=gamma"],
+            r"conditioning\.laws\.task_weight: range \[0, 5\], expected one within \[0, 1\]",
+        ),
+        (
+            [
+                "loss@tasks.toy_classification.loss=focal",
+                "conditioning=yoto",
+                "conditioning.parameters=[gamma]",
+                "conditioning.laws.gamma.low=-1",
+            ],
+            r"conditioning\.laws\.gamma: range \[-1, 5\]",
+        ),
+        (["loss@tasks.toy_regression.loss=focal"], r"tasks\.toy_regression\.loss: .* classes"),
+        (["loss@tasks.toy_classification.loss=momentum"], r"tasks\.toy_classification\.loss: "),
     ],
 )
 def test_conditioning_that_cannot_be(tmp_path: Path, overrides: list[str], said: str) -> None:
     epochs = [f"recipe.{stage}.epochs=1" for stage in ("pretrain", "search", "posttrain")]
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(MsnasError, match=said):
         run(compose_config([*TOY, f"output={tmp_path}", *epochs, *overrides]), console=QUIET)
 
 
@@ -219,9 +241,13 @@ def three_epochs(folder: Path, *overrides: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("method", ["spos", "darts", "asng", "grid_search", "fixed_chain"])
+METHODS = ["spos", "darts", "asng", "grid_search", "fixed_chain"]
+
+
+@pytest.mark.parametrize("method", [*METHODS, "darts method.selection=perturbation"])
 def test_a_conditioned_run_is_judged_at_every_point(tmp_path: Path, method: str) -> None:
-    result = run(compose_config(three_epochs(tmp_path, *YOTO, f"method={method}")), console=QUIET)
+    words = f"method={method}".split()
+    result = run(compose_config(three_epochs(tmp_path, *YOTO, *words)), console=QUIET)
     weights = [one["parameters"]["task_weight"] for one in result["conditions"]]
     assert weights == [0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999]
     for one in result["conditions"]:
@@ -231,20 +257,31 @@ def test_a_conditioned_run_is_judged_at_every_point(tmp_path: Path, method: str)
         assert values["loss"] == pytest.approx(expected, rel=1e-5)
     middle = result["conditions"][3]
     name = "toy_regression/loss"
-    assert middle["test"][name] == pytest.approx(result["metrics"]["test"][name], rel=1e-6)
+    assert result["point"] == middle["parameters"] == {"task_weight": 0.5}
+    for part in ("valid", "test"):
+        for key in (name, "loss"):
+            assert middle[part][key] == pytest.approx(result["metrics"][part][key], rel=1e-6)
     assert len({one["test"][name] for one in result["conditions"]}) > 1
     if method in ("spos", "grid_search"):
         regrets = [winner["regret"] for winner in result["winners"]]
         assert min(regrets) >= 0
         searched = [one for one in result["chains"] if one["stage"] == "search"]
         (chosen,) = (one for one in searched if one["selected"] == result["selected"])
-        assert chosen["valid"]["loss"] == min(one["valid"]["loss"] for one in searched)
+        assert chosen["ranked_by"] == min(one["ranked_by"] for one in searched)
         for winner, regret in zip(result["winners"], regrets, strict=True):
             assert (winner["selected"] == result["selected"]) == (regret == 0)
 
 
 def cache_of(folder: Path, kind: str) -> set[str]:
     return {path.name for path in (folder / "cache" / kind).iterdir() if path.is_dir()}
+
+
+def test_laws_that_are_not_used_change_no_key(tmp_path: Path) -> None:
+    def key(*overrides: str) -> str:
+        return make_plan(compose_config([*TOY, f"output={tmp_path}", *YOTO, *overrides])).key
+
+    assert key() == key("conditioning.laws.gamma.high=4")
+    assert key() != key("conditioning.laws.task_weight.limit=100")
 
 
 def test_pretraining_is_shared_with_unconditioned_runs(tmp_path: Path) -> None:

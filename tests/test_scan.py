@@ -527,13 +527,17 @@ def test_the_report_comes_last_and_its_failure_loses_nothing(
     assert "3 of 3 runs finished" in text
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", "", " a"])
+@pytest.mark.parametrize("name", ["a/b", "..", "", " a", "a,b", "a=b"])
 def test_names_of_scans_are_names(runs: Callable[..., list[RunWork]], name: str) -> None:
     if name:
         with pytest.raises(ConfigError, match=r"scan\.name"):
             scan_of(runs(), scan={"name": name})
     else:
         assert len(scan_of(runs(), scan={"name": None})[0].ledger.folder.name) == 8
+
+
+def test_a_number_is_a_name_too(runs: Callable[..., list[RunWork]]) -> None:
+    assert scan_of(runs(), scan={"name": 2026})[0].ledger.folder.name == "2026"
 
 
 def test_an_engine_that_is_missing_tells_how_to_install_it(

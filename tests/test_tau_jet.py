@@ -9,6 +9,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import ROOT, compose_config
@@ -21,6 +22,7 @@ from msnas.errors import ConfigError
 from msnas.losses.momentum import MomentumError
 from msnas.momentum import encode_pt
 from msnas.plan import make_plan
+from msnas.report.build import build_report
 from msnas.run import run
 from msnas.study import read_events
 
@@ -254,6 +256,17 @@ def test_the_multi_task_runs(jet_file: Path, tmp_path: Path, method: str) -> Non
     assert test["jet_calibration/mse"] != pytest.approx(test["jet_calibration/loss"], rel=1e-2)
     assert set(test["jet_calibration/resolution"]) == {"pt", "eta", "phi"}
     assert not any(name.startswith("tau_jet_features") for name in test)
+
+
+def test_a_report_of_the_multi_task(jet_file: Path, tmp_path: Path) -> None:
+    """v1 is the weight of the first task that has a loss."""
+    for w1 in (0.2, 0.6):
+        words = overrides(jet_file, tmp_path, MULTITASK, "method=fixed_chain", f"task_weight={w1}")
+        run(compose_config([*words, "data.events=200"]), console=Console(quiet=True))
+    build_report([tmp_path], tmp_path / "report", Console(quiet=True))
+    table = pd.read_csv(tmp_path / "report/results.csv")
+    assert sorted(table["v1"]) == [0.2, 0.6]
+    assert (tmp_path / "report/index.html").stat().st_size > 1_000_000
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def build(config: Any, *, key: str, **arguments: Any) -> Any:
         return factory(**arguments)
     except hydra.errors.InstantiationException as error:
         raise ConfigError(f"{key}: {node['_target_']}: {error.__cause__ or error}") from error
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"{key}: {node['_target_']}: {error}") from error
 
 

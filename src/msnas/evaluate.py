@@ -102,7 +102,7 @@ def _table(found: list[dict[str, Any]], part: str) -> Table:
     parameters = list(found[0]["parameters"])
     numbers = [name for name, value in found[0]["values"].items() if not isinstance(value, dict)]
     for column in (*parameters, *numbers):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", overflow="fold")
     for one in found:
         table.add_row(
             *(f"{one['parameters'][name]:g}" for name in parameters),

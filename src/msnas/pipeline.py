@@ -133,7 +133,12 @@ def _result(
             for name, metric in task.metrics.items()
         },
         "chains": [
-            {"selected": named(score.path), "valid": dict(score.values), "stage": "search"}
+            {
+                "selected": named(score.path),
+                "valid": dict(score.values),
+                "stage": "search",
+                **({"ranked_by": score.ranked_by} if score.losses else {}),
+            }
             for score in selection.scores
         ]
         + [
@@ -153,6 +158,7 @@ def _result(
         "status": "finished",
     }
     if study.conditioning is not None:
+        result["point"] = study.point
         result["conditions"] = tested.conditions
         result["winners"] = [
             {"parameters": point, "selected": named(best.path), "regret": regret}

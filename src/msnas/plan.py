@@ -72,8 +72,10 @@ class Plan:
     def key(self) -> str:
         """The hash of everything that can change the run's numbers."""
         config = {name: value for name, value in self.config.items() if name not in NOT_NUMBERS}
-        if config["conditioning"] is None:
-            del config["conditioning"]
+        if (conditioning := config.pop("conditioning")) is not None:
+            names = {name.rsplit(".", 1)[-1] for name in conditioning["parameters"]}
+            laws = {name: law for name, law in conditioning["laws"].items() if name in names}
+            config["conditioning"] = {**conditioning, "laws": laws}
         config["pretrain"] = {
             name: value for name, value in config["pretrain"].items() if name != "only"
         }
@@ -182,6 +184,14 @@ def _check_settings(config: Mapping[str, Any]) -> None:
         for name in ("batch", "epochs", "patience"):
             _check_whole(config, f"recipe.{stage}.{name}", 1)
     _check_whole(config, "data.split_seed", 0)
+    conditioning = config["conditioning"]
+    if not isinstance(conditioning, Mapping | None):
+        raise ConfigError(f"conditioning: expected an option or null, found {conditioning!r}")
+    parameters = (conditioning or {}).get("parameters", [])
+    if not isinstance(parameters, list) or not all(isinstance(one, str) for one in parameters):
+        raise ConfigError(
+            f"conditioning.parameters: expected a list of different ones, found {parameters!r}"
+        )
     for part, share in config["data"]["fractions"].items():
         if isinstance(share, bool) or not isinstance(share, int | float) or not share > 0:
             raise ConfigError(f"data.fractions.{part}: expected a number > 0, found {share!r}")

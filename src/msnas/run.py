@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
+from msnas.errors import StorageError
 from msnas.locks import file_lock
 from msnas.plan import Plan, make_plan
 from msnas.report.run_log import run_log
@@ -29,7 +30,10 @@ def run(cfg: DictConfig | Mapping[str, Any], *, console: Console | None = None) 
         _pretrain(plan, console)
         return {}
     directory = RunDirectory(plan.directory)
-    directory.path.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"output: cannot write into {plan.output} ({error})") from error
     with file_lock(directory.lock, what=f"doing the run {directory.path}"):
         finished = directory.finished()
         if finished is not None and not plan.config["force"]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
-from statistics import fmean
 from typing import Any, final
 
 from torch import Tensor, nn
@@ -49,7 +48,7 @@ def read_events(plan: Plan) -> Events:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Tested:
     """A chain's numbers on the test part.
 
@@ -98,6 +97,11 @@ class Study:
         self.weights = self._task_weights()
         self.weighting = self._build_weighting(self._training_weights())
         self._check_weighting()
+        if self.conditioning is not None and self.config["method"].get("reoptimise") is False:
+            raise ConfigError(
+                "method.reoptimise=false: a chain trained task after task cannot be conditioned; "
+                "use conditioning=none or method.reoptimise=true"
+            )
         self.method = self._build_method()
 
     def _build_weighting(self, weights: Mapping[str, float]) -> Weighting:
@@ -271,15 +275,13 @@ class Study:
 
     def rank(self, paths: Sequence[Path]) -> list[ChainScore]:
         """Scores on the validation part with the weights as they are, the lowest loss first."""
-        return sorted(
-            self.score(self.chain, paths, "valid"), key=lambda score: score.values["loss"]
-        )
+        return sorted(self.score(self.chain, paths, "valid"), key=lambda score: score.ranked_by)
 
     def score(self, chain: Chain, paths: Sequence[Path], part: str) -> list[ChainScore]:
         """Numbers of some paths of a chain on one part of the data.
 
         A conditioned chain's numbers are those at the run's own point (its task weight, its
-        parameters), but `loss` is the mean over all points: it ranks chains as their mean regret.
+        parameters), with the losses at all points, by which it is ranked.
         """
         if self.conditioning is None:
             return self.score_at(chain, paths, part, None)
@@ -288,13 +290,8 @@ class Study:
             self.score_at(chain, paths, part, point) for point in self.conditioning.points()
         ]
         return [
-            ChainScore(
-                path=score.path,
-                values={
-                    **score.values,
-                    "loss": fmean(scores[index].values["loss"] for scores in everywhere),
-                },
-                losses=tuple(scores[index].values["loss"] for scores in everywhere),
+            dataclasses.replace(
+                score, losses=tuple(scores[index].values["loss"] for scores in everywhere)
             )
             for index, score in enumerate(own)
         ]
@@ -310,6 +307,11 @@ class Study:
             weighting=self._weighting_at(point),
             batch=self.evaluation_batch,
         )
+
+    def spread_validation(self) -> Batch:
+        """The validation events; with conditioning, each at a point of its own, evenly spread."""
+        valid = self.events.valid
+        return valid if self.conditioning is None else self.conditioning.spread(valid)
 
     @cached_property
     def point(self) -> Point | None:

@@ -10,7 +10,9 @@ import torch
 from msnas.build import build
 from msnas.chain.chain import Chain
 from msnas.chain.task import Task
+from msnas.errors import ConfigError
 from msnas.identity import derived_seed
+from msnas.losses.loss import Loss
 
 
 def build_tasks(tasks: Mapping[str, Any], chain: Sequence[str]) -> list[Task]:
@@ -21,9 +23,7 @@ def build_tasks(tasks: Mapping[str, Any], chain: Sequence[str]) -> list[Task]:
             inputs=tuple(tasks[name]["inputs"]),
             target=tasks[name]["target"],
             output=build(tasks[name]["output"], key=f"tasks.{name}.output"),
-            loss=build(tasks[name]["loss"], key=f"tasks.{name}.loss")
-            if tasks[name]["loss"] is not None
-            else None,
+            loss=_build_loss(tasks[name]["loss"], task=name),
             metrics={
                 metric: build(config, key=f"tasks.{name}.metrics.{metric}")
                 for metric, config in tasks[name]["metrics"].items()
@@ -31,6 +31,17 @@ def build_tasks(tasks: Mapping[str, Any], chain: Sequence[str]) -> list[Task]:
         )
         for name in chain
     ]
+
+
+def _build_loss(config: Mapping[str, Any] | None, *, task: str) -> Loss | None:
+    if config is None:
+        return None
+    try:
+        loss: Loss = build(config, key=f"tasks.{task}.loss")
+    except ConfigError as error:  # a loss does not know whose it is
+        text = str(error)
+        raise ConfigError(f"tasks.{task}.{text}" if text.startswith("loss.") else text) from error
+    return loss
 
 
 def build_chain(tasks: Mapping[str, Any], chain: Sequence[str], *, seed: int) -> Chain:

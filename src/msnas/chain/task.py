@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from msnas.chain.output import Output
-from msnas.errors import DataError, TrainingError
+from msnas.errors import ConfigError, DataError, TrainingError
 from msnas.evaluation.variable_metric import VariableMetric
 from msnas.losses.loss import Loss
 
@@ -57,6 +58,25 @@ class Task:
                 self.loss.fit(train[self.target])
             except DataError as error:
                 raise DataError(f"tasks.{self.name}.loss: {error}") from error
+            self._check_loss({name: value[:2] for name, value in train.items()})
+
+    def _check_loss(self, few: Mapping[str, Tensor]) -> None:
+        """Raise ConfigError unless the loss takes the task's outputs and truths."""
+        output = torch.zeros(2, *self.output.shape)
+        try:
+            with torch.no_grad():
+                found = self.event_losses(output, few)
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise ConfigError(
+                f"tasks.{self.name}.loss: {type(self.loss).__name__} does not take outputs "
+                f"{list(output.shape[1:])} with truths {list(few[self.target].shape[1:])} per "
+                f"event: {error}"
+            ) from error
+        if found.shape != (2,):
+            raise ConfigError(
+                f"tasks.{self.name}.loss: {type(self.loss).__name__} gives {list(found.shape)} for "
+                "two events, expected one value per event"
+            )
 
     @property
     def supervised(self) -> bool:

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from msnas.build import build
 from msnas.chain.chain import Chain
+from msnas.chain.task import Task
 from msnas.conditioning.conditioning import TASK_WEIGHT, Conditioning, Parameter, Point
 from msnas.conditioning.film import Conditioned
+from msnas.conditioning.laws import Law
 from msnas.errors import ConfigError
 from msnas.identity import derived_seed
 
@@ -24,23 +26,53 @@ def build_conditioning(config: Mapping[str, Any] | None, chain: Chain) -> Condit
     """
     if config is None:
         return None
-    if not config["parameters"] or len(set(config["parameters"])) < len(config["parameters"]):
+    given = config["parameters"]
+    if not given or len(set(given)) < len(given):
         raise ConfigError(
-            "conditioning.parameters: expected different ones, such as [task_weight] or "
-            f"[one_minus_beta], found {config['parameters']}"
+            "conditioning.parameters: expected a list of different ones of "
+            f"{[*_varying(chain), *_weight_of(chain)]}, found {given!r}"
         )
+    layers = config["layers"]
+    if not isinstance(layers, list) or not all(type(one) is int and one > 0 for one in layers):
+        raise ConfigError(f"conditioning.layers: expected whole numbers > 0, found {layers!r}")
     parameters = [_parameter(name, config["laws"], chain) for name in config["parameters"]]
     return Conditioning(parameters, tasks=[task.name for task in chain.supervised()])
 
 
-def _parameter(given: str, laws: Mapping[str, Any], chain: Chain) -> Parameter:
-    tasks = chain.supervised()
-    varying = {
-        f"tasks.{task.name}.loss.{name}": (task.name, name)
-        for task in tasks
+def _varying(chain: Chain) -> dict[str, tuple[Task, str]]:
+    """Task and name of every scalar that a loss lets vary, by its full key."""
+    return {
+        f"tasks.{task.name}.loss.{name}": (task, name)
+        for task in chain.supervised()
         for name in (task.loss.varying if task.loss else ())
     }
+
+
+def _weight_of(chain: Chain) -> list[str]:
+    return [TASK_WEIGHT] if len(chain.supervised()) == 2 else []
+
+
+def _check_range(law: Law, *, name: str, task: Task | None) -> None:
+    """Raise ConfigError unless the loss allows both ends of the law."""
+    low, high = law.limits()
+    if task is None:
+        if not 0 <= low <= high <= 1:
+            raise ConfigError(
+                f"conditioning.laws.{name}: range {law.range()}, expected one within [0, 1]"
+            )
+        return
+    assert task.loss is not None
+    try:
+        task.loss.at({name: torch.tensor([low, high], dtype=torch.float64)})
+    except ConfigError as error:
+        raise ConfigError(f"conditioning.laws.{name}: range {law.range()}: {error}") from error
+
+
+def _parameter(given: str, laws: Mapping[str, Any], chain: Chain) -> Parameter:
+    tasks = chain.supervised()
+    varying = _varying(chain)
     found = [key for key in varying if key == given or key.endswith(f".loss.{given}")]
+    task: Task | None
     if given == TASK_WEIGHT:
         if len(tasks) != 2:
             raise ConfigError(
@@ -54,16 +86,16 @@ def _parameter(given: str, laws: Mapping[str, Any], chain: Chain) -> Parameter:
     else:
         raise ConfigError(
             f"conditioning.parameters: {given!r} is {'ambiguous' if found else 'not there'}; "
-            f"allowed are {[*varying, *([TASK_WEIGHT] if len(tasks) == 2 else [])]}"
+            f"allowed are {[*varying, *_weight_of(chain)]}"
         )
     if name not in laws:
         raise ConfigError(
             f"conditioning.laws.{name}: missing; laws are there for {sorted(laws)}; add one with "
             f"+conditioning.laws.{name}={{_target_: msnas.conditioning.laws.Uniform, ...}}"
         )
-    return Parameter(
-        key=key, task=task, name=name, law=build(laws[name], key=f"conditioning.laws.{name}")
-    )
+    law: Law = build(laws[name], key=f"conditioning.laws.{name}")
+    _check_range(law, name=name, task=task)
+    return Parameter(key=key, task=task.name if task else None, name=name, law=law)
 
 
 def own_point(

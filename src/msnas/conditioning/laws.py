@@ -43,7 +43,7 @@ class Law(ABC):
     def contains(self, value: float) -> bool:
         """Whether a value is inside the range drawn from (up to rounding)."""
         low, high = self.limits()
-        return low * (1 - 1e-12) <= value <= high * (1 + 1e-12)
+        return low - 1e-12 * abs(low) <= value <= high + 1e-12 * abs(high)
 
     def unit(self, value: float) -> float:
         """The coordinate of `value`; outside the range, that of its nearer end."""

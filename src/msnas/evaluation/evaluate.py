@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -19,12 +20,20 @@ from msnas.weighting.weighting import Weighting
 class ChainScore:
     """One chain's numbers: `loss` (weighted), and `<task>/loss`, `<task>/<metric>` of each task.
 
-    `losses` are the weighted ones at every point of a conditioning.
+    `losses` are the weighted ones at every point of a conditioning, `values` those at one of them.
     """
 
     path: Path
     values: Mapping[str, Any]
     losses: tuple[float, ...] = ()
+
+    @property
+    def ranked_by(self) -> float:
+        """The weighted loss; its mean over the points of a conditioning, if there is one.
+
+        The mean orders chains as their mean regret does.
+        """
+        return fmean(self.losses) if self.losses else float(self.values["loss"])
 
 
 @torch.no_grad()

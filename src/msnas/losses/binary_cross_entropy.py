@@ -8,12 +8,17 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn import functional
 
+from msnas.losses.logits import check_classes
 from msnas.losses.loss import Loss
 
 
 @final
 class BinaryCrossEntropy(Loss):
     """max(y, 0) - y t + log(1 + exp(-|y|)) of a logit y and a truth t (paper, L2)."""
+
+    def fit(self, target: Tensor) -> None:
+        """Raise DataError unless the targets are classes."""
+        check_classes(target)
 
     def forward(
         self, output: Float[Tensor, " event"], target: Integer[Tensor, " event"]

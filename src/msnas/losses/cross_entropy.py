@@ -7,7 +7,7 @@ from typing import final
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from msnas.losses.logits import cross_entropy, sum_of_event
+from msnas.losses.logits import check_classes, cross_entropy, sum_of_event
 from msnas.losses.loss import Loss
 
 
@@ -24,6 +24,10 @@ class CrossEntropy(Loss):
         tensor([2.])
 
     """
+
+    def fit(self, target: Tensor) -> None:
+        """Raise DataError unless the targets are classes."""
+        check_classes(target)
 
     def forward(
         self, output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]

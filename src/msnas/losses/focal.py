@@ -9,7 +9,13 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from msnas.errors import ConfigError
-from msnas.losses.logits import cross_entropy, is_single, log_of_other_classes, sum_of_event
+from msnas.losses.logits import (
+    check_classes,
+    cross_entropy,
+    is_single,
+    log_of_other_classes,
+    sum_of_event,
+)
 from msnas.losses.loss import Loss
 from msnas.losses.parameter import Parameter, beside, check_parameter
 
@@ -52,6 +58,10 @@ class Focal(Loss):
     def check(self) -> None:
         """Gamma is not negative."""
         check_parameter(self.gamma, key="loss.gamma")
+
+    def fit(self, target: Tensor) -> None:
+        """Raise DataError unless the targets are classes."""
+        check_classes(target)
 
     def forward(
         self, output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]

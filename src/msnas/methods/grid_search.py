@@ -32,5 +32,9 @@ class GridSearch(Method):
                 trainings[" -> ".join(path)] = trained
                 scores += study.score(chain, [path], "valid")
         sign = -1 if higher else 1
-        best = min(scores, key=lambda score: sign * score.values[self.select_by])
+        by_loss = self.select_by == "loss"
+        best = min(
+            scores,
+            key=lambda one: one.ranked_by if by_loss else sign * one.values[self.select_by],
+        )
         return Selection(path=best.path, scores=scores, trainings=trainings)

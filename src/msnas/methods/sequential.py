@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msnas.chain.chain import Chain, Path, handed_on
 from msnas.data.events import Events
@@ -29,19 +29,14 @@ def train_sequentially(study: Study, path: Path) -> tuple[dict[str, Trained], Ch
             f"method.reoptimise=false: {without[0]!r} has no loss of its own and learns only in a "
             "connected chain; use method.reoptimise=true"
         )
-    if study.conditioning is not None:
-        raise ConfigError(
-            "method.reoptimise=false: a chain trained task after task cannot be conditioned; use "
-            "conditioning=none or method.reoptimise=true"
-        )
     chain = copy.deepcopy(study.chain.only(path))
     trainings: dict[str, Trained] = {}
     events = study.events
-    keys: list[str] = []
+    keys: list[Any] = []
     with study.display.stage("Training task after task, on the outputs of those before"):
         for level, (task, name) in enumerate(zip(chain.tasks, path, strict=True)):
             label = f"{task.name}/{name}"
-            keys.append(label)
+            keys.append(study.identity(task.name, [name]))
             if study.trainable(level, name):
                 if level == 0:
                     trained = study.pretrain_one(level, name)

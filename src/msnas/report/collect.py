@@ -66,6 +66,12 @@ class FinishedRun:
         return list(self.config["problem"]["chain"])
 
     @property
+    def supervised(self) -> list[str]:
+        """Names of the tasks with a loss, in the order of the chain: those that have a weight."""
+        weights = self.result["task_weights"] or {}
+        return [task for task in self.tasks if task in weights]
+
+    @property
     def selected(self) -> tuple[str, ...]:
         """The selected candidate of each task."""
         return tuple(self.result["selected"][task] for task in self.tasks)

@@ -83,7 +83,7 @@ def conditions_frame(runs: Sequence[FinishedRun]) -> pd.DataFrame:
                 {
                     **fixed,
                     "label": f"{label}, one training (YOTO){others}",
-                    "v1": weights.get(run.tasks[0]),
+                    "v1": _v1(run, weights),
                     **{f"weight/{task}": weight for task, weight in weights.items()},
                     **{f"parameter/{name}": value for name, value in parameters.items()},
                     **_numbers(condition.get("valid", {}), "valid/"),
@@ -118,7 +118,7 @@ def _row(run: FinishedRun) -> dict[str, Any]:
         "seed": run.seed,
         "split_seed": config["data"].get("split_seed"),
         "data": settings_of(run)["data.content"],
-        "v1": weights.get(run.tasks[0]),
+        "v1": _v1(run, weights),
         "chain": "-".join(run.selected),
         **{f"weight/{task}": weight for task, weight in weights.items()},
         **{f"selected/{task}": name for task, name in zip(run.tasks, run.selected, strict=True)},
@@ -145,11 +145,17 @@ def _row(run: FinishedRun) -> dict[str, Any]:
     }
 
 
+def _v1(run: FinishedRun, weights: Mapping[str, float]) -> float | None:
+    """The weight of the first task that has one."""
+    return weights[run.supervised[0]] if run.supervised else None
+
+
 def _weights_of(run: FinishedRun, parameters: Mapping[str, Any]) -> dict[str, float]:
     """Task weights of a condition: from v1 in a chain of two, else the run's own."""
-    if "task_weight" in parameters and len(run.tasks) == 2:
+    if "task_weight" in parameters and len(run.supervised) == 2:
+        first, second = run.supervised
         v1 = float(parameters["task_weight"])
-        return {run.tasks[0]: v1, run.tasks[1]: 1 - v1}
+        return {first: v1, second: 1 - v1}
     return dict(run.result["task_weights"] or {})
 
 

@@ -113,7 +113,7 @@ def other_run(other: OtherRun, out: Path) -> dict[str, str]:
 
 
 def _weights(run: FinishedRun) -> list[float]:
-    return [run.result["task_weights"][task] for task in run.tasks]
+    return [run.result["task_weights"][task] for task in run.supervised]
 
 
 def _weights_in_words(run: FinishedRun) -> str:
@@ -142,8 +142,8 @@ def problem_summary(
         "methods": ", ".join(
             f"{one} ({sum(run.method == one for run in runs)})" for one in methods
         ),
-        "first_task": runs[0].tasks[0],
-        "weights": _listed({run.result["task_weights"][run.tasks[0]] for run in runs}),
+        "first_task": runs[0].supervised[0],
+        "weights": _listed({_weights(run)[0] for run in runs}),
         "seeds": _listed({run.seed for run in runs}),
         "best": _best(best, anchors[id(best.run)]) if best else None,
         "common_anchor": anchor_of("common", name),

@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 COLOURS = {
     "blue": "#0072b2",
@@ -125,11 +126,9 @@ def new_figure(
 
     Call it, draw and save inside `style()`.
     """
-    figure = Figure(figsize=(panel[0] * columns, panel[1] * rows), layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=0.1)  # the labels of the outer axes stay inside
+    figure = Figure(figsize=(panel[0] * columns, panel[1] * rows), layout=layout)
     FigureCanvasAgg(figure)
-    layout = figure.get_layout_engine()
-    assert layout is not None
-    layout.set(w_pad=0.1)  # the labels of the outer axes stay inside
     return figure, figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
 
 

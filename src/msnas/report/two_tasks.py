@@ -46,11 +46,6 @@ class TwoTasks:
         }
 
 
-def supervised(run: FinishedRun) -> list[str]:
-    """The tasks with a loss, in the order of the chain."""
-    return [task for task in run.tasks if run.config["tasks"][task].get("loss") is not None]
-
-
 def two_tasks(runs: Sequence[FinishedRun]) -> TwoTasks:
     """The first metric of each task that is one number with a direction.
 
@@ -58,7 +53,7 @@ def two_tasks(runs: Sequence[FinishedRun]) -> TwoTasks:
     """
     if not runs:
         raise NothingToDraw("no finished run")
-    tasks = supervised(runs[0])
+    tasks = runs[0].supervised
     if len(tasks) != 2:
         raise NothingToDraw(f"two tasks with a loss are needed, the chain has {len(tasks)}")
     found = []
@@ -90,7 +85,7 @@ def fixed_weight(run: FinishedRun) -> float | None:
     weights = run.result["task_weights"]
     if not weights or weighting_of(run) != FIXED or is_conditioned(run):
         return None
-    return float(weights[supervised(run)[0]]) / float(sum(weights.values()))
+    return float(weights[run.supervised[0]]) / float(sum(weights.values()))
 
 
 def over_weights(run: FinishedRun) -> list[Mapping[str, Any]]:

@@ -34,6 +34,7 @@ def find_scan(
     """The runs of every part of a scan, each key once; a part's settings stand above `params`."""
     runs: dict[str, RunWork] = {}
     impossible: list[ImpossibleRun] = []
+    seen: list[list[str]] = []
     for part in parts or [{}]:
         axes = make_axes(
             arguments,
@@ -42,8 +43,10 @@ def find_scan(
             parser=composer.parser,
         )
         found, others = find_runs(axes, composer, elsewhere=elsewhere)
-        runs = {**{one.plan.key: one for one in found}, **runs}
-        impossible += others
+        for run in found:
+            runs.setdefault(run.plan.key, run)
+        impossible += [one for one in others if one.overrides not in seen]
+        seen += [one.overrides for one in others]
     return list(runs.values()), impossible
 
 

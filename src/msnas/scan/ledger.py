@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -78,7 +79,7 @@ class Ledger:
         if text == self._written:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        new = self.folder / ".scan.json.new"
+        new = self.folder / f".scan.json.{os.getpid()}.{threading.get_ident()}"
         new.write_text(text)
         os.replace(new, self.folder / "scan.json")
         self._written = text

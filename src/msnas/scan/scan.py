@@ -51,7 +51,7 @@ class Scan:
         folder = SCANS / _checked(name or digest(jobs)[:8])
         for run in runs:  # trackers that group runs show those of a scan together
             if run.plan.config["logger"].get("group", "") is None:
-                run.launched_as.append(f"logger.group={folder.name}")
+                run.launched_as.append(f"logger.group='{folder.name}'")
         self.ledger = Ledger(folder, runs, impossible, command=command)
 
     def preview(self, *, workers: int) -> None:
@@ -138,9 +138,8 @@ def _switch(settings: dict[str, Any], name: str, *, default: bool) -> bool:
     return value
 
 
-def _checked(name: str) -> str:
-    if not re.fullmatch(r"[\w][\w.=,-]*", name):
-        raise ConfigError(
-            f"scan.name: {name!r} is no name of a folder; use letters, digits, . _ = , -"
-        )
-    return name
+def _checked(name: object) -> str:
+    text = str(name)
+    if not re.fullmatch(r"\w[\w.-]*", text):
+        raise ConfigError(f"scan.name: {text!r} is no name of a folder; use letters, digits, . _ -")
+    return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, final
 
@@ -60,7 +61,8 @@ class Watch:
         looks = 0
         while True:
             self.ledger.look()
-            self.ledger.write()
+            with suppress(OSError):  # a full disk: the last word is written at the end
+                self.ledger.write()
             if self._live:
                 self._live.refresh()
             elif looks % SAY_EVERY == 0:

@@ -134,13 +134,14 @@ class Store:
         that cannot be read is dropped, to be trained anew.
         """
         entry = Entry(self.root / kind / self.key(identity))
-        if entry.finished and entry.readable():
-            shutil.rmtree(entry.partial, ignore_errors=True)  # of a kill right after the rename
+        if entry.finished and entry.readable() and not entry.partial.exists():
             yield entry
             return
         with self._lock(entry):
             if entry.finished and not entry.readable():
                 entry.discard()
+            elif entry.finished:  # killed right after the rename
+                shutil.rmtree(entry.partial, ignore_errors=True)
             yield entry
 
     def discard(self, kind: str, identity: Mapping[str, Any]) -> None:

@@ -15,6 +15,11 @@ def check_weighting(
     `last_task_only`: the method's name, if it trains on the last task's loss alone.
     """
     name = type(weighting).__name__
+    if drawn and last_task_only is not None:
+        raise ConfigError(
+            f"conditioning.parameters: task_weight: method={last_task_only} trains on the last "
+            "task's loss alone; leave it out"
+        )
     if not weighting.takes_task_weights:
         if given:
             raise ConfigError(

@@ -33,7 +33,6 @@ from msnas.report.two_tasks import (
     WEIGHTS,
     fixed_weight,
     over_weights,
-    supervised,
     two_tasks,
 )
 
@@ -56,7 +55,7 @@ class Multitask(Figure[Panels]):
 
     def data(self, scan: Scan) -> Panels:
         """Runs with fixed weights, and those trained for a range of them."""
-        if scan.runs and len(supervised(scan.runs[0])) == len(scan.runs[0].tasks):
+        if scan.runs and len(scan.runs[0].supervised) == len(scan.runs[0].tasks):
             raise NothingToDraw("no task without a loss, so no layers that are only shared")
         tasks = two_tasks(scan.runs)
         runs = [run for run in scan.runs if fixed_weight(run) is not None or over_weights(run)]
