@@ -583,7 +583,7 @@ def test_the_option_selection() -> None:
                 loss=SquaredError(), metrics={})  # fmt: skip
     batch = {"x": torch.zeros(4).double(), "y": torch.zeros(4).double()}
     study = SimpleNamespace(
-        events=SimpleNamespace(valid=batch),
+        scoring=SimpleNamespace(spread_validation=lambda: batch),
         evaluation_batch=3,
         rank=lambda paths: [("ranked", paths)],
     )

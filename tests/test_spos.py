@@ -272,7 +272,9 @@ def test_evolution_uses_its_settings_and_the_seed() -> None:
     """With one random chain and no generation it is a random choice."""
     settings = EVOLUTION | {"population": 1, "generations": 0}  # type: ignore[operator]
     study = SimpleNamespace(
-        score=lambda chain, paths, part: [SimpleNamespace(values={"loss": 0.0}) for _ in paths],
+        scoring=SimpleNamespace(
+            score=lambda chain, paths, part: [SimpleNamespace(ranked_by=0.0) for _ in paths]
+        ),
         rank=lambda paths: [SimpleNamespace(path=path) for path in paths],
     )
     chosen = []

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import msnas.evaluation.evaluate
 import msnas.pipeline
-import msnas.study
+import msnas.scoring
 from msnas.data.events import Events
 from msnas.errors import MsnasError
 from msnas.run import run
@@ -54,7 +54,7 @@ class Watch:
             return collect(chain, part, **named)
 
         monkeypatch.setattr(msnas.pipeline, "read_events", read)
-        for module in (msnas.evaluation.evaluate, msnas.study):
+        for module in (msnas.evaluation.evaluate, msnas.scoring):
             monkeypatch.setattr(module, "collect_outputs", watched)
 
 

@@ -75,7 +75,7 @@ def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict
     return [
         {"parameters": point or {}, "values": dict(score.values)}
         for point in everywhere
-        for score in study.score_at(chain, [trained.path], settings.part.value, point)
+        for score in study.scoring.score_at(chain, [trained.path], settings.part.value, point)
     ]
 
 

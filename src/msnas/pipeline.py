@@ -18,7 +18,8 @@ from msnas.plan import Plan
 from msnas.report.tracker import Tracker
 from msnas.report.trajectories import plot_trajectories
 from msnas.run_directory import RunDirectory
-from msnas.study import Study, Tested, read_events
+from msnas.scoring import Tested
+from msnas.study import Study, read_events
 from msnas.training.progress import Display
 from msnas.training.store import writing
 from msnas.training.train import Trained, prepare_torch
@@ -80,8 +81,8 @@ def run_stages(
     )
     for figure in plot_trajectories(directory.history(), directory.path):
         log.info("figure: %s", figure)
-    (valid,) = study.score(chain, [path], "valid")
-    tested = study.test(chain, path)
+    (valid,) = study.scoring.score(chain, [path], "valid")
+    tested = study.scoring.test(chain, path)
     write_outputs(
         directory.outputs,
         study,
@@ -158,11 +159,11 @@ def _result(
         "status": "finished",
     }
     if study.conditioning is not None:
-        result["point"] = study.point
+        result["point"] = study.scoring.point
         result["conditions"] = tested.conditions
         result["winners"] = [
             {"parameters": point, "selected": named(best.path), "regret": regret}
-            for point, best, regret in study.winners(selection)
+            for point, best, regret in study.scoring.winners(selection.scores, selection.path)
         ]
     probabilities = study.method.probabilities()
     if probabilities is not None:

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, final
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from msnas.build import build, class_of
 from msnas.chain.chain import Chain, Path, check_chain
 from msnas.chain.from_config import build_chain
-from msnas.conditioning.conditioning import Point
-from msnas.conditioning.from_config import build_conditioning, condition_chain, own_point
-from msnas.data.events import Batch, Events, load_events
+from msnas.conditioning.from_config import build_conditioning, condition_chain
+from msnas.data.events import Events, load_events
 from msnas.errors import ConfigError
-from msnas.evaluation.evaluate import ChainScore, collect_outputs, evaluate, score_outputs
-from msnas.evaluation.judge import Judge, train_judge
-from msnas.evaluation.variable_metric import VariableMetric
-from msnas.methods.method import Method, SearchMethod, Selection
+from msnas.evaluation.evaluate import ChainScore
+from msnas.methods.method import Method, SearchMethod
 from msnas.methods.posttraining import Posttraining
 from msnas.methods.pretraining import Pretraining
 from msnas.plan import Plan
+from msnas.scoring import Scoring
 from msnas.training.progress import Display
 from msnas.training.store import Store
 from msnas.training.train import StageTrainer, Trained
@@ -46,21 +43,6 @@ def read_events(plan: Plan) -> Events:
         where=str(data.get("file", plan.config["problem"]["name"])),
         thin=data.get("thin"),
     )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Tested:
-    """A chain's numbers on the test part.
-
-    `values` and every task's finished `outputs` (on the test events) are at the run's own point,
-    `conditions` the numbers at every point of a conditioning; `stage` is how the judges of
-    validity were come by.
-    """
-
-    values: Mapping[str, Any]
-    outputs: Mapping[str, Tensor]
-    conditions: list[dict[str, Any]]
-    stage: dict[str, Any]
 
 
 @final
@@ -95,8 +77,17 @@ class Study:
             conditioning=self.conditioning,
         )
         self.weights = self._task_weights()
-        self.weighting = self._build_weighting(self._training_weights())
+        self.weighting = self._weighting_of(self._training_weights())
         self._check_weighting()
+        self.scoring = Scoring(
+            plan,
+            events,
+            conditioning=self.conditioning,
+            weights=self.weights,
+            weighting_of=self._weighting_of,
+            store=self.trainer.store,
+            display=display,
+        )
         if self.conditioning is not None and self.config["method"].get("reoptimise") is False:
             raise ConfigError(
                 "method.reoptimise=false: a chain trained task after task cannot be conditioned; "
@@ -104,7 +95,7 @@ class Study:
             )
         self.method = self._build_method()
 
-    def _build_weighting(self, weights: Mapping[str, float]) -> Weighting:
+    def _weighting_of(self, weights: Mapping[str, float]) -> Weighting:
         weighting: Weighting = build(
             self.config["weighting"], key="weighting", weights=list(weights.values())
         )
@@ -240,7 +231,7 @@ class Study:
         """The same inside a stage of the caller's; a chain of dummies alone stays as it is."""
         chain = copy.deepcopy(self.chain.only(path))
         if chain.parameter_count() == 0:
-            (score,) = self.score(chain, [path], "valid")
+            (score,) = self.scoring.score(chain, [path], "valid")
             return Trained.untrained(chain.state_dict(), loss=score.values["loss"]), chain
         labels = [f"{task.name}/{name}" for task, name in zip(chain.tasks, path, strict=True)]
         trained = self.trainer.train(
@@ -261,82 +252,11 @@ class Study:
         chain.load_state_dict(trained.weights)
         return trained, chain
 
-    def higher_is_better(self, name: str, *, key: str) -> bool:
-        """Direction of a validation number: `loss`, `<task>/loss` or `<task>/<metric>`."""
-        directions = {"loss": False}
-        for task in self.chain.supervised():
-            directions[f"{task.name}/loss"] = False
-            for metric, one in task.metrics.items():
-                if one.higher_is_better is not None and not isinstance(one, VariableMetric):
-                    directions[f"{task.name}/{metric}"] = one.higher_is_better
-        if name not in directions:
-            raise ConfigError(f"{key}: {name!r} is not measured; allowed are {list(directions)}")
-        return directions[name]
-
     def rank(self, paths: Sequence[Path]) -> list[ChainScore]:
         """Scores on the validation part with the weights as they are, the lowest loss first."""
-        return sorted(self.score(self.chain, paths, "valid"), key=lambda score: score.ranked_by)
-
-    def score(self, chain: Chain, paths: Sequence[Path], part: str) -> list[ChainScore]:
-        """Numbers of some paths of a chain on one part of the data.
-
-        A conditioned chain's numbers are those at the run's own point (its task weight, its
-        parameters), with the losses at all points, by which it is ranked.
-        """
-        if self.conditioning is None:
-            return self.score_at(chain, paths, part, None)
-        own = self.score_at(chain, paths, part, self.point)
-        everywhere = [
-            self.score_at(chain, paths, part, point) for point in self.conditioning.points()
-        ]
-        return [
-            dataclasses.replace(
-                score, losses=tuple(scores[index].values["loss"] for scores in everywhere)
-            )
-            for index, score in enumerate(own)
-        ]
-
-    def score_at(
-        self, chain: Chain, paths: Sequence[Path], part: str, point: Point | None
-    ) -> list[ChainScore]:
-        """The same at one point of the conditioning."""
-        return evaluate(
-            chain,
-            self._conditioned(part, point),
-            paths=paths,
-            weighting=self._weighting_at(point),
-            batch=self.evaluation_batch,
+        return sorted(
+            self.scoring.score(self.chain, paths, "valid"), key=lambda score: score.ranked_by
         )
-
-    def spread_validation(self) -> Batch:
-        """The validation events; with conditioning, each at a point of its own, evenly spread."""
-        valid = self.events.valid
-        return valid if self.conditioning is None else self.conditioning.spread(valid)
-
-    @cached_property
-    def point(self) -> Point | None:
-        """The run's own values of what it is conditioned on; None without conditioning."""
-        if self.conditioning is None:
-            return None
-        return own_point(
-            self.conditioning,
-            first_weight=next(iter(self.weights.values())),
-            tasks=self.config["tasks"],
-        )
-
-    def _conditioned(self, part: str, point: Point | None) -> Batch:
-        events: Batch = getattr(self.events, part)
-        if self.conditioning is None or point is None:
-            return events
-        return self.conditioning.at(events, point)
-
-    def _weighting_at(self, point: Point | None) -> Weighting:
-        if self.conditioning is None or point is None:
-            return self.weighting
-        weights = self.conditioning.task_weights(point)
-        if weights is None:
-            return self.weighting
-        return self._build_weighting(dict(zip(self.weights, weights, strict=True)))
 
     def optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
         """The optimiser of some parameters, as the recipe configures it."""
@@ -344,68 +264,6 @@ class Study:
             self.config["recipe"]["optimizer"], key="recipe.optimizer", params=parameters
         )
         return optimizer
-
-    def test(self, chain: Chain, path: Path) -> Tested:
-        """The chain's numbers on the test part, looked at this once."""
-        judges = {}
-        stage: dict[str, Any] = {}
-        for task in chain.tasks:
-            settings = self._settings(task.name).get("validity")
-            if settings:
-                with self.display.stage(f"Validity of {task.name}: a Gaussian process as judge"):
-                    judges[task.name], stage = train_judge(
-                        task,
-                        settings,
-                        self.events,
-                        data_identity=self.plan.data_identity,
-                        machine=self.plan.machine,
-                        store=self.trainer.store,
-                        display=self.display,
-                    )
-        values, outputs = self._test_at(chain, path, judges, self.point)
-        conditions = []
-        for point in self.conditioning.points() if self.conditioning else []:
-            (valid,) = self.score_at(chain, [path], "valid", point)
-            conditions.append(
-                {
-                    "parameters": point,
-                    "valid": dict(valid.values),
-                    "test": self._test_at(chain, path, judges, point)[0],
-                }
-            )
-        return Tested(values=values, outputs=outputs, conditions=conditions, stage=stage)
-
-    def _test_at(
-        self, chain: Chain, path: Path, judges: Mapping[str, Judge], point: Point | None
-    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        part = self._conditioned("test", point)
-        outputs = collect_outputs(chain, part, paths=[path], batch=self.evaluation_batch)
-        (score,) = score_outputs(
-            chain, part, outputs, paths=[path], weighting=self._weighting_at(point)
-        )
-        values: dict[str, Any] = dict(score.values)
-        named = {task.name: outputs[path[: level + 1]] for level, task in enumerate(chain.tasks)}
-        for name, judge in judges.items():
-            measured = judge.measure(self.events.test, named[name])
-            prefix = "" if len(judges) == 1 else f"{name}/"
-            values |= {f"{prefix}{key}": value for key, value in measured.items()}
-        return values, named
-
-    def winners(self, selection: Selection) -> list[tuple[Point, ChainScore, float]]:
-        """At every point of the conditioning the best chain, and the selected one's regret.
-
-        By validation loss, of those a search has ranked; the regret is the difference to the best.
-        """
-        points = self.conditioning.points() if self.conditioning is not None else []
-        scores = selection.scores
-        if not scores:
-            return []
-        (chosen,) = (score for score in scores if score.path == selection.path)
-        found = []
-        for index, point in enumerate(points):
-            best = min(scores, key=lambda score: score.losses[index])
-            found.append((point, best, chosen.losses[index] - best.losses[index]))
-        return found
 
     def trainable(self, level: int, name: str) -> bool:
         """Whether a candidate has anything to train."""

@@ -190,7 +190,7 @@ class DARTS(SearchMethod):
         if self.selection == "perturbation":
             path = perturbation_path(
                 self.chain,
-                study.spread_validation(),
+                study.scoring.spread_validation(),
                 alpha=[alpha.detach() for alpha in self.alpha],
                 weighting=self.weighting,
                 batch=study.evaluation_batch,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from msnas.methods.method import Method, Selection
+from msnas.scoring import higher_is_better
 
 if TYPE_CHECKING:
     from msnas.study import Study
@@ -24,13 +25,13 @@ class GridSearch(Method):
 
     def select(self, study: Study) -> Selection:
         """The best chain after training them all."""
-        higher = study.higher_is_better(self.select_by, key="method.select_by")
+        higher = higher_is_better(study.chain, self.select_by, key="method.select_by")
         trainings, scores = {}, []
         with study.display.stage("Search: every chain, end to end"):
             for path in study.chain.paths():
                 trained, chain = study.train_chain(path)
                 trainings[" -> ".join(path)] = trained
-                scores += study.score(chain, [path], "valid")
+                scores += study.scoring.score(chain, [path], "valid")
         sign = -1 if higher else 1
         by_loss = self.select_by == "loss"
         best = min(

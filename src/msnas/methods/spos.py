@@ -99,7 +99,9 @@ class SPOS(SearchMethod):
         if self.ranking == "evolution":
             losses = evolve(
                 self.chain.names(),
-                lambda some: [score.ranked_by for score in study.score(self.chain, some, "valid")],
+                lambda some: [
+                    score.ranked_by for score in study.scoring.score(self.chain, some, "valid")
+                ],
                 generator=torch.Generator().manual_seed(derived_seed(self.seed, "evolution")),
                 **self.evolution,
             )

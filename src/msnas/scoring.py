@@ -1,0 +1,209 @@
+"""A run's chains put to numbers: on validation data, and on the test part at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, final
+
+from torch import Tensor
+
+from msnas.chain.chain import Chain, Path
+from msnas.conditioning.conditioning import Conditioning, Point
+from msnas.conditioning.from_config import own_point
+from msnas.data.events import Batch, Events
+from msnas.errors import ConfigError
+from msnas.evaluation.evaluate import ChainScore, collect_outputs, evaluate, score_outputs
+from msnas.evaluation.judge import Judge, train_judge
+from msnas.evaluation.variable_metric import VariableMetric
+from msnas.plan import Plan
+from msnas.training.progress import Display
+from msnas.training.store import Store
+from msnas.weighting.weighting import Weighting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tested:
+    """A chain's numbers on the test part.
+
+    `values` and every task's finished `outputs` (on the test events) are at the run's own point,
+    `conditions` the numbers at every point of a conditioning; `stage` is how the judges of
+    validity were come by.
+    """
+
+    values: Mapping[str, Any]
+    outputs: Mapping[str, Tensor]
+    conditions: list[dict[str, Any]]
+    stage: dict[str, Any]
+
+
+def higher_is_better(chain: Chain, name: str, *, key: str) -> bool:
+    """Direction of a validation number: `loss`, `<task>/loss` or `<task>/<metric>`.
+
+    Raises ConfigError, naming `key`, for one that is not measured.
+    """
+    directions = {"loss": False}
+    for task in chain.supervised():
+        directions[f"{task.name}/loss"] = False
+        for metric, one in task.metrics.items():
+            if one.higher_is_better is not None and not isinstance(one, VariableMetric):
+                directions[f"{task.name}/{metric}"] = one.higher_is_better
+    if name not in directions:
+        raise ConfigError(f"{key}: {name!r} is not measured; allowed are {list(directions)}")
+    return directions[name]
+
+
+@final
+class Scoring:
+    """How one run judges chains: by its task weights, at the points of its conditioning.
+
+    `weighting_of` makes the run's weighting with given task weights, `weights` are the run's own;
+    judges of validity are taken from `store` or put there.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        events: Events,
+        *,
+        conditioning: Conditioning | None,
+        weights: Mapping[str, float],
+        weighting_of: Callable[[Mapping[str, float]], Weighting],
+        store: Store,
+        display: Display,
+    ) -> None:
+        self.plan = plan
+        self.events = events
+        self.conditioning = conditioning
+        self.weights = weights
+        self.weighting = weighting_of(weights)
+        self._weighting_of = weighting_of
+        self.store = store
+        self.display = display
+        self.batch: int = plan.config["recipe"]["evaluation_batch"]
+
+    def score(self, chain: Chain, paths: Sequence[Path], part: str) -> list[ChainScore]:
+        """Numbers of some paths of a chain on one part of the data.
+
+        A conditioned chain's numbers are those at the run's own point (its task weight, its
+        parameters), with the losses at all points, by which it is ranked.
+        """
+        if self.conditioning is None:
+            return self.score_at(chain, paths, part, None)
+        own = self.score_at(chain, paths, part, self.point)
+        everywhere = [
+            self.score_at(chain, paths, part, point) for point in self.conditioning.points()
+        ]
+        return [
+            dataclasses.replace(
+                score, losses=tuple(scores[index].values["loss"] for scores in everywhere)
+            )
+            for index, score in enumerate(own)
+        ]
+
+    def score_at(
+        self, chain: Chain, paths: Sequence[Path], part: str, point: Point | None
+    ) -> list[ChainScore]:
+        """The same at one point of the conditioning."""
+        return evaluate(
+            chain,
+            self._conditioned(part, point),
+            paths=paths,
+            weighting=self._weighting_at(point),
+            batch=self.batch,
+        )
+
+    def spread_validation(self) -> Batch:
+        """The validation events; with conditioning, each at a point of its own, evenly spread."""
+        valid = self.events.valid
+        return valid if self.conditioning is None else self.conditioning.spread(valid)
+
+    @cached_property
+    def point(self) -> Point | None:
+        """The run's own values of what it is conditioned on; None without conditioning."""
+        if self.conditioning is None:
+            return None
+        return own_point(
+            self.conditioning,
+            first_weight=next(iter(self.weights.values())),
+            tasks=self.plan.config["tasks"],
+        )
+
+    def _conditioned(self, part: str, point: Point | None) -> Batch:
+        events: Batch = getattr(self.events, part)
+        if self.conditioning is None or point is None:
+            return events
+        return self.conditioning.at(events, point)
+
+    def _weighting_at(self, point: Point | None) -> Weighting:
+        if self.conditioning is None or point is None:
+            return self.weighting
+        weights = self.conditioning.task_weights(point)
+        if weights is None:
+            return self.weighting
+        return self._weighting_of(dict(zip(self.weights, weights, strict=True)))
+
+    def test(self, chain: Chain, path: Path) -> Tested:
+        """The chain's numbers on the test part, looked at this once."""
+        judges = {}
+        stage: dict[str, Any] = {}
+        for task in chain.tasks:
+            settings = self.plan.config["tasks"][task.name].get("validity")
+            if settings:
+                with self.display.stage(f"Validity of {task.name}: a Gaussian process as judge"):
+                    judges[task.name], stage = train_judge(
+                        task,
+                        settings,
+                        self.events,
+                        data_identity=self.plan.data_identity,
+                        machine=self.plan.machine,
+                        store=self.store,
+                        display=self.display,
+                    )
+        values, outputs = self._test_at(chain, path, judges, self.point)
+        conditions = []
+        for point in self.conditioning.points() if self.conditioning else []:
+            (valid,) = self.score_at(chain, [path], "valid", point)
+            conditions.append(
+                {
+                    "parameters": point,
+                    "valid": dict(valid.values),
+                    "test": self._test_at(chain, path, judges, point)[0],
+                }
+            )
+        return Tested(values=values, outputs=outputs, conditions=conditions, stage=stage)
+
+    def _test_at(
+        self, chain: Chain, path: Path, judges: Mapping[str, Judge], point: Point | None
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        part = self._conditioned("test", point)
+        outputs = collect_outputs(chain, part, paths=[path], batch=self.batch)
+        (score,) = score_outputs(
+            chain, part, outputs, paths=[path], weighting=self._weighting_at(point)
+        )
+        values: dict[str, Any] = dict(score.values)
+        named = {task.name: outputs[path[: level + 1]] for level, task in enumerate(chain.tasks)}
+        for name, judge in judges.items():
+            measured = judge.measure(self.events.test, named[name])
+            prefix = "" if len(judges) == 1 else f"{name}/"
+            values |= {f"{prefix}{key}": value for key, value in measured.items()}
+        return values, named
+
+    def winners(
+        self, scores: Sequence[ChainScore], path: Path
+    ) -> list[tuple[Point, ChainScore, float]]:
+        """At every point of the conditioning the best chain, and the regret of `path`.
+
+        By validation loss, of the `scores` a search ranked by; regret is the difference to the
+        best.
+        """
+        points = self.conditioning.points() if self.conditioning is not None else []
+        if not scores:
+            return []
+        (chosen,) = (score for score in scores if score.path == path)
+        found = []
+        for index, point in enumerate(points):
+            best = min(scores, key=lambda score: score.losses[index])
+            found.append((point, best, chosen.losses[index] - best.losses[index]))
+        return found
