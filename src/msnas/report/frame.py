@@ -56,9 +56,10 @@ def conditions_frame(runs: Sequence[FinishedRun]) -> pd.DataFrame:
     """One row per run and condition, for runs trained once for a range of parameters.
 
     Columns as in `frame_of`, but for label, v1, weights and numbers, which are the condition's, and
-    `parameter/<name>`. Empty, with the columns of `frame_of`, if no run has conditions.
+    `parameter/<name>`. Empty, with the columns of `frame_of`, if no run has conditions: at least
+    two of them, as one says no more than the run's own numbers.
     """
-    several = [run for run in runs if run.result.get("conditions")]
+    several = [run for run in runs if len(run.result.get("conditions") or []) > 1]
     if not several:
         return frame_of(runs).iloc[:0]
     told = labels(
