@@ -2,14 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.installed
+SCAN_READY := $(VENV)/.scan-installed
 
 .PHONY: train test check clean
 
 train: $(READY)
 	$(VENV)/bin/python train.py method=spos task_weight=0.9
 
-test: $(READY)
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile
+test: $(SCAN_READY)
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	$(VENV)/bin/ruff check .
@@ -21,6 +22,10 @@ $(READY): requirements.txt pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $(READY)
+
+$(SCAN_READY): $(READY) requirements-scan.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-scan.txt
+	touch $(SCAN_READY)
 
 clean:
 	rm -rf $(VENV)
