@@ -12,6 +12,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from msnas.report.style import axis_break
 from msnas.report.v1_axis import plotly_v1_axis, v1_axis, v1_position
 
 DECADES = 2.0
@@ -144,7 +145,7 @@ def _logarithmic(
         axes.set_xlim(limits)
         axes.set_xlabel(sign)
         if has_zero:
-            _break(axes, (zero + low) / 2)
+            axis_break(axes, (zero + low) / 2)
 
     page = {
         "title": {"text": text},
@@ -159,20 +160,3 @@ def _logarithmic(
         page=page,
         told=told,
     )
-
-
-def _break(axes: Axes, place: float) -> None:
-    """Two strokes across the axis, below and above."""
-    for height in (0, 1):
-        for shift in (-0.08, 0.08):
-            axes.plot(
-                [place + shift],
-                [height],
-                transform=axes.get_xaxis_transform(),
-                marker=[(-0.5, -1), (0.5, 1)],
-                markersize=7,
-                linestyle="none",
-                color="black",
-                mew=0.8,
-                clip_on=False,
-            )

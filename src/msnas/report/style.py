@@ -132,6 +132,23 @@ def new_figure(
     return figure, figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
 
 
+def axis_break(axes: Axes, place: float) -> None:
+    """Two strokes across the x axis at `place`, below and above: the scale ends there."""
+    for height in (0, 1):
+        for shift in (-0.07, 0.07):
+            axes.plot(
+                [place + shift],
+                [height],
+                transform=axes.get_xaxis_transform(),
+                marker=[(-0.5, -1), (0.5, 1)],
+                markersize=7,
+                linestyle="none",
+                color="black",
+                mew=0.8,
+                clip_on=False,
+            )
+
+
 def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """Write `<stem>.png` and `<stem>.pdf`, without a date: the same runs give the same files."""
     paths = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".pdf")

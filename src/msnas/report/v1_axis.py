@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
+from msnas.report.style import axis_break
+
 NEAREST = 0.001
 """From here to the end the axis is linear."""
 
@@ -57,19 +59,7 @@ def v1_axis(axes: Axes, *, label: str = r"task 1 weight $v_1$") -> None:
     axes.tick_params(axis="x", which="minor", bottom=False, top=False)
     axes.set_xlabel(label)
     for place in (-_TURN - END / 2, _TURN + END / 2):
-        for height in (0, 1):
-            for shift in (-0.06, 0.06):
-                axes.plot(
-                    [place + shift],
-                    [height],
-                    transform=axes.get_xaxis_transform(),
-                    marker=[(-0.5, -1), (0.5, 1)],
-                    markersize=7,
-                    linestyle="none",
-                    color="black",
-                    mew=0.8,
-                    clip_on=False,
-                )
+        axis_break(axes, place)
 
 
 def plotly_v1_axis(*, title: str = "task 1 weight v<sub>1</sub>") -> dict[str, Any]:
