@@ -15,11 +15,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import hydra
 import numpy as np
-from omegaconf import OmegaConf
 from rich.console import Console
 
 from msnas.plan import make_plan
@@ -28,17 +26,6 @@ from msnas.training.progress import Display
 from msnas.training.train import prepare_torch
 
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
-
-
-def copied(config: dict[str, Any], copies: int) -> dict[str, Any]:
-    """The configuration with every candidate `copies` times."""
-    for task in config["tasks"].values():
-        task["candidates"] = {
-            f"{name}_{copy}": settings
-            for copy in range(copies)
-            for name, settings in task["candidates"].items()
-        }
-    return config
 
 
 def stage_seconds(method: str, copies: int, overrides: list[str]) -> dict[str, float]:
@@ -52,13 +39,13 @@ def stage_seconds(method: str, copies: int, overrides: list[str]) -> dict[str, f
                     "trainer=cpu",
                     "logger=none",
                     "data.events=2000",
+                    f"candidate_copies={copies}",
                     f"output={folder}",
                     *(f"recipe.{stage}.epochs=2" for stage in ("pretrain", "search", "posttrain")),
                     *overrides,
                 ],
             )
-        config: Any = OmegaConf.to_container(cfg, resolve=True)
-        plan = make_plan(copied(config, copies))
+        plan = make_plan(cfg)
         prepare_torch(threads=1)
         study = Study(plan, read_events(plan), Display(Console(quiet=True)), repeat=False)
         seconds = {}

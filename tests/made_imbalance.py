@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drawn import texts_inside
 from made_scan import write_made_run
-from matplotlib.figure import Figure as Drawing
-from matplotlib.text import Text
 
 from msnas.report.collect import collect_runs
 from msnas.report.figure import Figure
@@ -155,30 +154,11 @@ def write_two_task_run(
     )
 
 
-def whole(drawing: Drawing) -> None:
-    """No text of the figure is cut off, but for marks of an axis outside its limits."""
-    renderer = drawing.canvas.get_renderer()  # type: ignore[attr-defined]
-    drawing.draw(renderer)
-    unseen = set()
-    for axis in [axis for axes in drawing.axes for axis in (axes.xaxis, axes.yaxis)]:
-        low, high = sorted(axis.get_view_interval())
-        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
-            if not low <= tick.get_loc() <= high:
-                unseen |= {tick.label1, tick.label2}
-    texts = [one for one in drawing.findobj(Text) if one.get_text() and one.get_visible()]
-    assert len(texts) > 3
-    for text in set(texts) - unseen:
-        box = text.get_window_extent(renderer)
-        assert min(box.x0, box.y0) > -1, text
-        assert box.x1 < drawing.bbox.width + 1, text
-        assert box.y1 < drawing.bbox.height + 1, text
-
-
 def check_drawn(figure: Figure[Any], scan: Scan, place: Path) -> None:
     """It is drawn whole, on paper and for the page, and its points lead to runs."""
     data = figure.data(scan)
     drawing = figure.draw(data)
-    whole(drawing)
+    texts_inside(drawing)
     png, pdf = save(drawing, place / figure.name)
     assert png.read_bytes()[:4] == b"\x89PNG"
     assert pdf.read_bytes()[:4] == b"%PDF"

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
+from same_numbers import tensor_bytes, without_volatile
 
 ROOT = Path(__file__).resolve().parents[1]
-VOLATILE = {"seconds", "cached", "cached_seconds"}
-"""What may differ between two ways to the same numbers."""
+
 
 STAGES = ("pretrain", "search", "posttrain")
 TOY = (
@@ -112,19 +111,6 @@ def kill_a_worker(folder: Path, *, other_than: int) -> Path:
     pid, directory = wait_for(searching)
     os.kill(pid, signal.SIGKILL)
     return Path(directory)
-
-
-def without_volatile(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: without_volatile(one) for key, one in value.items() if key not in VOLATILE}
-    if isinstance(value, list):
-        return [without_volatile(one) for one in value]
-    return value
-
-
-def tensor_bytes(path: Path) -> dict[str, bytes]:
-    loaded = torch.load(path, weights_only=True)
-    return {k: v.numpy().tobytes() for k, v in loaded.get("weights", loaded).items()}
 
 
 def results(folder: Path) -> list[dict[str, Any]]:

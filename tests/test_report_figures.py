@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawn import texts_inside
 from made_scan import made_scan, write_made_run
-from matplotlib.figure import Figure as Drawing
-from matplotlib.text import Text
 
 from msnas.report.collect import collect_runs
 from msnas.report.figure import Figure, NothingToDraw
@@ -38,25 +37,6 @@ def scan_of(place: Path) -> Scan:
 @pytest.fixture(scope="module")
 def scan(tmp_path_factory: pytest.TempPathFactory) -> Scan:
     return scan_of(made_scan(tmp_path_factory.mktemp("runs")))
-
-
-def texts_inside(drawing: Drawing) -> None:
-    """No text of the figure is cut off."""
-    renderer = drawing.canvas.get_renderer()  # type: ignore[attr-defined]
-    drawing.draw(renderer)
-    unseen = set()
-    for axis in [axis for axes in drawing.axes for axis in (axes.xaxis, axes.yaxis)]:
-        low, high = sorted(axis.get_view_interval())
-        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
-            if not low <= tick.get_loc() <= high:
-                unseen |= {tick.label1, tick.label2}
-    texts = [one for one in drawing.findobj(Text) if one.get_text() and one.get_visible()]
-    assert len(texts) > 3
-    for text in set(texts) - unseen:
-        box = text.get_window_extent(renderer)
-        assert min(box.x0, box.y0) > -1, text
-        assert box.x1 < drawing.bbox.width + 1, text
-        assert box.y1 < drawing.bbox.height + 1, text
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda one: one.name)

@@ -11,27 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from conftest import small_run
 from killable_run import Death, finish, start
-
-VOLATILE = {"seconds", "cached", "cached_seconds"}
-"""What may differ between two ways to the same numbers."""
-
-
-def without_volatile(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: without_volatile(one) for key, one in value.items() if key not in VOLATILE}
-    if isinstance(value, list):
-        return [without_volatile(one) for one in value]
-    return value
-
-
-def tensor_bytes(path: Path) -> dict[str, bytes]:
-    """Every tensor of a file of weights, byte for byte."""
-    loaded = torch.load(path, weights_only=True)
-    weights = loaded.get("weights", loaded)
-    return {name: value.numpy().tobytes() for name, value in weights.items()}
+from same_numbers import tensor_bytes, without_volatile
 
 
 @dataclass

@@ -81,7 +81,7 @@ def run_stages(
     )
     for figure in plot_trajectories(directory.history(), directory.path):
         log.info("figure: %s", figure)
-    (valid,) = study.scoring.score(chain, [path], "valid")
+    (valid,) = study.scoring.score_at(chain, [path], "valid", study.scoring.point)
     tested = study.scoring.test(chain, path)
     write_outputs(
         directory.outputs,

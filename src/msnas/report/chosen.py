@@ -189,3 +189,13 @@ def _weights(run: FinishedRun) -> list[float]:
 
 def _size(group: Group) -> int:
     return sum(map(len, group.runs.values()))
+
+
+def told_run(run: FinishedRun) -> str:
+    """Chain and seed of a run, in words."""
+    return f"{' → '.join(run.selected)}, seed {run.seed}"
+
+
+def told_runs(runs: Mapping[str, FinishedRun]) -> str:
+    """Which run stands for each label, in words."""
+    return "; ".join(f"{label}: {told_run(run)}" for label, run in runs.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from msnas.report.collect import FinishedRun
 
@@ -43,15 +44,25 @@ def best_run(runs: Iterable[FinishedRun]) -> Best | None:
     )
 
 
-def _on_validation(run: FinishedRun) -> Best | None:
-    """The run with its last task's first metric that has a direction, if that is finite."""
-    for name, values in scalar_metrics(run).items():
+def judged(result: Mapping[str, Any]) -> tuple[str, float] | None:
+    """The last task's first metric with a direction and a finite validation number; and that."""
+    last = list(result["task_weights"])[-1]
+    for name, direction in result["directions"].items():
+        value = result["metrics"]["valid"].get(name)
         if (
-            name.startswith(f"{run.tasks[-1]}/")
-            and run.result["directions"].get(name) is not None
-            and math.isfinite(values.get("valid", math.nan))
+            name.startswith(f"{last}/")
+            and direction is not None
+            and isinstance(value, int | float)
+            and math.isfinite(value)
         ):
-            return Best(
-                run=run, metric=name, valid=values["valid"], test=values.get("test", math.nan)
-            )
+            return str(name), float(value)
     return None
+
+
+def _on_validation(run: FinishedRun) -> Best | None:
+    found = judged(run.result)
+    if found is None:
+        return None
+    name, value = found
+    test = scalar_metrics(run)[name].get("test", math.nan)
+    return Best(run=run, metric=name, valid=value, test=test)

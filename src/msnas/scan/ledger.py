@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
+from msnas.report.selected import judged
 from msnas.scan.work import ImpossibleRun, RunWork
 
 
@@ -104,27 +105,16 @@ class Ledger:
         }
 
 
-def judged_by(result: dict[str, Any]) -> str | None:
-    """The last task's first metric that has a direction."""
-    last = list(result["task_weights"])[-1]
-    for name, direction in result["directions"].items():
-        if name.startswith(f"{last}/") and direction is not None:
-            return str(name)
-    return None
-
-
 def best_of(runs: Sequence[RunWork]) -> tuple[RunWork, str, float] | None:
     """The best finished run on validation data, what it is judged by, and its value."""
     best: tuple[RunWork, str, float] | None = None
     for run in runs:
-        if run.result is None or (name := judged_by(run.result)) is None:
+        if run.result is None or (found := judged(run.result)) is None:
             continue
-        value = run.result["metrics"]["valid"].get(name)
-        if not isinstance(value, int | float):
-            continue
+        name, value = found
         better = 1 if run.result["directions"][name] else -1
         if best is None or (name == best[1] and better * (value - best[2]) > 0):
-            best = (run, name, float(value))
+            best = (run, name, value)
     return best
 
 

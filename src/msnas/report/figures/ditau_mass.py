@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from matplotlib.figure import Figure as Drawing
 from plotly.subplots import make_subplots
 
-from msnas.report.chosen import choose, page_layout, read_best, with_outputs, write_notes
+from msnas.report.chosen import choose, page_layout, read_best, told_runs, with_outputs, write_notes
 from msnas.report.collect import FinishedRun
 from msnas.report.figure import Figure
 from msnas.report.histogram import Histogram, histogram
@@ -109,10 +109,7 @@ class DiTauMass(Figure[Panels]):
             for panel in panels.values()
             for one in (panel.jets, panel.true, *panel.calibrated.values())
         )
-        runs = "; ".join(
-            f"{label}: {' → '.join(one.run.selected)}, seed {one.run.seed}"
-            for label, one in found.items()
-        )
+        runs = told_runs({label: one.run for label, one in found.items()})
         return Panels(
             title=chosen.title,
             panels=panels,

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Drawing
 from plotly.subplots import make_subplots
 
 from msnas.errors import DataError
-from msnas.report.chosen import choose, page_layout, read_best, with_outputs, write_notes
+from msnas.report.chosen import choose, page_layout, read_best, told_runs, with_outputs, write_notes
 from msnas.report.collect import FinishedRun
 from msnas.report.figure import Figure
 from msnas.report.histogram import Histogram, histogram
@@ -98,10 +98,7 @@ class Response(Figure[Lines]):
         for label, (run, momenta) in found.items():
             lines[label] = _line(key_of(run), residuals(momenta.output, momenta), edges)
         beyond = max(line.response.beyond for line in lines.values())
-        told = "; ".join(
-            f"{label}: {' → '.join(run.selected)}, seed {run.seed}"
-            for label, (run, _) in found.items()
-        )
+        told = told_runs({label: run for label, (run, _) in found.items()})
         return Lines(
             title=chosen.title,
             lines=lines,

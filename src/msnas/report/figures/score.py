@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure as Drawing
 from plotly.subplots import make_subplots
 
-from msnas.report.chosen import choose, page_layout, read_best, with_outputs, write_notes
+from msnas.report.chosen import choose, page_layout, read_best, told_run, with_outputs, write_notes
 from msnas.report.collect import FinishedRun
 from msnas.report.figure import Figure
 from msnas.report.histogram import Histogram, histogram
@@ -144,7 +144,7 @@ def _score(run: FinishedRun) -> Score:
     task = str(last_task_with(run, BINARY))
     score, label = binary_of(outputs, task)
     return Score(
-        run=f"{' → '.join(run.selected)}, seed {run.seed}",
+        run=told_run(run),
         key=key_of(run),
         field=str(run.config["tasks"][task]["target"]),
         classes={
