@@ -26,6 +26,7 @@ from msnas.plan import make_plan
 from msnas.study import Study, read_events
 from msnas.training.progress import Display
 from msnas.training.train import prepare_torch
+from msnas.weighting.weighting import Weighting
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 OWN = ("steps=", "rounds=", "path=")
@@ -47,7 +48,10 @@ def modules(study: Study, path: list[str], overrides: list[str]) -> dict[str, Po
         module = Posttraining(
             chain=copy.deepcopy(study.chain.only(tuple(path))),
             weighting=build(
-                config["weighting"], key="weighting", weights=list(study.weights.values())
+                config["weighting"],
+                key="weighting",
+                of=Weighting,
+                weights=list(study.weights.values()),
             ),
             optimizer=study.optimizer,
             seed=0,

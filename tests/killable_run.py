@@ -138,10 +138,12 @@ def _in_validation(is_now: IsNow) -> None:
     StageModule.on_validation_epoch_end = counted  # type: ignore[method-assign]
 
 
-def _around_rename(module: str, *, before: bool, name: str = "") -> Callable[[IsNow], None]:
+def _around_rename(module: str, *, before: bool, name: str = "*") -> Callable[[IsNow], None]:
+    """Renames of a module to a path that matches `name`."""
+
     def prepare(is_now: IsNow) -> None:
         def replace(source: Any, target: Any) -> None:
-            now = Path(target).name.endswith(name) and is_now(_stage_of(target))
+            now = Path(target).match(name) and is_now(_stage_of(target))
             if now and before:
                 _die()
             os.replace(source, target)
@@ -170,14 +172,14 @@ def _half_written(name: str) -> Callable[[IsNow], None]:
 
         def saved(value: Any, target: Any, *arguments: Any, **named: Any) -> None:
             save(value, target, *arguments, **named)
-            if not isinstance(target, str | Path) or Path(target).name != name:
+            if not isinstance(target, str | Path) or not Path(target).match(name):
                 return
             if is_now(_stage_of(target)):
                 cut(Path(target))
 
         def checkpointed(self: pl.Trainer, path: Any, *arguments: Any, **named: Any) -> None:
             save_checkpoint(self, path, *arguments, **named)
-            if Path(path).name == name and is_now(_stage_of(path)):
+            if Path(path).match(name) and is_now(_stage_of(path)):
                 cut(Path(path))
 
         torch.save = saved
@@ -201,20 +203,27 @@ def _before_call(module: str, owner: str, name: str) -> Callable[[IsNow], None]:
     return prepare
 
 
+CHECKPOINT = "*.partial/record.json"
+"""A checkpoint counts once its record is there."""
+
 _POINTS: dict[str, Callable[[IsNow], None]] = {
     "in the middle of an epoch": _in_the_middle_of_an_epoch,
     "in validation": _in_validation,
-    "half a checkpoint": _half_written("last.new"),
-    "before the rename of a checkpoint": _around_rename("msnas.training.callbacks", before=True),
-    "after the rename of a checkpoint": _around_rename("msnas.training.callbacks", before=False),
+    "half a checkpoint": _half_written("epoch-*.ckpt"),
+    "before the rename of a checkpoint": _around_rename(
+        "msnas.storage", before=True, name=CHECKPOINT
+    ),
+    "after the rename of a checkpoint": _around_rename(
+        "msnas.storage", before=False, name=CHECKPOINT
+    ),
     "half the weights": _half_written("weights.pt"),
     "before the rename of an entry": _around_rename("msnas.training.store", before=True),
     "after the rename of an entry": _around_rename("msnas.training.store", before=False),
     "before the selection": _before_call("msnas.study", "Study", "rank"),
     "in the evaluation": _before_call("msnas.study", "Study", "score"),
     "before the test": _before_call("msnas.study", "Study", "test"),
-    "half the model": _half_written("model.ckpt"),
+    "half the model": _half_written(".model.ckpt.new"),
     "before the history": _before_call("msnas.run_directory", "RunDirectory", "write_history"),
     "before the result": _before_call("msnas.run_directory", "RunDirectory", "write_result"),
-    "half the result": _around_rename("msnas.run_directory", before=True, name="result.json"),
+    "half the result": _around_rename("msnas.storage", before=True, name="result.json"),
 }

@@ -123,7 +123,8 @@ def write_two_task_run(
     def numbers(both: tuple[float, float], more: float = 0.0) -> dict[str, float]:
         return {"tau_id/auc": both[0] + more, "calibration/mse": both[1] + more}
 
-    supervised = None if weight is None else {"tau_id": weight, "calibration": 1 - weight}
+    first = 0.5 if weight is None else weight  # no weight: a weighting finds its own
+    supervised = {"tau_id": first, "calibration": 1 - first}
     told = [
         {
             "parameters": {"task_weight": value},

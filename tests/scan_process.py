@@ -104,7 +104,7 @@ def kill_a_worker(folder: Path, *, other_than: int) -> Path:
     """Kill -9 a worker in the middle of its search; the run it was doing."""
 
     def searching() -> tuple[int, Path] | None:
-        if not list(folder.glob("runs/cache/search/*.partial/last.ckpt")):
+        if not list(folder.glob("runs/cache/search/*.partial/record.json")):
             return None
         return next(((p, d) for p, d in workers(folder).items() if p != other_than), None)
 

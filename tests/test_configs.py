@@ -18,8 +18,10 @@ from torch import nn
 
 from msnas.build import build, check_target
 from msnas.chain.candidate_grid import expand_grids
+from msnas.chain.output import Regression
 from msnas.errors import ConfigError
 from msnas.plan import make_plan
+from msnas.weighting.fixed import Fixed
 
 FILES = sorted(path.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml"))
 OPTIONS = [name for name in FILES if "/" in name]
@@ -195,7 +197,7 @@ def test_problems_experiments_and_debugging_make_a_plan(
     assert sum(plan.weights.values()) == pytest.approx(1)
     for task in plan.chain:
         for candidate, settings in plan.config["tasks"][task]["candidates"].items():
-            build(settings, key=f"tasks.{task}.candidates.{candidate}")
+            build(settings, key=f"tasks.{task}.candidates.{candidate}", of=nn.Module)
 
 
 def test_yaml_files_say_what_they_are_for() -> None:
@@ -233,11 +235,12 @@ def test_yaml_files_say_what_they_are_for() -> None:
 )
 def test_build_refuses_what_is_no_class_of_the_named_libraries(target: object) -> None:
     with pytest.raises(ConfigError, match=r"^place\._target_: "):
-        build({"_target_": target}, key="place")
+        build({"_target_": target}, key="place", of=object)
     with pytest.raises(ConfigError, match=r"^place\.inner\[0\]\._target_: "):
         build(
             {"_target_": "torch.nn.Identity", "inner": [{"_target_": target}]},
             key="place",
+            of=object,
         )
 
 
@@ -254,9 +257,9 @@ def test_build_refuses_hydra_special_keys(injected: dict[str, Any]) -> None:
     (special,) = injected
     config = {"_target_": "torch.nn.Identity", **injected}
     with pytest.raises(ConfigError, match=rf"^place\.{special}: not allowed"):
-        build(config, key="place")
+        build(config, key="place", of=object)
     with pytest.raises(ConfigError, match=rf"^place\.x\.y\[0\]\.{special}: not allowed"):
-        build({"_target_": "torch.nn.Identity", "x": {"y": [injected]}}, key="place")
+        build({"_target_": "torch.nn.Identity", "x": {"y": [injected]}}, key="place", of=object)
 
 
 @pytest.mark.parametrize(
@@ -269,18 +272,19 @@ def test_build_refuses_hydra_special_keys(injected: dict[str, Any]) -> None:
 def test_build_names_place_class_and_argument(settings: dict[str, int], said: str) -> None:
     target = "msnas.candidates.lstm.LSTM"
     with pytest.raises(ConfigError, match=rf"^tasks\.a: {target}: .*'{said}'"):
-        build({"_target_": target, **settings}, key="tasks.a")
+        build({"_target_": target, **settings}, key="tasks.a", of=nn.Module)
 
 
 def test_build_needs_a_class() -> None:
     for config in ({"hidden": 3}, [1], "torch.nn.ReLU", None):
         with pytest.raises(ConfigError, match=r"^tasks\.a: expected a mapping with _target_"):
-            build(config, key="tasks.a")
+            build(config, key="tasks.a", of=object)
 
 
 def test_build_gives_plain_python_and_the_arguments_themselves() -> None:
     config = OmegaConf.create({"_target_": "msnas.chain.output.Regression", "shape": [2, 3]})
-    assert build(config, key="output").shape == (2, 3)
+    assert build(config, key="output", of=Regression).shape == (2, 3)
     weights = [0.25, 0.75]
-    weighting = build({"_target_": "msnas.weighting.fixed.Fixed"}, key="w", weights=weights)
+    settings = {"_target_": "msnas.weighting.fixed.Fixed"}
+    weighting = build(settings, key="w", of=Fixed, weights=weights)
     assert weighting.weights == (0.25, 0.75)

@@ -46,7 +46,7 @@ def candidate(task: str, name: str) -> nn.Module:
     config = OmegaConf.load(CONF / "candidate" / task / f"{name}.yaml")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        module: nn.Module = build(config, key=name)
+        module = build(config, key=name, of=nn.Module)
     return module
 
 

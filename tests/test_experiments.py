@@ -12,7 +12,7 @@ from conftest import CONF
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from msnas.build import plain
+from msnas.config import plain
 from msnas.scan.compose import Composer
 from msnas.scan.find import find_scan
 from msnas.scan.work import RunWork

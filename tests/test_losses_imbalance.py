@@ -390,7 +390,7 @@ CONFIGURED = {
 @pytest.mark.parametrize("name", CONFIGURED)
 @EVERY_SHAPE
 def test_configured_losses_judge_any_classifier(name: str, shape: tuple[int, ...]) -> None:
-    loss = build(OmegaConf.load(CONF / "loss" / f"{name}.yaml"), key="loss")
+    loss = build(OmegaConf.load(CONF / "loss" / f"{name}.yaml"), key="loss", of=Loss)
     assert {key: getattr(loss, key) for key in CONFIGURED[name]} == CONFIGURED[name]
     output, target = batch(shape)
     assert torch.isfinite(ready(loss, shape)(output, target)).all()

@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT, Compose, small_run
 from omegaconf import OmegaConf
 
-from msnas.build import plain
+from msnas.config import plain
 from msnas.errors import ConfigError, MsnasError
 from msnas.identity import canonical, derived_seed, digest
 from msnas.plan import make_plan

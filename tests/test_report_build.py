@@ -63,6 +63,7 @@ def test_the_command_writes_everything_and_names_what_is_missing(tmp_path: Path)
         "differences.csv",
         "chains.csv",
         "missing.csv",
+        "written.json",
     }
     assert "result.json cannot be read" in done.stdout
     assert "no fig8_images: " in done.stdout

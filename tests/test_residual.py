@@ -94,7 +94,7 @@ def published(name: str, **changed: Any) -> nn.Module:
     path = CONF / "candidate" / "tau_id" / f"{name}.yaml"
     settings = OmegaConf.to_container(OmegaConf.load(path))
     assert isinstance(settings, dict)
-    module: nn.Module = build({**settings, **changed}, key=name)
+    module = build({**settings, **changed}, key=name, of=nn.Module)
     return module
 
 

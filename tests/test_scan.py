@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from scan_process import said, sweep
 
-from msnas.build import plain
+from msnas.config import plain
 from msnas.errors import ConfigError
 from msnas.locks import file_lock, is_held
 from msnas.plan import make_plan
@@ -497,7 +497,7 @@ def test_corrupt_results_are_told_and_redone(runs: Callable[..., list[RunWork]])
     engine, launcher = fake_engine(finishing(works))
     scan, console = scan_of(works)
     assert scan.work_off(engine)
-    assert f"warning: {works[0].directory.path}/result.json cannot be read" in console.export_text()
+    assert f"{works[0].directory.path}/result.json cannot be read" in console.export_text()
     assert len(launcher.calls[0]) == 3
 
 

@@ -15,7 +15,7 @@ from conftest import ROOT, compose_config
 from msnas.build import build
 from msnas.data.event_file import EventFile
 from msnas.data.events import PARTS, Events, load_events
-from msnas.data.fields import ClassLabel, LogPixels, Numbers
+from msnas.data.fields import ClassLabel, Field, LogPixels, Numbers
 from msnas.data.source import Source
 from msnas.data.thinning import thin
 from msnas.errors import ConfigError, DataError
@@ -110,7 +110,7 @@ def test_the_embedded_taus_are_a_tenth() -> None:
         label = file["label"][()]
     events = load_events(
         Numbered(0, label=label, number=np.arange(len(label))),
-        {"label": build(data["fields"]["label"], key="label")},
+        {"label": build(data["fields"]["label"], key="label", of=Field)},
         events=data["events"],
         split_seed=data["split_seed"],
         fractions=data["fractions"],

@@ -21,7 +21,7 @@ EVENTS = 200_000
 
 
 def candidate(task: str, name: str) -> nn.Module:
-    module: nn.Module = build(OmegaConf.load(CONF / task / f"{name}.yaml"), key=name)
+    module = build(OmegaConf.load(CONF / task / f"{name}.yaml"), key=name, of=nn.Module)
     return module
 
 

@@ -429,7 +429,7 @@ def configured(name: str) -> Validity:
         "variables": ["pt_1", "eta_1", "phi_1", "pt_2", "eta_2", "phi_2"],
         "angles": [2, 5],
     }
-    judge: Validity = build(OmegaConf.merge(config, task), key="validity")
+    judge = build(OmegaConf.merge(config, task), key="validity", of=Validity)
     return judge
 
 
@@ -437,8 +437,9 @@ def configured(name: str) -> Validity:
 def test_configurations_leave_only_the_variables_to_the_task(name: str) -> None:
     judge = configured(name)
     assert judge.calibrate == (name == "gaussian_process")
-    with pytest.raises(ConfigError, match=r"missing .* argument: 'variables'"):
-        build(OmegaConf.load(ROOT / "conf" / "validity" / f"{name}.yaml"), key="validity")
+    config = OmegaConf.load(ROOT / "conf" / "validity" / f"{name}.yaml")
+    with pytest.raises(ConfigError, match=r"^validity\.variables: required, but not given"):
+        build(config, key="validity", of=Validity)
 
 
 class Momenta(Source):

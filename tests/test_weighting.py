@@ -36,7 +36,7 @@ FIGHT = np.array([[1.0, 0.0], [-1.0, 1.0]])
 def configured(name: str, *, tasks: int = 2, **changes: Any) -> Weighting:
     """The weighting of conf/weighting/<name>.yaml, in float64, of tasks of equal weight."""
     settings = yaml.safe_load((CONF / "weighting" / f"{name}.yaml").read_text()) | changes
-    weighting: Weighting = build(settings, key="weighting", weights=[1 / tasks] * tasks)
+    weighting = build(settings, key="weighting", of=Weighting, weights=[1 / tasks] * tasks)
     return weighting.double()
 
 

@@ -1,18 +1,30 @@
-"""The only place that turns configuration into objects."""
+"""The only place that turns configuration into objects.
+
+Import the class, check it, call it with plain values: nothing in them is resolved or called.
+"""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-import hydra.errors
-import hydra.utils
-from omegaconf import OmegaConf
+from msnas.config import check_plain, plain
+from msnas.errors import ConfigError, MsnasError
 
-from msnas.errors import ConfigError
+ALLOWED = (
+    "msnas",
+    "torch.nn",
+    "torch.optim",
+    "torchmetrics.classification",
+    "torchmetrics.regression",
+    "gpytorch",
+    "torchjd",
+)
+"""Packages whose classes may be named (of torchmetrics none of those that fetch a model)."""
 
-ALLOWED = ("msnas", "torch.nn", "torch.optim", "torchmetrics", "gpytorch", "torchjd")
+T = TypeVar("T")
 
 
 def check_target(target: object, *, key: str) -> None:
@@ -21,63 +33,104 @@ def check_target(target: object, *, key: str) -> None:
     The class itself must live there too: a dotted path through a module's imports to something
     else (`msnas.store.os.system`) is refused.
     """
-    if not isinstance(target, str) or not _below(target, ALLOWED):
+    _import_class(target, key=key)
+
+
+def build(config: Any, *, key: str, of: type[T], **arguments: Any) -> T:
+    """An object of the class `of` from `config`, a mapping with `_target_` and its arguments.
+
+    Nested mappings with `_target_` become PyTorch modules (losses of metrics, aggregators).
+    `arguments` come on top as they are. Raises ConfigError, naming `key`, for a class that is not
+    allowed, is not an `of`, or does not take the arguments.
+    """
+    node = plain(config)
+    check_plain(node, key=key)
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise ConfigError(f"{key}: expected a mapping with _target_, found {node!r}")
+    _check_keys(node, key=key)
+    return _build(node, key=key, of=of, **arguments)
+
+
+def class_of(config: Mapping[str, Any], *, key: str, of: type[T]) -> type[T]:
+    """The class that `config` names in `_target_`, which is an `of`."""
+    found = _import_class(config.get("_target_"), key=key)
+    if not issubclass(found, of):
+        raise ConfigError(
+            f"{key}._target_: {config['_target_']!r} is no {of.__module__}.{of.__name__}"
+        )
+    return found
+
+
+def _build(node: Mapping[str, Any], *, key: str, of: type[T], **arguments: Any) -> T:
+    found = class_of(node, key=key, of=of)
+    settings = {
+        name: _nested(value, key=f"{key}.{name}")
+        for name, value in node.items()
+        if name != "_target_"
+    }
+    try:
+        return found(**settings, **arguments)
+    except MsnasError:
+        raise
+    except Exception as error:  # whatever a class makes of odd values; the log has the traceback
+        kind = "" if isinstance(error, TypeError | ValueError) else f"{type(error).__name__}: "
+        raise ConfigError(f"{key}: {node['_target_']}: {kind}{error}") from error
+
+
+def _nested(value: Any, *, key: str) -> Any:
+    if isinstance(value, list):
+        return [_nested(child, key=f"{key}[{index}]") for index, child in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if "_target_" in value:
+        from torch import nn
+
+        return _build(value, key=key, of=nn.Module)
+    return {name: _nested(child, key=f"{key}.{name}") for name, child in value.items()}
+
+
+def _check_keys(node: Any, *, key: str) -> None:
+    """Raise ConfigError for a class that is not allowed or another key with an underscore first."""
+    if isinstance(node, dict):
+        for name in node:
+            if name.startswith("_") and name != "_target_":
+                raise ConfigError(f"{key}.{name}: not allowed in a configuration")
+        if "_target_" in node:
+            check_target(node["_target_"], key=key)
+        for name, child in node.items():
+            _check_keys(child, key=f"{key}.{name}")
+    elif isinstance(node, list):
+        for index, child in enumerate(node):
+            _check_keys(child, key=f"{key}[{index}]")
+
+
+def _import_class(target: object, *, key: str) -> type[Any]:
+    words = target.split(".") if isinstance(target, str) else []
+    if not _allowed(target) or not all(word.isidentifier() for word in words):
         raise ConfigError(
             f"{key}._target_: {target!r} is not allowed; classes may come from {list(ALLOWED)}"
         )
     try:
-        found = hydra.utils.get_object(target)
+        found = _find(words)
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"{key}._target_: cannot import {target!r}: {reason}") from error
-    if not inspect.isclass(found) or not _below(found.__module__, ALLOWED):
+    if not inspect.isclass(found) or not _allowed(found.__module__):
         raise ConfigError(
             f"{key}._target_: {target!r} is not a class of {list(ALLOWED)} but {found!r}"
         )
+    return found
 
 
-def build(config: Any, *, key: str, **arguments: Any) -> Any:
-    """Instantiate `config` (a mapping with `_target_`), with extra keyword `arguments`.
-
-    Raises ConfigError naming `key` when a class is not allowed or does not take the arguments.
-    """
-    node = plain(config)
-    _check_targets(node, key=key)
-    if not isinstance(node, dict) or "_target_" not in node:
-        raise ConfigError(f"{key}: expected a mapping with _target_, found {node!r}")
-    try:
-        # the arguments are added by a call of our own: Hydra would copy them
-        factory = hydra.utils.instantiate(node, _partial_=True, _convert_="all")
-        return factory(**arguments)
-    except hydra.errors.InstantiationException as error:
-        raise ConfigError(f"{key}: {node['_target_']}: {error.__cause__ or error}") from error
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{key}: {node['_target_']}: {error}") from error
+def _allowed(path: object) -> bool:
+    return isinstance(path, str) and any(f"{path}.".startswith(f"{root}.") for root in ALLOWED)
 
 
-def class_of(config: Mapping[str, Any], *, key: str) -> type[Any]:
-    """The class that `config` names in `_target_`."""
-    check_target(config.get("_target_"), key=key)
-    return hydra.utils.get_class(config["_target_"])
-
-
-def plain(config: Any) -> Any:
-    """The configuration as resolved plain dictionaries and lists."""
-    return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
-
-
-def _check_targets(node: Any, *, key: str) -> None:
-    if isinstance(node, dict):
-        for special in node.keys() & {"_partial_", "_recursive_", "_convert_", "_args_"}:
-            raise ConfigError(f"{key}.{special}: not allowed in a configuration")
-        if "_target_" in node:
-            check_target(node["_target_"], key=key)
-        for name, child in node.items():
-            _check_targets(child, key=f"{key}.{name}")
-    elif isinstance(node, list):
-        for index, child in enumerate(node):
-            _check_targets(child, key=f"{key}[{index}]")
-
-
-def _below(path: str, roots: tuple[str, ...]) -> bool:
-    return any(path == root or path.startswith(root + ".") for root in roots)
+def _find(words: list[str]) -> Any:
+    """What the dotted path leads to: a module's attribute if there is one, else a module in it."""
+    found: Any = importlib.import_module(words[0])
+    for count, word in enumerate(words[1:], start=2):
+        if not hasattr(found, word) and inspect.ismodule(found):
+            importlib.import_module(".".join(words[:count]))
+        found = getattr(found, word)
+    return found

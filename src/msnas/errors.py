@@ -19,3 +19,9 @@ class TrainingError(MsnasError):
 
 class StorageError(MsnasError):
     """A file that cannot be written."""
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message in one line; with its class, unless it is one raised on purpose."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, MsnasError) else f"{type(error).__name__}: {text}"

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
-from rich.console import Console
 from rich.table import Table
 
 from msnas.command_line import parse_with_conditions
 from msnas.errors import DataError, MsnasError
 from msnas.run_directory import RunDirectory
+from msnas.storage import somebodys
+from msnas.terminal import terminal
 
 if TYPE_CHECKING:
     from msnas.conditioning.conditioning import Point
@@ -58,19 +59,20 @@ def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict
     directory = RunDirectory(Path(settings.run))
     trained = load_trained_chain(directory.path)
     points = chosen_points(conditions, trained.conditioning, trained.point)
-    result = directory.finished()
-    assert result is not None
-    plan = make_plan(directory.config())
+    config, result = directory.read()
+    with somebodys(directory.path):
+        plan = make_plan(config)
     sha256 = result["data"]["source"].get("sha256")
     if sha256 is not None and plan.source.identity()["sha256"] != sha256:
         raise DataError(
             f"{plan.config['data'].get('file')}: the events are not those of the run (checksum)"
         )
     prepare_torch(threads=plan.machine["threads"])
-    study = Study(plan, read_events(plan), Display(Console(quiet=True)), repeat=False)
-    study.condition()
-    chain = study.chain.only(trained.path)
-    chain.load_state_dict(trained.chain.state_dict())
+    with somebodys(directory.path):
+        study = Study(plan, read_events(plan), Display(terminal(quiet=True)), repeat=False)
+        study.condition()
+        chain = study.chain.only(trained.path)
+        chain.load_state_dict(trained.chain.state_dict())
     everywhere: list[Point | None] = [*points] or [None]
     return [
         {"parameters": point or {}, "values": dict(score.values)}
@@ -94,7 +96,7 @@ def main(arguments: list[str]) -> None:
             Path(settings.out).write_text(json.dumps(found, indent=1) + "\n")
     except (MsnasError, OSError) as error:
         sys.exit(f"error: {error}")
-    Console().print(_table(found, settings.part.value))
+    terminal().print(_table(found, settings.part.value))
 
 
 def _table(found: list[dict[str, Any]], part: str) -> Table:

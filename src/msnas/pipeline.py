@@ -11,6 +11,7 @@ import torch
 
 from msnas.build import build
 from msnas.chain.chain import Chain, Path
+from msnas.errors import one_line
 from msnas.evaluation.evaluate import ChainScore
 from msnas.evaluation.outputs import write_outputs
 from msnas.methods.method import Selection
@@ -19,9 +20,9 @@ from msnas.report.tracker import Tracker
 from msnas.report.trajectories import plot_trajectories
 from msnas.run_directory import RunDirectory
 from msnas.scoring import Tested
+from msnas.storage import whole
 from msnas.study import Study, read_events
 from msnas.training.progress import Display
-from msnas.training.store import writing
 from msnas.training.train import Trained, prepare_torch
 
 log = logging.getLogger("msnas")
@@ -45,7 +46,7 @@ def run_stages(
     directory.write_config(plan.config)
     config = plan.config
     prepare_torch(threads=plan.machine["threads"])
-    tracker: Tracker = build(config["logger"], key="logger")
+    tracker = build(config["logger"], key="logger", of=Tracker)
     events = read_events(plan)
     study = Study(plan, events, display, repeat=repeat)
 
@@ -58,7 +59,7 @@ def run_stages(
     log.info("selected %s", " -> ".join(path))
     finished, chain = method.finish(study, path)
 
-    with writing(directory.model):
+    with whole(directory.model) as new:
         torch.save(
             {
                 "format": 1,
@@ -66,7 +67,7 @@ def run_stages(
                 "weights": chain.state_dict(),
                 "scales": {name: field.scales() for name, field in events.fields.items()},
             },
-            directory.model,
+            new,
         )
     trainings = {
         "pretrain": pretrained,
@@ -98,11 +99,21 @@ def run_stages(
     result["stages"] = {stage: _stage(ones) for stage, ones in trainings.items() if ones}
     if tested.stage:
         result["stages"]["validity"] = tested.stage
-    message = tracker.mirror(directory, result)
+    directory.write_result(result)
+    _mirror(tracker, directory, result)
+    return result
+
+
+def _mirror(tracker: Tracker, directory: RunDirectory, result: Mapping[str, Any]) -> None:
+    """Have the tracker write its mirror; the run is finished whatever becomes of that."""
+    try:
+        message = tracker.mirror(directory, result)
+    except Exception as error:
+        log.warning("%s failed (%s); the run is complete", type(tracker).__name__, one_line(error))
+        log.debug("its traceback", exc_info=True)
+        return
     if message:
         log.info(message)
-    directory.write_result(result)
-    return result
 
 
 def _result(

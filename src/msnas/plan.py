@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from msnas.build import build, plain
+from msnas.build import build
 from msnas.chain.candidate_grid import copy_candidates, expand_grids
 from msnas.chain.check import check_tasks
+from msnas.config import check_name, check_plain, plain
 from msnas.data.source import Source
 from msnas.errors import ConfigError
 from msnas.identity import digest
@@ -22,6 +24,9 @@ STAGES = ("pretrain", "search", "posttrain")
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """Lightning's names; 16-mixed needs a graphics card."""
+
+MOST_THREADS = 1024
+"""More than that a process may not get: it would end at once."""
 
 NOT_NUMBERS = ("output", "logger", "force", "task_weight", "task_weights")
 """Settings that change no number by themselves; the weights count after normalisation."""
@@ -121,6 +126,7 @@ def make_plan(
     that another machine does (`elsewhere`) may ask for a graphics card this one has not.
     """
     config = copy.deepcopy(plain(cfg))
+    check_plain(config)
     for name in (*OF_A_SCAN, *RESOLVED):
         config.pop(name, None)
     config.setdefault("candidate_copies", 1)
@@ -131,6 +137,8 @@ def make_plan(
         key = f"tasks.{name}.candidates"
         expanded = expand_grids(task["candidates"], key=key)
         task["candidates"] = copy_candidates(expanded, copies=copies, key=key)
+        for candidate in task["candidates"]:
+            check_name(candidate, key=key)
     chain = config["problem"]["chain"]
     check_tasks(config["tasks"], chain, config["data"]["fields"])
     supervised = [name for name in chain if config["tasks"][name]["loss"] is not None]
@@ -155,7 +163,7 @@ def make_plan(
 def _source(config: Mapping[str, Any], known: dict[str, Source]) -> Source:
     name = digest(config)
     if name not in known:
-        known[name] = build(config, key="data.source")
+        known[name] = build(config, key="data.source", of=Source)
     return known[name]
 
 
@@ -173,11 +181,15 @@ def _check_pretrain_only(config: Mapping[str, Any]) -> None:
 
 
 def _check_settings(config: Mapping[str, Any]) -> None:
+    for key in ("problem.name", "method.name"):
+        check_name(_value(config, key), key=key)
+    for name in config["tasks"]:
+        check_name(name, key="tasks")
+    _check_whole(config, "trainer.threads", 1, highest=MOST_THREADS)
     for key, lowest in (
         ("seed", 0),
         ("candidate_copies", 1),
         ("recipe.evaluation_batch", 1),
-        ("trainer.threads", 1),
     ):
         _check_whole(config, key, lowest)
     for stage in STAGES:
@@ -206,10 +218,13 @@ def _check_settings(config: Mapping[str, Any]) -> None:
             raise ConfigError(f"{key}: expected true or false, found {value!r}")
 
 
-def _check_whole(config: Mapping[str, Any], key: str, lowest: int) -> None:
+def _check_whole(
+    config: Mapping[str, Any], key: str, lowest: int, highest: float = math.inf
+) -> None:
     value = _value(config, key)
-    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-        raise ConfigError(f"{key}: expected a whole number >= {lowest}, found {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+        most = f" and <= {highest}" if highest < math.inf else ""
+        raise ConfigError(f"{key}: expected a whole number >= {lowest}{most}, found {value!r}")
 
 
 def _value(config: Mapping[str, Any], key: str) -> Any:

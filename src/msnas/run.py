@@ -15,6 +15,7 @@ from msnas.plan import Plan, make_plan
 from msnas.report.run_log import run_log
 from msnas.report.table import show_result
 from msnas.run_directory import RunDirectory
+from msnas.terminal import say, terminal
 
 
 def run(cfg: DictConfig | Mapping[str, Any], *, console: Console | None = None) -> dict[str, Any]:
@@ -24,34 +25,46 @@ def run(cfg: DictConfig | Mapping[str, Any], *, console: Console | None = None) 
     An error leaves its record in the run directory. Raises ConfigError, DataError or
     TrainingError for what the user can mend.
     """
-    console = console or Console()
+    console = console or terminal()
     plan = make_plan(cfg)
     if plan.config["pretrain"]["only"] is not None:
         _pretrain(plan, console)
         return {}
     directory = RunDirectory(plan.directory)
+    # before the lock: the folder may be one that only others may write to
+    if (finished := _shown(plan, directory, console)) is not None:
+        return finished
     try:
         directory.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"output: cannot write into {plan.output} ({error})") from error
     with file_lock(directory.lock, what=f"doing the run {directory.path}"):
-        finished = directory.finished()
-        if finished is not None and not plan.config["force"]:
-            console.print(f"This run is finished (force=true repeats it): {directory.path}")
-            show_result(finished, directory.path, console)
+        if (finished := _shown(plan, directory, console)) is not None:
             return finished
         if damage := directory.damage():
-            console.print(f"{directory.path}/result.json cannot be read ({damage}): done again")
+            say(console, f"damaged, done again: {damage}")
+        finished = directory.finished()
         if directory.failure() is None:  # the record of a failure counts the attempts
             directory.drop_result()
         try:
-            result = _work(plan, directory, console, repeat=finished is not None)
+            repeat = plan.config["force"] and finished is not None
+            result = _work(plan, directory, console, repeat=repeat)
         except Exception as error:
-            with suppress(OSError):  # a full disk: the error itself is what counts
+            with suppress(OSError, StorageError):  # a full disk: the error itself is what counts
                 directory.write_failure(plan, error)
             raise
         show_result(result, directory.path, console)
         return result
+
+
+def _shown(plan: Plan, directory: RunDirectory, console: Console) -> dict[str, Any] | None:
+    """The result of a finished run, shown; None if there is something to do."""
+    finished = directory.finished()
+    if finished is None or plan.config["force"] or directory.damage():
+        return None
+    say(console, f"This run is finished (force=true repeats it): {directory.path}")
+    show_result(finished, directory.path, console)
+    return finished
 
 
 def _work(plan: Plan, directory: RunDirectory, console: Console, *, repeat: bool) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,21 +10,24 @@ from typing import TYPE_CHECKING, Any, final
 
 import yaml
 
-from msnas.errors import DataError, MsnasError
+from msnas.config import check_plain
+from msnas.errors import DataError, MsnasError, one_line
+from msnas.results.schema import check_match, check_result, check_settings
+from msnas.storage import damage_of, read_record, read_text, read_yaml, whole, write_record
 
 if TYPE_CHECKING:
     from msnas.plan import Plan
 
-
-def one_line(error: BaseException) -> str:
-    """An error's message; with its class, unless it is one raised on purpose."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, MsnasError) else f"{type(error).__name__}: {text}"
+CONFIG, HISTORY, MODEL, OUTPUTS = "config.yaml", "history.jsonl", "model.ckpt", "outputs.h5"
+RESULT = "result.json"
 
 
 @final
 class RunDirectory:
-    """config.yaml (resolved), result.json, history.jsonl, model.ckpt and log below `path`."""
+    """config.yaml (resolved), result.json, history.jsonl, model.ckpt, outputs.h5, log in `path`.
+
+    `result.json` is written last and holds the checksums of the others and of itself.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,12 +35,12 @@ class RunDirectory:
     @property
     def model(self) -> Path:
         """The selected chain; loads with weights_only=True."""
-        return self.path / "model.ckpt"
+        return self.path / MODEL
 
     @property
     def outputs(self) -> Path:
         """What the selected chain puts out for the test events, with their truth."""
-        return self.path / "outputs.h5"
+        return self.path / OUTPUTS
 
     @property
     def log(self) -> Path:
@@ -52,20 +54,39 @@ class RunDirectory:
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the resolved configuration."""
-        self._write("config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+        with whole(self.path / CONFIG) as new:
+            new.write_text(yaml.dump(dict(config), Dumper=_Dumper, sort_keys=False))
 
     def config(self) -> dict[str, Any]:
-        """The resolved configuration."""
-        loaded: dict[str, Any] = yaml.safe_load(self._read("config.yaml"))
+        """The resolved configuration: plain values, in which nothing is left to resolve.
+
+        Raises DataError for another, or one that has changed since the result was written.
+        """
+        path = self.checked(CONFIG)
+        if not path.is_file():
+            raise DataError(f"{path} not found; expected the directory of a finished run")
+        loaded = read_yaml(path)
+        if not isinstance(loaded, dict):
+            raise DataError(f"{path}: expected a mapping, found {type(loaded).__name__}")
+        try:
+            check_plain(loaded)
+        except MsnasError as error:
+            raise DataError(f"{path}: {error}") from error
+        check_settings(loaded, where=str(path))
         return loaded
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write the result: last of all, it makes the run a finished one."""
-        self._write("result.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
+        files = [self.path / name for name in (CONFIG, HISTORY, MODEL, OUTPUTS)]
+        files += self.path.glob("*.p[nd][gf]")
+        write_record(
+            self.path / RESULT, result, files=[path.name for path in files if path.is_file()]
+        )
 
     def write_failure(self, plan: Plan, error: BaseException) -> None:
         """Write what ended the run, and how many attempts have ended so by now."""
-        self.write_result(
+        write_record(
+            self.path / RESULT,
             {
                 "schema": 1,
                 "problem": plan.config["problem"]["name"],
@@ -77,11 +98,11 @@ class RunDirectory:
                 "error": one_line(error),
                 "traceback": "".join(traceback.format_exception(error)),
                 "attempts": 1 + (self.failure() or {}).get("attempts", 0),
-            }
+            },
         )
 
     def finished(self) -> dict[str, Any] | None:
-        """The result of a run that ended well."""
+        """The result of a run that ended well, whatever has become of its other files."""
         result = self._readable_result()
         return result if result.get("status", "failed") == "finished" else None
 
@@ -91,48 +112,71 @@ class RunDirectory:
         return result if result.get("status", "finished") == "failed" else None
 
     def damage(self) -> str | None:
-        """Why the result that is there cannot be read."""
+        """Why the result that is there, or a file it names, is not what was written."""
         try:
-            result = self.result()
-        except (OSError, ValueError) as error:
+            return damage_of(self.path, self.result() or {})
+        except (DataError, OSError) as error:
             return one_line(error)
-        if result is not None and not isinstance(result, dict):
-            return f"expected a mapping, found {type(result).__name__}"
-        return None
+
+    def checked(self, name: str) -> Path:
+        """The path of one of the run's files; raise DataError if it is not the one written."""
+        if damage := damage_of(self.path, self.result() or {}, [name]):
+            raise DataError(f"{damage}; the run's own command makes it again")
+        return self.path / name
+
+    def read(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Configuration and result of a finished run.
+
+        Raises DataError unless both are there, are what was written, and fit each other.
+        """
+        result = self.result()
+        if result is None or result.get("status", "finished") != "finished":
+            raise DataError(f"{self.path}: expected the directory of a finished run")
+        config = self.config()
+        check_match(result, config, where=str(self.path / RESULT))
+        return config, result
 
     def _readable_result(self) -> dict[str, Any]:
         try:
-            result = self.result()
-        except (OSError, ValueError):
+            return self.result() or {}
+        except DataError:
             return {}
-        return result if isinstance(result, dict) else {}
 
     def result(self) -> dict[str, Any] | None:
-        """What result.json holds, of whatever status; None before there is one."""
-        if not (self.path / "result.json").is_file():
+        """What result.json holds, of whatever status; None before there is one.
+
+        Raises DataError for one that is damaged or not of the schema.
+        """
+        path = self.path / RESULT
+        if not path.is_file():
             return None
-        loaded: dict[str, Any] = json.loads(self._read("result.json"))
-        return loaded
+        result = read_record(path)
+        check_result(result, where=str(path))
+        return result
 
     def drop_result(self) -> None:
         """Make a finished run an unfinished one."""
-        (self.path / "result.json").unlink(missing_ok=True)
+        (self.path / RESULT).unlink(missing_ok=True)
 
     def write_history(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Write the epochs of all stages, one JSON object a line."""
-        self._write("history.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        with whole(self.path / HISTORY) as new:
+            new.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     def history(self) -> list[dict[str, Any]]:
-        """The epochs of all stages."""
-        return [json.loads(line) for line in self._read("history.jsonl").splitlines()]
+        """The epochs of all stages; raise DataError for a damaged file."""
+        path = self.checked(HISTORY)
+        try:
+            lines = [json.loads(line) for line in read_text(path).splitlines()]
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path} cannot be read ({one_line(error)})") from error
+        if not all(isinstance(line, dict) for line in lines):
+            raise DataError(f"{path}: expected a mapping in every line")
+        return lines
 
-    def _write(self, name: str, text: str) -> None:
-        new = self.path / f".{name}.new"
-        new.write_text(text)
-        os.replace(new, self.path / name)
 
-    def _read(self, name: str) -> str:
-        path = self.path / name
-        if not path.is_file():
-            raise DataError(f"{path} not found; expected the directory of a finished run")
-        return path.read_text()
+class _Dumper(yaml.SafeDumper):
+    """Writes equal values out, so that a file needs no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True

@@ -16,6 +16,7 @@ from msnas.chain.chain import Chain, Path, check_chain
 from msnas.chain.from_config import build_chain
 from msnas.conditioning.from_config import build_conditioning, condition_chain
 from msnas.data.events import Events, load_events
+from msnas.data.fields import Field
 from msnas.errors import ConfigError
 from msnas.evaluation.evaluate import ChainScore
 from msnas.methods.method import Method, SearchMethod
@@ -35,7 +36,10 @@ def read_events(plan: Plan) -> Events:
     data = plan.config["data"]
     return load_events(
         plan.source,
-        {name: build(field, key=f"data.fields.{name}") for name, field in data["fields"].items()},
+        {
+            name: build(field, key=f"data.fields.{name}", of=Field)
+            for name, field in data["fields"].items()
+        },
         events=data["events"],
         split_seed=data["split_seed"],
         fractions=data["fractions"],
@@ -96,13 +100,15 @@ class Study:
         self.method = self._build_method()
 
     def _weighting_of(self, weights: Mapping[str, float]) -> Weighting:
-        weighting: Weighting = build(
-            self.config["weighting"], key="weighting", weights=list(weights.values())
+        return build(
+            self.config["weighting"],
+            key="weighting",
+            of=Weighting,
+            weights=list(weights.values()),
         )
-        return weighting
 
     def _check_weighting(self) -> None:
-        method: type[Method] = class_of(self.config["method"], key="method")
+        method = class_of(self.config["method"], key="method", of=Method)
         check_weighting(
             self.weighting,
             given=self._weights_given(),
@@ -130,17 +136,17 @@ class Study:
             "optimizer": self.optimizer,
             "seed": self.trainer.seed_of("search", settings.pop("name")),
         }
-        asked = inspect.signature(class_of(settings, key="method")).parameters
-        method: Method = build(
+        asked = inspect.signature(class_of(settings, key="method", of=Method)).parameters
+        return build(
             settings,
             key="method",
+            of=Method,
             **{name: value for name, value in offered.items() if name in asked},
         )
-        return method
 
     def _task_weights(self) -> dict[str, float]:
         """The plan's, or 1 for the last task alone if the method wants no intermediate loss."""
-        method: type[Method] = class_of(self.config["method"], key="method")
+        method = class_of(self.config["method"], key="method", of=Method)
         if method.intermediate_loss:
             return self.plan.weights
         if self._weights_given():
@@ -260,10 +266,12 @@ class Study:
 
     def optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
         """The optimiser of some parameters, as the recipe configures it."""
-        optimizer: Optimizer = build(
-            self.config["recipe"]["optimizer"], key="recipe.optimizer", params=parameters
+        return build(
+            self.config["recipe"]["optimizer"],
+            key="recipe.optimizer",
+            of=Optimizer,
+            params=parameters,
         )
-        return optimizer
 
     def trainable(self, level: int, name: str) -> bool:
         """Whether a candidate has anything to train."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from msnas.build import build
 from msnas.chain.chain import Chain
@@ -19,7 +17,9 @@ from msnas.conditioning.from_config import build_conditioning, condition_chain, 
 from msnas.data.events import Batch
 from msnas.data.fields import Field
 from msnas.errors import DataError
-from msnas.run_directory import RunDirectory
+from msnas.run_directory import MODEL, RunDirectory
+from msnas.storage import somebodys
+from msnas.training.store import read_torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,46 +46,43 @@ class TrainedChain:
 def load_trained_chain(directory: Path) -> TrainedChain:
     """Read config.yaml and model.ckpt of a run; nothing in them is executed.
 
-    Raises DataError if the run is not finished or its model cannot be read.
+    Raises DataError if the run is not finished or its files cannot be used, ConfigError for a
+    class that is not allowed.
     """
     run = RunDirectory(directory)
-    config = run.config()
-    result = run.finished()
-    if result is None:
-        raise DataError(f"{directory}: no result.json; expected the directory of a finished run")
-    try:
-        model = torch.load(run.model, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{run.model}: not a readable model ({reason})") from error
-    path = tuple(model["selected"])
+    config, result = run.read()
+    model = read_torch(run.checked(MODEL))
     names = config["problem"]["chain"]
-    tasks = {
-        name: {
-            **config["tasks"][name],
-            "candidates": {chosen: config["tasks"][name]["candidates"][chosen]},
+    path = tuple(result["selected"][name] for name in names)
+    with somebodys(directory):
+        if tuple(model["selected"]) != path:
+            raise DataError(f"{run.model}: of the chain {model['selected']}, expected {path}")
+        tasks = {
+            name: {
+                **config["tasks"][name],
+                "candidates": {chosen: config["tasks"][name]["candidates"][chosen]},
+            }
+            for name, chosen in zip(names, path, strict=True)
         }
-        for name, chosen in zip(names, path, strict=True)
-    }
-    chain = build_chain(tasks, names, seed=0)
-    fields: dict[str, Field] = {}
-    for name, settings in config["data"]["fields"].items():
-        fields[name] = build(settings, key=f"data.fields.{name}")
-        fields[name].restore(model["scales"][name])
-    conditioning = build_conditioning(config.get("conditioning"), chain)
-    point = None
-    if conditioning is not None:
-        condition_chain(
-            chain,
-            conditioning,
-            {name: field.encode(np.zeros((2, *field.shape))) for name, field in fields.items()},
-            layers=config["conditioning"]["layers"],
-            seed=0,
-        )
-        point = own_point(
-            conditioning, first_weight=next(iter(result["task_weights"].values())), tasks=tasks
-        )
-    chain.load_state_dict(model["weights"])
+        chain = build_chain(tasks, names, seed=0)
+        fields: dict[str, Field] = {}
+        for name, settings in config["data"]["fields"].items():
+            fields[name] = build(settings, key=f"data.fields.{name}", of=Field)
+            fields[name].restore(model["scales"][name])
+        conditioning = build_conditioning(config.get("conditioning"), chain)
+        point = None
+        if conditioning is not None:
+            condition_chain(
+                chain,
+                conditioning,
+                {name: field.encode(np.zeros((2, *field.shape))) for name, field in fields.items()},
+                layers=config["conditioning"]["layers"],
+                seed=0,
+            )
+            point = own_point(
+                conditioning, first_weight=next(iter(result["task_weights"].values())), tasks=tasks
+            )
+        chain.load_state_dict(model["weights"])
     return TrainedChain(
         chain=chain,
         path=path,

@@ -61,14 +61,13 @@ class ScanSweeper(Sweeper):
     def _sweep(self, arguments: list[str]) -> bool:
         import os
 
-        from rich.console import Console
-
-        from msnas.build import plain
+        from msnas.config import plain
         from msnas.plan import OF_A_SCAN
         from msnas.scan.compose import Composer
         from msnas.scan.engine import ELSEWHERE, Engine
         from msnas.scan.find import find_scan
         from msnas.scan.scan import Scan
+        from msnas.terminal import terminal
 
         hydra = self.full_config.hydra
         launcher = str(hydra.runtime.choices["hydra/launcher"])
@@ -91,7 +90,7 @@ class ScanSweeper(Sweeper):
             settings=plain(settings),
             experiment=hydra.runtime.choices.get("experiment"),
             command=arguments,
-            console=Console(file=sys.stdout),
+            console=terminal(file=sys.stdout),
         )
         if scan.dry_run:
             scan.preview(workers=1 if launcher == "basic" else len(os.sched_getaffinity(0)))

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torchmetrics import Metric
 
 from msnas.build import build
 from msnas.chain.chain import Chain
+from msnas.chain.output import Output
 from msnas.chain.task import Task
 from msnas.errors import ConfigError
 from msnas.identity import derived_seed
@@ -22,10 +24,10 @@ def build_tasks(tasks: Mapping[str, Any], chain: Sequence[str]) -> list[Task]:
             name=name,
             inputs=tuple(tasks[name]["inputs"]),
             target=tasks[name]["target"],
-            output=build(tasks[name]["output"], key=f"tasks.{name}.output"),
+            output=build(tasks[name]["output"], key=f"tasks.{name}.output", of=Output),
             loss=_build_loss(tasks[name]["loss"], task=name),
             metrics={
-                metric: build(config, key=f"tasks.{name}.metrics.{metric}")
+                metric: build(config, key=f"tasks.{name}.metrics.{metric}", of=Metric)
                 for metric, config in tasks[name]["metrics"].items()
             },
         )
@@ -37,11 +39,10 @@ def _build_loss(config: Mapping[str, Any] | None, *, task: str) -> Loss | None:
     if config is None:
         return None
     try:
-        loss: Loss = build(config, key=f"tasks.{task}.loss")
+        return build(config, key=f"tasks.{task}.loss", of=Loss)
     except ConfigError as error:  # a loss does not know whose it is
         text = str(error)
         raise ConfigError(f"tasks.{task}.{text}" if text.startswith("loss.") else text) from error
-    return loss
 
 
 def build_chain(tasks: Mapping[str, Any], chain: Sequence[str], *, seed: int) -> Chain:
@@ -56,6 +57,6 @@ def build_chain(tasks: Mapping[str, Any], chain: Sequence[str], *, seed: int) ->
             with torch.random.fork_rng():
                 torch.manual_seed(derived_seed(seed, "initial", name, candidate))
                 candidates[name][candidate] = build(
-                    config, key=f"tasks.{name}.candidates.{candidate}"
+                    config, key=f"tasks.{name}.candidates.{candidate}", of=torch.nn.Module
                 )
     return Chain(build_tasks(tasks, chain), candidates)

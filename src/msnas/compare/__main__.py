@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING
-from rich.console import Console
 
 from msnas.command_line import parse
 from msnas.compare.groups import Group, group_runs
@@ -21,6 +20,7 @@ from msnas.compare.performance import compare_performance
 from msnas.compare.rankings import TABLE_METHOD, compare_rankings
 from msnas.errors import ConfigError, DataError, MsnasError
 from msnas.report.collect import OtherRun, collect_runs
+from msnas.terminal import say, terminal
 
 
 @dataclass
@@ -90,7 +90,7 @@ def main(arguments: list[str]) -> None:
         "rank agreement, regret, hits, and test metrics.",
     )
     out = Path(settings.out or Path((settings.runs or ["."])[0]) / "compare")
-    console = Console()
+    console = terminal()
     try:
         with console.status("reading runs and applying their chains to the test events"):
             comparison = compare(settings)
@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> None:
     except MsnasError as error:
         sys.exit(f"error: {error}")
     show(comparison, console)
-    console.print(f"\nWritten: {', '.join(map(str, paths))}", highlight=False, soft_wrap=True)
+    say(console, f"\nWritten: {', '.join(map(str, paths))}")
 
 
 def _compare_group(group: Group, settings: Settings) -> Compared:

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from msnas.compare.groups import Group
@@ -21,6 +20,7 @@ from msnas.compare.rankings import Agreement
 from msnas.errors import DataError
 from msnas.evaluation.agreement import FEWEST_SEEDS, Estimate
 from msnas.report.collect import OtherRun
+from msnas.terminal import say
 
 INTERVALS = {
     "tau, regret, difference": "mean over seeds, Student t",
@@ -130,13 +130,13 @@ def show(comparison: Comparison, console: Console) -> None:
     """Print the tables of each group, and the runs that were not used."""
     level = f"{comparison.confidence * 100:g} %"
     for one in comparison.groups:
-        console.print(f"\n{escape(one.group.describe())}", style="bold", highlight=False)
+        console.print(f"\n{one.group.describe()}", style="bold", highlight=False)
         if one.agreement:
             console.print(_agreement_table(one.agreement, level))
         for table in _performance_tables(one.performance, level):
             console.print(table)
         for note in one.notes:
-            console.print(f"note: {escape(note)}", highlight=False, soft_wrap=True)
+            say(console, f"note: {note}")
     console.print(
         f"\n{level} interval: Student t over seeds, of a hit rate Clopper-Pearson; none below "
         f"{FEWEST_SEEDS} seeds or where all seeds agree exactly. Test error: one standard error "
@@ -147,8 +147,8 @@ def show(comparison: Comparison, console: Console) -> None:
     if comparison.others:
         console.print(f"\nNot used ({len(comparison.others)}):", highlight=False)
         for other in comparison.others:
-            text = escape(f"  {other.directory}: {other.reason}")
-            console.print(text, highlight=False, soft_wrap=True)
+            text = f"  {other.directory}: {other.reason}"
+            say(console, text)
 
 
 def _agreement_table(rows: Sequence[Agreement], level: str) -> Table:
@@ -162,7 +162,7 @@ def _agreement_table(rows: Sequence[Agreement], level: str) -> Table:
         for number, row in enumerate(by_quantity[quantity]):
             table.add_row(
                 "" if number else quantity,
-                escape(row.method),
+                row.method,
                 str(len(row.seeds)),
                 f"{row.estimate.mean:.4f}",
                 _interval(row.estimate),
@@ -176,14 +176,14 @@ def _performance_tables(rows: Sequence[Difference], level: str) -> Iterator[Tabl
     for quantity, same in _by_quantity(rows).items():
         better = "higher" if same[0].higher_is_better else "lower"
         table = _table(
-            f"Test {quantity} ({better} is better) against {escape(same[0].reference)}, "
+            f"Test {quantity} ({better} is better) against {same[0].reference}, "
             "paired by seed and event",
             words=("method",),
             numbers=("seeds", "mean", "difference", f"{level} interval", "test error"),
         )
         for row in same:
             table.add_row(
-                escape(row.method),
+                row.method,
                 str(len(row.seeds)),
                 f"{row.method_mean:.4f}",
                 f"{row.estimate.mean:+.4f}",

@@ -93,7 +93,7 @@ def _parameter(given: str, laws: Mapping[str, Any], chain: Chain) -> Parameter:
             f"conditioning.laws.{name}: missing; laws are there for {sorted(laws)}; add one with "
             f"+conditioning.laws.{name}={{_target_: msnas.conditioning.laws.Uniform, ...}}"
         )
-    law: Law = build(laws[name], key=f"conditioning.laws.{name}")
+    law = build(laws[name], key=f"conditioning.laws.{name}", of=Law)
     _check_range(law, name=name, task=task)
     return Parameter(key=key, task=task.name if task else None, name=name, law=law)
 

@@ -11,6 +11,7 @@ from omegaconf import MISSING
 
 from msnas.command_line import parse
 from msnas.errors import ConfigError, DataError, MsnasError
+from msnas.terminal import terminal
 
 PROGRAM = "python -m msnas.convert"
 DESCRIPTION = """\
@@ -108,7 +109,6 @@ def convert(settings: Settings) -> dict[str, Tally]:
 
     """
     # imported here so that --help and refusals do not wait for them
-    from rich.console import Console
     from rich.progress import Progress
 
     from msnas.convert.delphes import DelphesFile
@@ -119,7 +119,7 @@ def convert(settings: Settings) -> dict[str, Tally]:
     check(settings, files)
     opened = {key: [DelphesFile(path=path) for path in paths] for key, paths in files.items()}
     tallies = {key: Tally(dropped=Counter({why.value: 0 for why in Drop})) for key in opened}
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     with (
         ExampleWriter(path=Path(settings.out), shuffle_seed=settings.shuffle_seed) as writer,
         Progress(console=console, transient=True, disable=not console.is_terminal) as progress,

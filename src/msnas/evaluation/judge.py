@@ -16,7 +16,7 @@ from msnas.training.progress import Display
 from msnas.training.store import Store
 
 if TYPE_CHECKING:
-    from msnas.evaluation.validity import Validity  # imports gpytorch, which takes a second
+    from msnas.evaluation.validity import Validity
 
 
 @final
@@ -48,7 +48,10 @@ def train_judge(
     The judge depends on the data and its own settings only, not on any chain or the run's seed:
     all runs on the same events share it.
     """
-    judge: Validity = build(settings, key=f"tasks.{task.name}.validity")
+    # gpytorch takes a second to import: only for a run that is judged
+    from msnas.evaluation.validity import Validity
+
+    judge = build(settings, key=f"tasks.{task.name}.validity", of=Validity)
     identity = {
         "validity": dict(settings),
         "target": task.target,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import h5py
 from torch import Tensor
 
-from msnas.training.store import writing
+from msnas.storage import whole
 
 if TYPE_CHECKING:
     from msnas.study import Study
@@ -41,10 +40,7 @@ def write_outputs(
         arrays[f"{task.name}/output"] = task.output.prediction(task.scored(outputs[task.name]))
         if task.supervised:
             arrays[f"{task.name}/target"] = task.output.truth(events.test[task.target])
-    new = path.with_name(f".{path.name}.new")
-    with writing(path):
-        with h5py.File(new, "w") as file:
-            file.attrs.update(attributes)
-            for name, values in arrays.items():
-                file.create_dataset(name, data=values.detach().cpu().numpy())
-        os.replace(new, path)
+    with whole(path) as new, h5py.File(new, "w") as file:
+        file.attrs.update(attributes)
+        for name, values in arrays.items():
+            file.create_dataset(name, data=values.detach().cpu().numpy())

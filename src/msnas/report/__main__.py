@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from omegaconf import MISSING
-from rich.console import Console
 
 from msnas.command_line import parse
 from msnas.errors import MsnasError
+from msnas.terminal import terminal
 
 
 @dataclass
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     from msnas.report.build import build_report
 
     try:
-        build_report([Path(folder) for folder in settings.runs], Path(settings.out), Console())
+        build_report([Path(folder) for folder in settings.runs], Path(settings.out), terminal())
     except MsnasError as error:
         sys.exit(f"error: {error}")
 

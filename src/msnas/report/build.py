@@ -13,11 +13,10 @@ from typing import Any
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 import msnas.report.figures
-from msnas.errors import DataError
+from msnas.errors import DataError, one_line
 from msnas.report.collect import FinishedRun, OtherRun, collect_runs
 from msnas.report.figure import Figure, NothingToDraw
 from msnas.report.page import write_page
@@ -25,6 +24,11 @@ from msnas.report.parts import Drawn, NamedTable
 from msnas.report.scan import Scan
 from msnas.report.style import save
 from msnas.report.summary import missing_table, tables_of
+from msnas.storage import damage_of, read_record, write_record
+from msnas.terminal import say
+
+WRITTEN = "written.json"
+"""In the folders of a report: the record of the files there that are the report's own."""
 
 
 def build_report(folders: Sequence[Path], out: Path, console: Console) -> None:
@@ -45,13 +49,13 @@ def build_report(folders: Sequence[Path], out: Path, console: Console) -> None:
             _report(Scan(finished, others), out, console)
         else:
             for problem, runs in problems.items():
-                console.rule(escape(problem))
+                console.rule(problem)
                 _report(Scan(runs, []), out / problem, console)
             _top_page(problems, others, out)
     except OSError as error:
         raise DataError(f"out: cannot write into {out} ({error})") from error
     _show_missing(others, console)
-    console.print(f"Report: {out / 'index.html'}", highlight=False, soft_wrap=True)
+    say(console, f"Report: {out / 'index.html'}")
 
 
 def _report(scan: Scan, out: Path, console: Console) -> None:
@@ -59,10 +63,13 @@ def _report(scan: Scan, out: Path, console: Console) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_results(scan.table, out)
     tables = tables_of(scan)
-    folder = _emptied(out / "tables", ".csv")
-    for one in [*tables, *([missing_table(scan.others)] if scan.others else [])]:
+    folder = _without_earlier(out / "tables")
+    written = [*tables, *([missing_table(scan.others)] if scan.others else [])]
+    for one in written:
         _write_csv(one.table, folder / f"{one.name}.csv")
-    figures, missing = draw_figures(scan, _emptied(out / "figures", ".png", ".pdf"))
+    _remember([folder / f"{one.name}.csv" for one in written])
+    figures, missing = draw_figures(scan, _without_earlier(out / "figures"))
+    _remember([file for one in figures for file in one.files])
     write_page(scan, figures, missing, tables, out)
     for one in tables[:1]:
         console.print(as_rich(one))
@@ -72,7 +79,7 @@ def _report(scan: Scan, out: Path, console: Console) -> None:
         highlight=False,
     )
     for name, reason in missing:
-        console.print(f"no {name}: {escape(reason)}", highlight=False, soft_wrap=True)
+        say(console, f"no {name}: {reason}")
 
 
 def figures_found() -> list[Figure[Any]]:
@@ -96,12 +103,16 @@ def draw_figures(scan: Scan, folder: Path) -> tuple[list[Drawn], list[tuple[str,
     for figure in figures_found():
         try:
             data = figure.data(scan)
+            files = save(figure.draw(data), folder / figure.name)
+            interactive = figure.interactive(data)
         except NothingToDraw as nothing:
             missing.append((figure.name, str(nothing)))
-            continue
-        files = save(figure.draw(data), folder / figure.name)
-        interactive = figure.interactive(data)
-        drawn.append(Drawn(figure=figure, data=data, interactive=interactive, files=files))
+        except OSError:
+            raise
+        except Exception as error:  # of runs that nobody has thought of; the rest is shown
+            missing.append((figure.name, f"failed: {one_line(error)}"))
+        else:
+            drawn.append(Drawn(figure=figure, data=data, interactive=interactive, files=files))
     return drawn, missing
 
 
@@ -131,13 +142,13 @@ def as_rich(named: NamedTable) -> Table:
         words = [word for text in texts[name] for word in text.split()]
         number = pd.api.types.is_numeric_dtype(named.table[name])
         table.add_column(
-            escape(name),
+            name,
             justify="right" if number else "left",
             min_width=max(map(len, words), default=1) if number else 10,
             overflow="fold",
         )
     for row in texts.itertuples(index=False):
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     return table
 
 
@@ -148,7 +159,7 @@ def _show_missing(others: Sequence[OtherRun], console: Console) -> None:
     table.add_column("directory", overflow="fold")
     table.add_column("reason", overflow="fold")
     for one in others:
-        table.add_row(escape(str(one.directory)), escape(one.reason))
+        table.add_row(str(one.directory), one.reason)
     console.print(table)
 
 
@@ -173,13 +184,26 @@ def _top_page(
     write_page(Scan([], others), [], [], [table], out)
 
 
-def _emptied(folder: Path, *endings: str) -> Path:
-    """The folder without the files of an earlier report."""
+def _without_earlier(folder: Path) -> Path:
+    """The folder without what an earlier report wrote into it and no one has changed since.
+
+    Its record tells what that is (`_remember`): nothing else is ever removed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.iterdir():
-        if path.suffix in endings:
-            path.unlink()
+    try:
+        earlier = read_record(folder / WRITTEN) if (folder / WRITTEN).is_file() else {}
+    except DataError:
+        earlier = {}  # what was written stays, or is written over
+    for name in earlier.get("files", {}):
+        if (folder / name).is_file() and damage_of(folder, earlier, [name]) is None:
+            (folder / name).unlink()
     return folder
+
+
+def _remember(paths: Sequence[Path]) -> None:
+    """Keep what was written into a folder in the folder's record."""
+    for folder in {path.parent for path in paths}:
+        write_record(folder / WRITTEN, {}, files=[path.name for path in paths])
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:

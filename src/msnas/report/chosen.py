@@ -184,7 +184,7 @@ def _every_method_first(group: Group) -> list[str]:
 
 def _weights(run: FinishedRun) -> list[float]:
     """The task weights in the order of the tasks; none if they are learnt."""
-    return list((run.result["task_weights"] or {}).values())
+    return list(run.result["task_weights"].values())
 
 
 def _size(group: Group) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -10,28 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from msnas.errors import DataError
+from msnas.errors import DataError, one_line
+from msnas.results.schema import check_scan
 from msnas.run_directory import RunDirectory
-
-SCHEMA = 1
-
-NEEDED = (
-    "problem",
-    "method",
-    "seed",
-    "task_weights",
-    "selected",
-    "metrics",
-    "directions",
-    "chains",
-    "data",
-)
-"""Keys of result.json that every reader may rely on."""
-
-NEEDED_SETTINGS = ("problem", "tasks", "data", "method")
-"""The same of config.yaml."""
+from msnas.storage import last_lines, read_record
 
 FILES = frozenset({"config.yaml", "result.json", "log"})
 """A folder that holds one of these is a run directory."""
@@ -68,8 +49,7 @@ class FinishedRun:
     @property
     def supervised(self) -> list[str]:
         """Names of the tasks with a loss, in the order of the chain: those that have a weight."""
-        weights = self.result["task_weights"] or {}
-        return [task for task in self.tasks if task in weights]
+        return [task for task in self.tasks if task in self.result["task_weights"]]
 
     @property
     def selected(self) -> tuple[str, ...]:
@@ -95,10 +75,11 @@ def collect_runs(folders: Sequence[Path]) -> tuple[list[FinishedRun], list[Other
 
     A folder with a `scan.json` means exactly the runs it lists, as {"schema": 1, "runs":
     [{"directory", "overrides", "status"}, ...]} with directories relative to the folder or
-    absolute. What is inside a run directory is not looked at. Raises DataError for a missing
-    folder or an unreadable list.
+    absolute. What is inside a run directory is not looked at. Raises DataError if one of
+    `folders` is missing or is a scan whose list is unreadable; a deeper one is named only.
     """
     directories: dict[Path, _Place] = {}
+    others: list[OtherRun] = []
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"runs: {folder} is not a folder (looked in {Path.cwd()})")
@@ -106,18 +87,23 @@ def collect_runs(folders: Sequence[Path]) -> tuple[list[FinishedRun], list[Other
             below[:] = sorted(name for name in below if not name.startswith("."))
             if SCAN in files:
                 below.clear()
-                found = _listed(Path(place))
+                try:
+                    found = _listed(Path(place))
+                except DataError as error:
+                    if Path(place) == folder:
+                        raise
+                    others.append(OtherRun(directory=Path(place), reason=one_line(error)))
+                    continue
             elif FILES.intersection(files):
                 below.clear()
                 found = [_Place(Path(place))]
             else:
                 continue
             for one in found:
-                directories.setdefault(one.directory.resolve(), one)
+                directories.setdefault(Path(os.path.realpath(one.directory)), one)
     finished: list[FinishedRun] = []
-    others: list[OtherRun] = []
     for one in directories.values():
-        run = _read(one.directory) if one.directory.is_dir() else one.missing()
+        run = _read(one.directory) if os.path.isdir(one.directory) else one.missing()
         if isinstance(run, FinishedRun):
             finished.append(run)
         else:
@@ -143,70 +129,47 @@ class _Place:
 def _listed(folder: Path) -> list[_Place]:
     """The runs of a scan, in its order; raise DataError for a list that cannot be read."""
     path = folder / SCAN
-    try:
-        content = json.loads(path.read_text())
-        if content["schema"] != SCHEMA:
-            raise DataError(f"{path}: schema {content['schema']!r}, expected {SCHEMA}")
-        return [
-            _Place(
-                folder / one["directory"],
-                overrides=" ".join(one.get("overrides") or []),
-                status=str(one.get("status") or ""),
-            )
-            for one in content["runs"]
-        ] + [
-            _Place(
-                folder / "no run" / str(number),
-                overrides=" ".join(one["overrides"]),
-                status=f"no run: {one['error']}",
-            )
-            for number, one in enumerate(content.get("impossible") or [])
-        ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+    content = read_record(path)
+    check_scan(content, where=str(path))
+    return [
+        _Place(
+            folder / one["directory"],
+            overrides=" ".join(one.get("overrides") or []),
+            status=one.get("status") or "",
+        )
+        for one in content["runs"]
+    ] + [
+        _Place(
+            folder / "no run" / str(number),
+            overrides=" ".join(one["overrides"]),
+            status=f"no run: {one['error']}",
+        )
+        for number, one in enumerate(content.get("impossible") or [])
+    ]
 
 
 def _read(directory: Path) -> FinishedRun | OtherRun:
     run = RunDirectory(directory)
-
-    def other(reason: str) -> OtherRun:
-        return OtherRun(directory=directory, reason=reason)
-
     try:
         result = run.result()
         if result is None:
-            return other(_why_unfinished(run.log))
-        config = run.config()
-    except (DataError, OSError, ValueError, yaml.YAMLError) as error:
-        kind = "result.json" if isinstance(error, json.JSONDecodeError) else "its files"
-        return other(f"{kind} cannot be read: {_one_line(error)}")
-    if not isinstance(result, dict) or not isinstance(config, dict):
-        return other("result.json and config.yaml must hold a mapping each")
-    if result.get("schema") != SCHEMA:
-        return other(f"result.json: schema {result.get('schema')!r}, expected {SCHEMA}")
-    if (status := result.get("status", "finished")) != "finished":
-        told = f": {result['error']}" if result.get("error") else ""
-        return other(f"{status}{told}")
-    for name, found, needed in (
-        ("result.json", result, NEEDED),
-        ("config.yaml", config, NEEDED_SETTINGS),
-    ):
-        if missing := [key for key in needed if key not in found]:
-            return other(f"{name}: missing {', '.join(missing)}")
-    return FinishedRun(directory=directory, config=config, result=result)
+            reason = _why_unfinished(run.log)
+        elif (status := result.get("status", "finished")) != "finished":
+            reason = f"{status}: {result['error']}" if result.get("error") else status
+        else:
+            config, result = run.read()
+            return FinishedRun(directory=directory, config=config, result=result)
+    except (DataError, OSError) as error:
+        reason = one_line(error)
+    return OtherRun(directory=directory, reason=reason)
 
 
 def _why_unfinished(log: Path) -> str:
     """Failed, with the error's line, if that is the last the log tells; else unfinished."""
-    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
-    lines = [line for line in lines if line.strip()]
+    lines = [line for line in last_lines(log) if line.strip()] if log.is_file() else []
     told = [found[1] for line in lines if (found := LOG_LINE.match(line))]
     if told and told[-1].startswith("the run ended with an error"):
         return f"failed: {lines[-1].strip()}"
     if told:
         return f"unfinished or still running; last in its log: {told[-1]}"
     return "unfinished or still running"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -107,7 +107,7 @@ def relabelled(
 
 def _row(run: FinishedRun) -> dict[str, Any]:
     result, config = run.result, run.config
-    weights: Mapping[str, float] = result["task_weights"] or {}
+    weights: Mapping[str, float] = result["task_weights"]
     stages: Mapping[str, Mapping[str, Any]] = result.get("stages", {})
     here = {name: float(stage.get("seconds", 0)) for name, stage in stages.items()}
     total = {name: here[name] + float(stages[name].get("cached_seconds", 0)) for name in here}
@@ -157,7 +157,7 @@ def _weights_of(run: FinishedRun, parameters: Mapping[str, Any]) -> dict[str, fl
         first, second = run.supervised
         v1 = float(parameters["task_weight"])
         return {first: v1, second: 1 - v1}
-    return dict(run.result["task_weights"] or {})
+    return dict(run.result["task_weights"])
 
 
 def _numbers(values: Mapping[str, Any], prefix: str) -> dict[str, float]:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from msnas.errors import DataError
 from msnas.report.collect import FinishedRun
+from msnas.storage import damage_of
 
 NAME = "outputs.h5"
 
@@ -56,6 +57,8 @@ def read_outputs(run: FinishedRun) -> Outputs:
     path = run.directory / NAME
     if not path.is_file():
         raise DataError(f"no {NAME}")
+    if damage := damage_of(run.directory, run.result, [NAME]):
+        raise DataError(damage)
     try:
         with h5py.File(path, "r") as file:
             key = str(file.attrs.get("key", ""))

@@ -10,6 +10,8 @@ from typing import final
 
 from rich.console import Console
 
+from msnas.terminal import say
+
 
 @final
 class _ToConsole(logging.Handler):
@@ -18,7 +20,7 @@ class _ToConsole(logging.Handler):
         self.console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.console.print(record.getMessage(), highlight=False, markup=False, soft_wrap=True)
+        say(self.console, record.getMessage())
 
 
 @contextmanager

@@ -164,7 +164,7 @@ def _within(key: str, places: Sequence[str]) -> bool:
 
 def _other_weights(run: FinishedRun) -> str | None:
     """Weights of the tasks after the first, relative to each other; None for less than two."""
-    weights = list((run.result["task_weights"] or {}).values())[1:]
+    weights = list(run.result["task_weights"].values())[1:]
     if len(weights) < 2 or not sum(weights) > 0:
         return None
     return ":".join(f"{weight / sum(weights):.3g}" for weight in weights)

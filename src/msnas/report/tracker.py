@@ -10,7 +10,10 @@ from msnas.run_directory import RunDirectory
 
 
 class Tracker(ABC):
-    """Mirrors configuration, history and result elsewhere; never the only copy."""
+    """Mirrors configuration, history and result elsewhere; never the only copy.
+
+    The run is finished before; a mirror that fails is a warning.
+    """
 
     @abstractmethod
     def mirror(self, directory: RunDirectory, result: Mapping[str, Any]) -> str | None:

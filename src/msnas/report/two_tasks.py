@@ -83,7 +83,7 @@ def weighting_of(run: FinishedRun) -> str:
 def fixed_weight(run: FinishedRun) -> float | None:
     """Weight of the first supervised task, if it is fixed and the run is not conditioned."""
     weights = run.result["task_weights"]
-    if not weights or weighting_of(run) != FIXED or is_conditioned(run):
+    if weighting_of(run) != FIXED or is_conditioned(run):
         return None
     return float(weights[run.supervised[0]]) / float(sum(weights.values()))
 

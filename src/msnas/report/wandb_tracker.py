@@ -64,7 +64,7 @@ class WandbTracker(Tracker):
             ) as run:
                 _log_epochs(run, directory)
                 run.log(_tables_and_figures(directory, result))
-                run.summary.update(_summary(result, first_task=config["problem"]["chain"][0]))
+                run.summary.update(_summary(result))
                 place = os.path.relpath(Path(run.dir).parent)
                 address = run.url
             if wandb.run is None:  # else the process has a run of its own, which would end too
@@ -117,13 +117,13 @@ def _tables_and_figures(directory: RunDirectory, result: Mapping[str, Any]) -> d
     }
 
 
-def _summary(result: Mapping[str, Any], *, first_task: str) -> dict[str, Any]:
-    """What a run ends with, as columns of a table of runs; `v1` is the first task's weight."""
+def _summary(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run ends with, as columns of a table of runs; `v1` is the first weight there is."""
     return {
         **final_numbers(result),
         **{f"selected/{task}": candidate for task, candidate in result["selected"].items()},
         **{f"task_weight/{task}": weight for task, weight in result["task_weights"].items()},
-        "v1": result["task_weights"][first_task],
+        "v1": next(iter(result["task_weights"].values())),
         "seed": result["seed"],
         "chain": " -> ".join(result["selected"].values()),
     }

@@ -15,8 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from msnas.errors import ConfigError, MsnasError
-from msnas.run_directory import one_line
+from msnas.errors import ConfigError, MsnasError, one_line
 from msnas.scan.work import Work
 
 PLUGINS = {

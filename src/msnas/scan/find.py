@@ -9,11 +9,12 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from msnas.build import class_of, plain
+from msnas.build import class_of
+from msnas.config import plain
 from msnas.data.source import Source
-from msnas.errors import MsnasError
+from msnas.errors import MsnasError, one_line
 from msnas.plan import make_plan
-from msnas.run_directory import RunDirectory, one_line
+from msnas.run_directory import RunDirectory
 from msnas.scan.axes import Axis, combinations, make_axes, of_the_scan
 from msnas.scan.compose import Composer
 from msnas.scan.work import ImpossibleRun, RunWork, refuse_in_scan
@@ -108,5 +109,6 @@ def _takes_weight(
     plan = make_plan(config, sources=sources, elsewhere=elsewhere)
     if RunDirectory(plan.directory).finished() is not None:
         return True
-    weighs: bool = class_of(config["method"], key="method").intermediate_loss
-    return weighs
+    from msnas.methods.method import Method
+
+    return class_of(config["method"], key="method", of=Method).intermediate_loss

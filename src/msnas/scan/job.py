@@ -25,10 +25,9 @@ class ScanJob:
 
     def __call__(self, cfg: DictConfig) -> dict[str, Any]:
         """Do it; answer the `key`, or an `error` (None if all went well) and its `traceback`."""
-        from rich.console import Console
-
+        from msnas.errors import one_line
         from msnas.run import run
-        from msnas.run_directory import one_line
+        from msnas.terminal import terminal
 
         os.chdir(self.folder)
         with (
@@ -37,7 +36,7 @@ class ScanJob:
             redirect_stderr(nowhere),
         ):
             try:
-                result = run(cfg, console=Console(file=nowhere))
+                result = run(cfg, console=terminal(file=nowhere))
             except Exception as error:
                 text = "".join(traceback.format_exception(error))
                 return {"error": one_line(error), "traceback": text}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +11,9 @@ from pathlib import Path
 from typing import Any, final
 
 from msnas.report.selected import judged
+from msnas.run_directory import RunDirectory
 from msnas.scan.work import ImpossibleRun, RunWork
+from msnas.storage import write_record
 
 
 @final
@@ -34,7 +34,7 @@ class Ledger:
         self.command = list(command)
         self.workers = 1
         self._finished_before = {run.key for run in runs if run.state == "finished"}
-        self._written = ""
+        self._written: dict[str, Any] | None = None
 
     def look(self) -> None:
         """See how far the unfinished runs are."""
@@ -76,14 +76,12 @@ class Ledger:
 
     def write(self) -> None:
         """Write `scan.json` whole or not at all, if something has changed."""
-        text = json.dumps(self._content(), indent=1) + "\n"
-        if text == self._written:
+        content = self._content()
+        if content == self._written:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        new = self.folder / f".scan.json.{os.getpid()}.{threading.get_ident()}"
-        new.write_text(text)
-        os.replace(new, self.folder / "scan.json")
-        self._written = text
+        write_record(self.folder / "scan.json", content, alone=False)
+        self._written = content
 
     def _content(self) -> dict[str, Any]:
         return {
@@ -126,10 +124,10 @@ def seconds_of_method(run: RunWork) -> float | None:
     times = []
     for path in folder.glob("*/result.json"):
         try:
-            result = json.loads(path.read_text())
-            if result["status"] == "finished":
+            result = RunDirectory(path.parent).finished()
+            if result is not None:
                 times.append(sum(float(one["seconds"]) for one in result["stages"].values()))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, KeyError):
             continue  # an estimate does without the unreadable ones
     return statistics.median(times) if times else None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,12 +12,14 @@ from typing import Any, final
 
 from rich.console import Console
 
+from msnas.config import check_name
 from msnas.errors import ConfigError
 from msnas.identity import digest
 from msnas.scan.engine import Engine, EngineError
 from msnas.scan.ledger import Ledger
 from msnas.scan.show import Watch, show_best, show_damage, show_failures, show_preview
 from msnas.scan.work import ImpossibleRun, RunWork, pretrainings
+from msnas.terminal import say
 
 SCANS = Path("sweeps")
 STOPPED = "stopped: nothing is lost, the same command goes on from the last epoch"
@@ -48,7 +49,7 @@ class Scan:
         self.report = _switch(settings, "report", default=True)
         name = (settings.get("scan") or {}).get("name") or experiment
         jobs = [[run.key for run in runs], [one.overrides for one in impossible]]
-        folder = SCANS / _checked(name or digest(jobs)[:8])
+        folder = SCANS / check_name(str(name or digest(jobs)[:8]), key="scan.name")
         for run in runs:  # trackers that group runs show those of a scan together
             if run.plan.config["logger"].get("group", "") is None:
                 run.launched_as.append(f"logger.group='{folder.name}'")
@@ -85,12 +86,13 @@ class Scan:
         show_best(ledger, console)
         show_failures(ledger, console)
         states = ledger.states()
-        self._say(
+        say(
+            self.console,
             f"{states['finished']} of {sum(states.values())} runs finished, {states['failed']} "
-            f"failed: {ledger.folder / 'scan.json'}"
+            f"failed: {ledger.folder / 'scan.json'}",
         )
         if trouble is not None:
-            self._say(f"error: {trouble}")
+            say(self.console, f"error: {trouble}")
         reported = self._report()
         return reported and not ledger.failed and not ledger.unfinished
 
@@ -103,16 +105,14 @@ class Scan:
 
             build_report([self.ledger.folder], self.ledger.folder / "report", self.console)
         except Exception as error:  # the runs are done: a report can be written again
-            self._say(
+            say(
+                self.console,
                 f"error: the report failed ({type(error).__name__}: {error}); the runs are kept, "
                 f"python -m msnas.report runs={self.ledger.folder} "
-                f"out={self.ledger.folder / 'report'} writes it again"
+                f"out={self.ledger.folder / 'report'} writes it again",
             )
             return False
         return True
-
-    def _say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -136,10 +136,3 @@ def _switch(settings: dict[str, Any], name: str, *, default: bool) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"{name}: expected true or false, found {value!r}")
     return value
-
-
-def _checked(name: object) -> str:
-    text = str(name)
-    if not re.fullmatch(r"\w[\w.-]*", text):
-        raise ConfigError(f"scan.name: {text!r} is no name of a folder; use letters, digits, . _ -")
-    return text

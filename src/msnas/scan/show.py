@@ -9,11 +9,11 @@ from typing import Any, final
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 
 from msnas.scan.ledger import Ledger, as_time, best_of, seconds_of_method
 from msnas.scan.work import RunWork
+from msnas.terminal import say
 
 STATES = {"finished": "done", "running": "running", "failed": "failed"}
 LOOK_EVERY = 1.0
@@ -137,10 +137,10 @@ def show_failures(ledger: Ledger, console: Console) -> None:
     ]
     told: set[str] = set()
     for where, error, traceback in failures:
-        _say(console, f"failed: {where}: {error}")
+        say(console, f"failed: {where}: {error}")
         if traceback and traceback not in told:
             told.add(traceback)
-            _say(console, traceback)
+            say(console, traceback)
 
 
 def show_preview(ledger: Ledger, console: Console, *, workers: int) -> None:
@@ -149,9 +149,9 @@ def show_preview(ledger: Ledger, console: Console, *, workers: int) -> None:
     for column in ("overrides", "key", "state"):
         table.add_column(column, overflow="fold")
     for run in ledger.runs:
-        table.add_row(escape(ledger.varied(run.overrides)), run.key, run.state)
+        table.add_row(ledger.varied(run.overrides), run.key, run.state)
     for one in ledger.impossible:
-        table.add_row(escape(ledger.varied(one.overrides)), "", escape(f"impossible: {one.error}"))
+        table.add_row(ledger.varied(one.overrides), "", f"impossible: {one.error}")
     console.print(table)
     left = [run for run in ledger.runs if run.left]
     known: dict[str, float | None] = {}
@@ -173,12 +173,7 @@ def show_damage(ledger: Ledger, console: Console) -> None:
     """A line per result that cannot be read: its run is done again."""
     for run in ledger.unfinished:
         if damage := run.directory.damage():
-            path = run.directory.path / "result.json"
-            _say(console, f"warning: {path} cannot be read ({damage}); the run is done again")
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+            say(console, f"warning: damaged, the run is done again: {damage}")
 
 
 def _told(failure: dict[str, Any]) -> tuple[str, str]:

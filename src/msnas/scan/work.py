@@ -113,7 +113,9 @@ class RunWork(Work):
             self.state = "new"  # force=true: this one is to be replaced
             return
         if modified != self._seen:
-            self.result, self._record = self.directory.finished(), self.directory.failure()
+            whole = self.directory.damage() is None
+            self.result = self.directory.finished() if whole else None
+            self._record = self.directory.failure()
             self._seen = modified
         if self.result is not None:
             self.state = "finished"

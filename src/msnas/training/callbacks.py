@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 from typing import Any, final
 
 import pytorch_lightning as pl
 from torch import Tensor
 
 from msnas.training.stage_module import StageModule
-from msnas.training.store import writing
+from msnas.training.store import Entry
 
 MONITOR = "valid/loss"
 
@@ -86,12 +84,9 @@ class EpochCheckpoint(pl.callbacks.Checkpoint):
     EarlyStopping fail on resume. As a `Checkpoint`, Lightning runs it after all other callbacks.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write beside, then rename."""
-        new = self.path.with_suffix(".new")
-        with writing(self.path):
-            trainer.save_checkpoint(new)
-            os.replace(new, self.path)
+        """Write it where the training's entry keeps it."""
+        self.entry.keep(trainer.current_epoch, trainer.save_checkpoint)

@@ -40,7 +40,7 @@ class Display:
         """Show the rows of one stage under its title."""
         if self._progress is not None:
             raise RuntimeError("stages do not nest")
-        self.console.print(f"[bold]{title}[/bold]")
+        self.console.print(title, style="bold", markup=False)
         with Progress(
             TextColumn("  {task.description:<20}"),
             BarColumn(bar_width=10),

@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import pickle
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from msnas.errors import StorageError
+from msnas.errors import DataError, StorageError
 from msnas.identity import digest
 from msnas.locks import file_lock
+from msnas.storage import damage_of, flush, read_record, write_record, writing
 
 log = logging.getLogger("msnas")
 
 Weights = dict[str, Tensor]
 
+WEIGHTS, RECORD = "weights.pt", "record.json"
+
 UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError)
-"""What reading a damaged file raises."""
+"""What reading a damaged file of PyTorch's raises."""
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Raise StorageError, naming `path`, for what fails inside: a full disk, no permission.
+def read_torch(path: Path) -> Any:
+    """The tensors and plain values in a file of PyTorch's, on the CPU; nothing in it is run.
 
-    PyTorch reports a full disk as a RuntimeError.
+    Raises DataError for one that cannot be read.
     """
     try:
-        yield
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise StorageError(
-            f"cannot write {path} ({reason}); what was written before is kept, "
-            "the same command goes on from there"
-        ) from error
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except UNREADABLE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path} is not a readable file of PyTorch's ({reason})") from error
+
+
+def read_folder(folder: Path, *, name: str) -> tuple[Any, dict[str, Any]]:
+    """The content of the file `name` in a folder with a record, and the record.
+
+    Raises DataError unless both are what was written.
+    """
+    record = read_record(folder / RECORD)
+    if name not in record.get("files", {}):
+        raise DataError(f"{folder / RECORD} has no checksum of {name}")
+    if damage := damage_of(folder, record):
+        raise DataError(damage)
+    return read_torch(folder / name), record
 
 
 @final
@@ -57,45 +68,58 @@ class Entry:
         """Whether the weights are there; they are never seen half-written."""
         return self.path.is_dir()
 
-    @property
-    def checkpoint(self) -> Path:
-        """Where an unfinished training writes its last epoch."""
-        return self.partial / "last.ckpt"
-
     def read(self) -> tuple[Weights, dict[str, Any]]:
-        """Weights and record of a finished training, read once."""
+        """Weights and record of a finished training, read once.
+
+        Raises DataError unless they are what was written.
+        """
         if self._content is None:
-            weights = torch.load(self.path / "weights.pt", weights_only=True, map_location="cpu")
-            self._content = weights, json.loads((self.path / "record.json").read_text())
+            weights, record = read_folder(self.path, name=WEIGHTS)
+            if not isinstance(weights, dict) or not all(
+                isinstance(value, Tensor) for value in weights.values()
+            ):
+                raise DataError(f"{self.path / WEIGHTS}: expected tensors by name")
+            self._content = weights, record
         return self._content
 
-    def readable(self) -> bool:
-        """Whether a finished training can be read; a warning says why not."""
+    def damage(self) -> str | None:
+        """Why a finished training cannot be read, if it cannot."""
         try:
             self.read()
-        except UNREADABLE as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            log.warning("%s cannot be read (%s): trained anew", self.path, reason)
-            return False
-        return True
+        except DataError as error:
+            return str(error)
+        return None
 
     def resumable(self) -> Path | None:
         """The checkpoint to go on from, if there is one; one that cannot be read is dropped."""
-        if not self.checkpoint.is_file():
+        if not (self.partial / RECORD).is_file():
             return None
         try:
-            torch.load(self.checkpoint, weights_only=True, map_location="cpu")
-        except UNREADABLE as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            log.warning("%s cannot be read (%s): begun anew", self.checkpoint, reason)
-            self.checkpoint.unlink()
+            record = read_record(self.partial / RECORD)
+            name = str(record.get("checkpoint"))
+            read_folder(self.partial, name=name)
+        except DataError as error:
+            log.warning("%s cannot be read (%s): begun anew", self.partial, error)
+            shutil.rmtree(self.partial)
+            self.begin()
             return None
         log.info("going on from the last epoch of %s", self.path.name)
-        return self.checkpoint
+        return self.partial / name
 
     def begin(self) -> None:
         """Make the folder for checkpoints."""
         self.partial.mkdir(parents=True, exist_ok=True)
+
+    def keep(self, epoch: int, save: Callable[[Path], object]) -> None:
+        """Have `save` write the checkpoint of an epoch; it counts once the record names it."""
+        path = self.partial / f"epoch-{epoch}.ckpt"
+        with writing(path):
+            save(path)
+            flush(path)
+        write_record(self.partial / RECORD, {"checkpoint": path.name}, files=[path.name])
+        for other in self.partial.glob("epoch-*.ckpt"):
+            if other != path:
+                other.unlink()
 
     def commit(self, weights: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
         """Write the result beside its place, then rename it there; drop the checkpoints."""
@@ -103,9 +127,11 @@ class Entry:
         shutil.rmtree(new, ignore_errors=True)
         with writing(self.path):
             new.mkdir(parents=True)
-            torch.save(dict(weights), new / "weights.pt")
-            (new / "record.json").write_text(json.dumps(record, indent=1))
+            torch.save(dict(weights), new / WEIGHTS)
+            flush(new / WEIGHTS)
+            write_record(new / RECORD, record, files=[WEIGHTS])
             os.replace(new, self.path)
+            flush(self.path.parent)
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def discard(self) -> None:
@@ -131,17 +157,21 @@ class Store:
         """The entry of `identity`, alone: another process that wants it waits here.
 
         The lock is the operating system's: it ends with its process, however that ends. An entry
-        that cannot be read is dropped, to be trained anew.
+        that cannot be read is dropped, to be trained anew. One that can needs no lock: it may be
+        in a folder that only others may write to.
         """
         entry = Entry(self.root / kind / self.key(identity))
-        if entry.finished and entry.readable() and not entry.partial.exists():
+        if entry.finished and entry.damage() is None:
+            if entry.partial.exists():  # killed right after the rename
+                with suppress(StorageError), self._lock(entry):
+                    if entry.finished:
+                        shutil.rmtree(entry.partial, ignore_errors=True)
             yield entry
             return
         with self._lock(entry):
-            if entry.finished and not entry.readable():
+            if entry.finished and (damage := entry.damage()):
+                log.warning("%s cannot be read (%s): trained anew", entry.path, damage)
                 entry.discard()
-            elif entry.finished:  # killed right after the rename
-                shutil.rmtree(entry.partial, ignore_errors=True)
             yield entry
 
     def discard(self, kind: str, identity: Mapping[str, Any]) -> None:
@@ -153,7 +183,8 @@ class Store:
     @contextmanager
     def _lock(self, entry: Entry) -> Iterator[None]:
         path = entry.path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         what = f"training {path.parent.name} {path.name}"
         with file_lock(path.with_name(path.name + ".lock"), what=what):
             yield

@@ -116,9 +116,9 @@ class StageTrainer:
             self._repeated.add(key)
             self.store.discard(stage, full)
         with self.store.entry(stage, full) as entry:
+            seed = self.seed_of(stage, label)
             cached = entry.finished
             if not cached:
-                seed = self.seed_of(stage, label)
                 with torch.random.fork_rng():
                     self._fit(
                         entry,
@@ -130,6 +130,12 @@ class StageTrainer:
                         self.conditioning if stage in CONDITIONED_STAGES else None,
                     )
             weights, record = entry.read()
+        if cached and (reason := _unfit(weights, record, module(seed=seed))):
+            log.warning("%s does not fit (%s): trained anew", entry.path, reason)
+            self.store.discard(stage, full)
+            return self.train(
+                stage, label, identity=identity, module=module, settings=settings, events=events
+            )
         trained = Trained(
             key=key,
             weights=weights,
@@ -166,7 +172,7 @@ class StageTrainer:
                 EarlyStopping(patience=settings["patience"]),
                 best,
                 row,
-                EpochCheckpoint(entry.checkpoint),
+                EpochCheckpoint(entry),
             ],
             logger=False,
             enable_progress_bar=False,
@@ -202,6 +208,22 @@ class StageTrainer:
                 "history": best.history,
             },
         )
+
+
+def _unfit(
+    weights: Mapping[str, Tensor], record: Mapping[str, Any], module: StageModule
+) -> str | None:
+    """Why a kept training is not one of `module`, if it is not: written by other code, say."""
+    shapes = {name: list(value.shape) for name, value in module.weights().items()}
+    found = {name: list(value.shape) for name, value in weights.items()}
+    for name in shapes | found:
+        if shapes.get(name) != found.get(name):
+            return f"{name}: shape {found.get(name)}, expected {shapes.get(name)}"
+    kinds = {"history": list, "loss": int | float, "seconds": int | float}
+    for name, kind in kinds.items():
+        if not isinstance(record.get(name), kind):
+            return f"{name}: found {record.get(name)!r}"
+    return None
 
 
 def prepare_torch(*, threads: int) -> None:

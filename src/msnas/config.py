@@ -1,0 +1,97 @@
+"""Configuration as plain values: what a user composed, resolved; what is read back, refused.
+
+A user's own composition may refer to other settings. What is read from a run, a scan or a store
+is somebody's file: nothing in it is ever resolved. Imports no PyTorch.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from msnas.errors import ConfigError
+
+REFERENCE = re.compile(r"\$\{(?:[\w.\[\]-]+\}|oc\.(?:env|select):)")
+"""`${a.b}`, `${oc.env:NAME}` and `${oc.select:a.b,default}`: all that may be referred to."""
+
+DEEPEST = 50
+"""Levels of nesting in a configuration."""
+
+NAME = re.compile(r"\w[\w.-]{0,99}")
+"""What becomes the name of a file or folder."""
+
+
+def plain(config: Any) -> Any:
+    """The configuration as plain dictionaries and lists, its references resolved.
+
+    Plain values stay as they are. Raises ConfigError, naming the key, for a reference that is
+    not `REFERENCE`: other resolvers could build objects.
+    """
+    if not OmegaConf.is_config(config):
+        return config
+    _check_references(OmegaConf.to_container(config, resolve=False), key="")
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def check_plain(value: Any, *, key: str = "", depth: int = 0) -> None:
+    """Raise ConfigError unless `value` is made of plain values, with nothing left to resolve."""
+    if depth > DEEPEST:
+        raise ConfigError(f"{key}: nested more than {DEEPEST} levels deep")
+    if isinstance(value, dict):
+        for name, child in value.items():
+            if not isinstance(name, str):
+                raise ConfigError(f"{key or 'keys'}: {name!r} is a key, expected text")
+            check_plain(name, key=key, depth=depth + 1)
+            check_plain(child, key=_below(key, name), depth=depth + 1)
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            check_plain(child, key=f"{key}[{index}]", depth=depth + 1)
+    elif isinstance(value, str):
+        if "${" in value:
+            raise ConfigError(f"{key}: found {_short(value)}, but nothing is resolved here")
+        if value == "???":
+            raise ConfigError(f"{key}: required, but not given")
+    elif value is not None and not isinstance(value, bool | int | float):
+        raise ConfigError(f"{key}: found a {type(value).__name__}, expected plain values")
+
+
+def check_name(name: object, *, key: str) -> str:
+    """`name`, if it can be that of a file or folder; raise ConfigError, naming `key`, if not."""
+    if not is_name(name):
+        raise ConfigError(
+            f"{key}: {_short(name)} is no name; allowed are letters, digits, _ and, after the "
+            "first, . and -, at most 100 of them"
+        )
+    return str(name)
+
+
+def is_name(name: object) -> bool:
+    """Whether `name` can be that of a file or folder: it leads nowhere else."""
+    return isinstance(name, str) and NAME.fullmatch(name) is not None
+
+
+def _check_references(value: Any, *, key: str) -> None:
+    if isinstance(value, dict):
+        for name, child in value.items():
+            _check_references(child, key=_below(key, name))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            _check_references(child, key=f"{key}[{index}]")
+    elif isinstance(value, str):
+        for start in re.finditer(r"\$\{", value):
+            if not REFERENCE.match(value, start.start()):
+                raise ConfigError(
+                    f"{key}: found {_short(value)}; a setting may refer to others by "
+                    "${a.b} or ${oc.select:a.b,default}, and to the environment by ${oc.env:NAME}"
+                )
+
+
+def _below(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:120]}..."

@@ -1,0 +1,1 @@
+"""What runs left, read back. Imports no PyTorch."""

@@ -1,0 +1,264 @@
+"""What result.json holds, schema 1, and what every reader relies on in config.yaml.
+
+Keys may be added, not renamed; what was not computed is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
+from typing_extensions import TypeAliasType, TypedDict
+
+from msnas.config import is_name
+from msnas.errors import DataError
+
+SCHEMA = 1
+
+
+def _name(value: str) -> str:
+    if not is_name(value):
+        raise ValueError("is no name of a file or folder")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Number = Annotated[float, Strict()]
+Values = TypeAliasType("Values", "dict[str, Number | Values]")
+"""Numbers by name; a metric of several variables is a mapping itself."""
+
+open_and_strict = with_config(ConfigDict(extra="allow", strict=True))
+
+
+@open_and_strict
+class ChainNumbers(TypedDict):
+    """A chain's validation numbers at the end of a stage."""
+
+    selected: dict[str, str]
+    valid: Values
+    stage: Literal["search", "posttrain"]
+    ranked_by: NotRequired[float]
+
+
+@open_and_strict
+class Condition(TypedDict):
+    """A conditioned chain's numbers at one point."""
+
+    parameters: dict[str, float]
+    valid: NotRequired[Values]
+    test: NotRequired[Values]
+
+
+@open_and_strict
+class Winner(TypedDict):
+    """The best chain at one point, and what the selected one loses to it."""
+
+    parameters: dict[str, float]
+    selected: dict[str, str]
+    regret: float
+
+
+@open_and_strict
+class Stage(TypedDict):
+    """What a stage took."""
+
+    seconds: float
+    epochs: NotRequired[dict[str, int]]
+    cached: NotRequired[list[str]]
+    cached_seconds: NotRequired[float]
+
+
+@open_and_strict
+class Data(TypedDict):
+    """The events."""
+
+    events: NotRequired[int]
+    sha256: NotRequired[str]
+    file: NotRequired[str]
+    source: NotRequired[dict[str, Any]]
+    classes: NotRequired[dict[str, dict[str, int]]]
+
+
+@open_and_strict
+class Metrics(TypedDict):
+    """The selected chain's numbers."""
+
+    valid: Values
+    test: Values
+
+
+@open_and_strict
+class Finished(TypedDict):
+    """A run that ended well."""
+
+    schema: Literal[1]
+    problem: Name
+    method: Name
+    key: NotRequired[Name]
+    seed: int
+    task_weights: dict[str, float]
+    selected: dict[str, str]
+    metrics: Metrics
+    directions: dict[str, bool | None]
+    chains: list[ChainNumbers]
+    data: Data
+    status: NotRequired[Literal["finished"]]
+    parameters: NotRequired[int]
+    versions: NotRequired[dict[str, str]]
+    stages: NotRequired[dict[str, Stage]]
+    point: NotRequired[dict[str, float]]
+    conditions: NotRequired[list[Condition]]
+    winners: NotRequired[list[Winner]]
+    probabilities: NotRequired[dict[str, dict[str, float]]]
+
+
+@open_and_strict
+class Failed(TypedDict):
+    """A run that ended with an error."""
+
+    schema: Literal[1]
+    status: str
+    error: NotRequired[str]
+    traceback: NotRequired[str]
+    attempts: NotRequired[int]
+
+
+@open_and_strict
+class ProblemSettings(TypedDict):
+    """The part of a configuration that says what the problem is."""
+
+    name: Name
+    chain: list[Name]
+
+
+@open_and_strict
+class TaskSettings(TypedDict):
+    """A task's part of a configuration."""
+
+    candidates: dict[Name, dict[str, Any]]
+    output: NotRequired[dict[str, Any]]
+    loss: NotRequired[dict[str, Any] | None]
+
+
+@open_and_strict
+class DataSettings(TypedDict):
+    """The part of a configuration that says what the events are."""
+
+    fields: NotRequired[dict[str, dict[str, Any]]]
+    source: NotRequired[dict[str, Any]]
+
+
+@open_and_strict
+class MethodSettings(TypedDict):
+    """The part of a configuration that says what the method is."""
+
+    name: NotRequired[Name]
+
+
+@open_and_strict
+class Settings(TypedDict):
+    """A run's configuration."""
+
+    problem: ProblemSettings
+    tasks: dict[Name, TaskSettings]
+    data: DataSettings
+    method: MethodSettings
+    recipe: NotRequired[dict[str, Any]]
+    trainer: NotRequired[dict[str, Any]]
+    pretrain: NotRequired[dict[str, Any]]
+    conditioning: NotRequired[dict[str, Any] | None]
+
+
+@open_and_strict
+class ListedRun(TypedDict):
+    """A run of a scan."""
+
+    directory: Annotated[str, Field(min_length=1, max_length=3000, pattern=r"^[^\x00]*$")]
+    overrides: NotRequired[list[str] | None]
+    status: NotRequired[str | None]
+
+
+@open_and_strict
+class ImpossibleRun(TypedDict):
+    """A combination of settings of a scan that is no run."""
+
+    overrides: list[str]
+    error: str
+
+
+@open_and_strict
+class ScanList(TypedDict):
+    """What scan.json holds."""
+
+    schema: Literal[1]
+    runs: list[ListedRun]
+    impossible: NotRequired[list[ImpossibleRun] | None]
+
+
+_FINISHED, _FAILED, _SETTINGS, _SCAN = (
+    TypeAdapter(kind) for kind in (Finished, Failed, Settings, ScanList)
+)
+
+
+def check_result(result: Mapping[str, Any], *, where: str) -> None:
+    """Raise DataError, naming file, key, found and expected, unless it is schema 1."""
+    schema = result.get("schema")
+    if schema != SCHEMA:
+        raise DataError(f"{where}: schema {schema!r}, expected {SCHEMA}")
+    finished = result.get("status", "finished") == "finished"
+    _check(_FINISHED if finished else _FAILED, result, where=where)
+
+
+def check_settings(config: Mapping[str, Any], *, where: str) -> None:
+    """The same for a configuration."""
+    _check(_SETTINGS, config, where=where)
+    if missing := [task for task in config["problem"]["chain"] if task not in config["tasks"]]:
+        raise DataError(f"{where}: problem.chain: {missing[0]!r} is no task")
+
+
+def check_scan(content: Mapping[str, Any], *, where: str) -> None:
+    """The same for the list of a scan's runs."""
+    _check(_SCAN, content, where=where)
+
+
+def check_match(result: Mapping[str, Any], config: Mapping[str, Any], *, where: str) -> None:
+    """Raise DataError unless a finished run's result is about the chain of its configuration."""
+    chain = config["problem"]["chain"]
+    weighted = result["task_weights"]
+    if not weighted or not set(weighted) <= set(chain):
+        raise DataError(f"{where}: task_weights: tasks {list(weighted)}, expected some of {chain}")
+    named: Iterable[Mapping[str, Any]] = (
+        result,
+        *result["chains"],
+        *result.get("winners", ()),
+    )
+    for one in named:
+        if set(one["selected"]) != set(chain):
+            raise DataError(
+                f"{where}: selected: tasks {list(one['selected'])}, expected {list(chain)}"
+            )
+        for task, candidate in one["selected"].items():
+            if candidate not in config["tasks"][task]["candidates"]:
+                raise DataError(
+                    f"{where}: selected: {candidate!r} is no candidate of {task}; "
+                    f"candidates are {list(config['tasks'][task]['candidates'])}"
+                )
+
+
+def _check(kind: TypeAdapter[Any], value: object, *, where: str) -> None:
+    try:
+        kind.validate_python(value)
+    except ValidationError as errors:
+        first = errors.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"])).removesuffix(".float")
+        message = f"{where}: {key[:200]}: {first['msg']}, found {repr(first['input'])[:80]}"
+        raise DataError(message) from errors
