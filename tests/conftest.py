@@ -22,6 +22,10 @@ HTAUTAU_TASKS = list(OmegaConf.load(CONF / "problem" / "htautau.yaml").problem.c
 Compose = Callable[..., DictConfig]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--renew", action="store_true", help="write the golden numbers anew")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """Two processes with two threads each on two cores are many times slower than one."""
