@@ -55,16 +55,21 @@ def fingerprint() -> dict[str, str]:
 
 
 def numbers_of_run(directory: Path) -> Numbers:
-    """The numbers of a finished run, from the files of its directory."""
+    """The numbers of a finished run, from the files of its directory.
+
+    With those of its judge of validity, which is in the store alone: of all that are there.
+    """
     result = json.loads((directory / "result.json").read_text())
     lines = (directory / "history.jsonl").read_text().splitlines()
     model = torch.load(directory / "model.ckpt", weights_only=True)
+    judges = sorted(directory.parents[2].glob("cache/validity/*/weights.pt"))
     numbers = {
         **{key: result[key] for key in OF_RESULT if key in result},
         "data": {key: result["data"][key] for key in ("events", "classes")},
         "history": without_volatile([json.loads(line) for line in lines]),
         "scales": model["scales"],
-        "weights": _summary({name: value.numpy() for name, value in model["weights"].items()}),
+        "weights": _summary(_tensors(model["weights"])),
+        "judges": [_summary(_tensors(torch.load(one, weights_only=True))) for one in judges],
         "outputs": _summary(_arrays(directory / "outputs.h5")),
     }
     return as_kept(numbers)
@@ -142,7 +147,7 @@ def _tolerance(where: str) -> tuple[float, float]:
     """Relative and absolute: what is counted in events moves by whole events."""
     if any(word in where.lower() for word in ("auc", "accuracy", "confusion", "validity")):
         return 0.0, 0.05
-    if where.startswith((".weights", ".outputs")):
+    if where.startswith((".weights", ".judges", ".outputs")):
         return 1e-2, 1e-2
     if "gradient" in where:
         return 1e-2, 1e-3
@@ -168,6 +173,10 @@ def _summary(arrays: Mapping[str, np.ndarray]) -> Numbers:
         wide = values.astype(np.float64)
         sums[name] = [math.fsum(wide.ravel()), math.fsum(np.square(wide).ravel())]
     return {"sha256": bits.hexdigest(), "sums": sums}
+
+
+def _tensors(weights: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in weights.items()}
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
