@@ -78,7 +78,7 @@ def numbers_of_run(directory: Path) -> Numbers:
 def numbers_of_report(folder: Path) -> Numbers:
     """The rows of results.csv and of all tables, and the names of the figures."""
     tables = {path.stem: _rows(path) for path in sorted(folder.glob("tables/*.csv"))}
-    figures = sorted(path.name for path in (folder / "figures").iterdir())
+    figures = sorted(path.name for path in folder.glob("figures/*.p[nd][gf]"))
     return as_kept({"results": _rows(folder / "results.csv"), "tables": tables, "figures": figures})
 
 

@@ -116,7 +116,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
     steps_of_second_epoch = []
 
     def interrupted(self: torch.Tensor, *arguments: Any, **named: Any) -> None:
-        if list(tmp_path.glob("cache/search/*.partial/last.ckpt")):
+        if list(tmp_path.glob("cache/search/*.partial/epoch-*.ckpt")):
             steps_of_second_epoch.append(self)
             if len(steps_of_second_epoch) == 2:
                 raise KeyboardInterrupt
