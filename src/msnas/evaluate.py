@@ -20,7 +20,7 @@ from rich.table import Table
 from msnas.command_line import parse_with_conditions
 from msnas.errors import DataError, MsnasError
 from msnas.run_directory import RunDirectory
-from msnas.storage import somebodys
+from msnas.storage import somebodys, whole
 from msnas.terminal import terminal
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ def main(arguments: list[str]) -> None:
     try:
         found = evaluate_run(settings, conditions)
         if settings.out is not None:
-            Path(settings.out).write_text(json.dumps(found, indent=1) + "\n")
+            with whole(Path(settings.out)) as new:
+                new.write_text(json.dumps(found, indent=1) + "\n")
     except (MsnasError, OSError) as error:
         sys.exit(f"error: {error}")
     terminal().print(_table(found, settings.part.value))

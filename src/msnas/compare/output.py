@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from msnas.compare.rankings import Agreement
 from msnas.errors import DataError
 from msnas.evaluation.agreement import FEWEST_SEEDS, Estimate
 from msnas.report.collect import OtherRun
+from msnas.storage import whole
 from msnas.terminal import say
 
 INTERVALS = {
@@ -111,8 +111,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in paths:
-            new = path.with_name(f".{path.name}.new")
-            with new.open("w", newline="") as file:
+            with whole(path, alone=False) as new, new.open("w", newline="") as file:
                 if path.suffix == ".json":
                     json.dump(content, file, indent=1, allow_nan=False)
                     file.write("\n")
@@ -120,7 +119,6 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
                     writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
                     writer.writeheader()
                     writer.writerows(_lines(content))
-            os.replace(new, path)
     except OSError as error:
         raise DataError(f"out: cannot write into {folder} ({error})") from error
     return paths

@@ -13,6 +13,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from msnas.storage import flush
+
 BLOCK: Final = 1000
 """Events per HDF5 chunk, and events gathered before they are written."""
 SCRATCH_BLOCK: Final = 8
@@ -124,7 +126,9 @@ class ExampleWriter:
         for name, value in attributes.items():
             self._output.attrs[name] = value
         self._output.close()
+        flush(self._complete)
         os.replace(self._complete, self.path)
+        flush(self.path.parent)
 
     def _write_waiting(self) -> None:
         if self._waiting:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from msnas.report.parts import Drawn, NamedTable
 from msnas.report.scan import Scan
 from msnas.report.style import save
 from msnas.report.summary import missing_table, tables_of
-from msnas.storage import damage_of, read_record, write_record
+from msnas.storage import damage_of, read_record, whole, write_record
 from msnas.terminal import say
 
 WRITTEN = "written.json"
@@ -120,9 +119,8 @@ def write_results(table: pd.DataFrame, out: Path) -> tuple[Path, Path]:
     """Write results.csv and results.parquet, one row a run."""
     paths = out / "results.csv", out / "results.parquet"
     _write_csv(table, paths[0])
-    new = paths[1].with_name(f".{paths[1].name}.new")
-    table.to_parquet(new, index=False)
-    os.replace(new, paths[1])
+    with whole(paths[1], alone=False) as new:
+        table.to_parquet(new, index=False)
     return paths
 
 
@@ -207,9 +205,8 @@ def _remember(paths: Sequence[Path]) -> None:
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    new = path.with_name(f".{path.name}.new")
-    table.to_csv(new, index=False, lineterminator="\n")
-    os.replace(new, path)
+    with whole(path, alone=False) as new:
+        table.to_csv(new, index=False, lineterminator="\n")
 
 
 def _cell(value: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from msnas.report.page_runs import (
     run_table,
 )
 from msnas.report.page_table import page_table
+from msnas.storage import whole
 
 if TYPE_CHECKING:
     from msnas.report.parts import Drawn, NamedTable
@@ -88,9 +88,8 @@ def write_page(
         runs=[run_section(place, common[place.run.result["problem"]], out) for place in places],
     )
     path = out / "index.html"
-    new = out / ".index.html.new"
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, path)
+    with whole(path, alone=False) as new:
+        new.write_text(text, encoding="utf-8")
     return path
 
 
