@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,7 +42,7 @@ class Arrays(Source):
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         self.arrays = arrays
 
-    def load(self) -> dict[str, np.ndarray]:
+    def load(self, names: Collection[str]) -> dict[str, np.ndarray]:
         return {name: value.copy() for name, value in self.arrays.items()}
 
     def identity(self) -> dict[str, Any]:
@@ -373,7 +373,7 @@ BROKEN = {
         replace("label", np.arange(30) % 2),
         r"numbers of events differ, expected equal ones: .*'jet': 40.*'label': 30",
     ),
-    "no events": (replace("label", np.array([], dtype=int)), r"label: found only class \[\]"),
+    "no events": (replace("label", np.array([], dtype=int)), r"label: holds no event"),
     "a weight missing": (
         replace("weight", np.ones(39)),
         r"numbers of events differ, .*'weight': 39",
@@ -382,6 +382,12 @@ BROKEN = {
     "a weight that is NaN": (
         replace("weight", np.full(40, math.nan)),
         r"weight: expected finite numbers",
+    ),
+    "a weight of no axis": (replace("weight", np.array(1.0)), r"weight: expected .* \[event\]"),
+    "a weight beyond float32": (replace("weight", np.full(40, 1e39)), r"weight: expected finite"),
+    "a number beyond float32": (
+        replace("tau", np.full((40, 2, 3), 1e39)),
+        r"tau: found NaN or infinity in 40 events \(first: event 0\), .* \(as float32\)",
     ),
     "weights of mean 0": (
         replace("weight", np.zeros(40)),
@@ -427,7 +433,7 @@ def test_what_is_no_hdf5_file_is_named(
     whole = event_file.read_bytes()
     path.write_bytes(b"pT, eta, phi\n" if damage == "text" else whole[: len(whole) // 2])
     plan = make_plan(compose(f"data.file={path}"))
-    with pytest.raises(DataError, match=rf"^data\.file: {path} is not a readable HDF5 file"):
+    with pytest.raises(DataError, match=rf"^{path} cannot be read as HDF5"):
         read_events(plan)
 
 
@@ -450,9 +456,12 @@ def test_other_data_sets_and_groups_of_the_file_are_ignored(tmp_path: Path) -> N
             file[name] = value
         file["comment"] = "anything"
         file["group/inner"] = np.ones(3)
-    arrays = EventFile(file=str(path)).load()
-    assert "group" not in arrays
-    assert set(load(arrays).train) == {"jet", "image", "tau", "label"}
+        file["weight"] = np.ones(40)
+        file["part"] = np.arange(40) % 3
+    named = ["jet", "label"]
+    assert set(EventFile(file=str(path)).load(named)) == {*named, "weight", "part"}
+    arrays = EventFile(file=str(path)).load(fields())
+    assert set(load(arrays).train) == {*fields(), "weight"}
 
 
 def test_numbers_are_taken_as_they_are() -> None:

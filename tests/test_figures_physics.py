@@ -535,3 +535,48 @@ def test_a_file_whose_images_have_another_shape_is_refused(
     Path("made.h5").write_bytes(b"no HDF5")
     with pytest.raises(NothingToDraw, match="cannot be read"):
         JetImages().data(scan_of(tmp_path))
+
+
+def test_a_run_with_a_bad_file_is_left_out_and_named(tmp_path: Path) -> None:
+    for seed in range(2):
+        make_run(tmp_path, seed=seed, auc=0.8 - 0.1 * seed, outputs=made_outputs(seed))
+    with h5py.File(tmp_path / "spos" / "spos-1-0.5-1" / "outputs.h5", "a") as file:
+        del file["id/output"]
+        file.create_dataset("id/output", (1 << 50,), "f4")
+    notes = Roc().data(scan_of(tmp_path)).notes
+    said = "Left out: spos, seed 1: outputs.h5: id/output: declares "
+    assert any(note.startswith(said) for note in notes), notes
+
+
+def test_momenta_without_a_mass_are_refused(tmp_path: Path) -> None:
+    outputs = made_outputs(0)
+    outputs["calibration/output"][3, 0, 0] = 3e38
+    make_run(tmp_path, outputs=outputs)
+    with pytest.raises(NothingToDraw, match=r"momenta too large for a mass \(calibrated\)"):
+        DiTauMass().data(scan_of(tmp_path))
+
+
+@pytest.mark.parametrize("pixel", [math.nan, math.inf, -1.0, 1e39])
+def test_images_of_no_energy_are_refused(
+    pixel: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path)
+    image = np.zeros((3, 2, 3, 16, 16))
+    image[2, 1, 0, 4, 5] = pixel
+    with h5py.File("made.h5", "w") as file:
+        file["image"] = image
+    with pytest.raises(NothingToDraw, match=r"made\.h5: image: found pixels that are no numbers"):
+        JetImages().data(scan_of(tmp_path))
+
+
+def test_images_that_are_elsewhere_are_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path)
+    image_file(tmp_path / "other.h5")
+    with h5py.File("made.h5", "w") as file:
+        file["image"] = h5py.ExternalLink("other.h5", "/image")
+    with pytest.raises(NothingToDraw, match=r"^made\.h5: image: image is a link"):
+        JetImages().data(scan_of(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class Numbered(Source):
         label = np.repeat(np.arange(len(counts), dtype=np.uint8), counts)
         self.arrays = {"number": np.arange(len(label), dtype=np.float32), "label": label, **more}
 
-    def load(self) -> dict[str, np.ndarray]:
+    def load(self, names: Collection[str]) -> dict[str, np.ndarray]:
         return {name: value.copy() for name, value in self.arrays.items()}
 
     def identity(self) -> dict[str, Any]:

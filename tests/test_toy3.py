@@ -23,6 +23,7 @@ from msnas.run_directory import RunDirectory
 TASKS = ["toy3_z", "toy3_w", "toy3_label"]
 REGRESSION = ["curve", "plane", "line"]
 CLASSIFICATION = ["trigger", "logistic", "cautious"]
+FIELDS = ("x", "z", "w", "label")
 EVENTS = 200_000
 
 
@@ -61,7 +62,7 @@ def toy() -> Toy3:
 
 @pytest.fixture(scope="module")
 def events(toy: Toy3) -> dict[str, np.ndarray]:
-    return {name: values.astype(np.float64) for name, values in toy.load().items()}
+    return {name: values.astype(np.float64) for name, values in toy.load(FIELDS).items()}
 
 
 def floor_z(toy: Toy3) -> float:
@@ -76,8 +77,8 @@ def floor_w(toy: Toy3) -> float:
 
 
 def test_same_seed_same_events_another_seed_others() -> None:
-    first, again = Toy3(events=50, seed=3).load(), Toy3(events=50, seed=3).load()
-    other = Toy3(events=50, seed=4).load()
+    first, again = Toy3(events=50, seed=3).load(FIELDS), Toy3(events=50, seed=3).load(FIELDS)
+    other = Toy3(events=50, seed=4).load(FIELDS)
     kinds = {name: (str(values.dtype), values.shape) for name, values in first.items()}
     assert kinds == {
         "x": ("float32", (50, 2)),
@@ -97,7 +98,7 @@ def test_same_seed_same_events_another_seed_others() -> None:
 def test_every_argument_changes_events_and_identity(argument: str) -> None:
     default = Toy3(events=500, seed=0)
     changed = Toy3(events=500, seed=0, **{argument: 0.37})
-    before, after = default.load(), changed.load()
+    before, after = default.load(FIELDS), changed.load(FIELDS)
     assert any(not np.array_equal(before[name], after[name]) for name in before)
     expected = {**default.identity(), argument: 0.37}
     assert changed.identity() == expected

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pytest
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
 from msnas.build import build
+from msnas.data.event_file import EventFile
 from msnas.data.events import Batch, load_events
 from msnas.data.fields import ClassLabel, Field, JetMomentum, TauMomentum
-from msnas.data.source import Source
 from msnas.errors import ConfigError, TrainingError
 from msnas.evaluation.gaussian_process import GaussianProcess, fit_gaussian_process
 from msnas.evaluation.validity import EXPECTED_COVERAGE, Validity
@@ -442,17 +441,6 @@ def test_configurations_leave_only_the_variables_to_the_task(name: str) -> None:
         build(config, key="validity", of=Validity)
 
 
-class Momenta(Source):
-    """The embedded events without their images."""
-
-    def load(self) -> dict[str, Any]:
-        with h5py.File(ROOT / "data" / "htautau.h5") as file:
-            return {name: file[name][()] for name in ("jet", "tau", "label")}
-
-    def identity(self) -> dict[str, Any]:
-        return {}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("split_seed", [0, 1, 2])
 def test_embedded_events_lie_in_the_band_as_often_as_expected(split_seed: int) -> None:
@@ -462,7 +450,7 @@ def test_embedded_events_lie_in_the_band_as_often_as_expected(split_seed: int) -
         "label": ClassLabel(classes=2),
     }
     events = load_events(
-        Momenta(),
+        EventFile(file=str(ROOT / "data" / "htautau.h5")),
         fields,
         events=10_000,
         split_seed=split_seed,

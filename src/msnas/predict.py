@@ -59,7 +59,7 @@ def predict(
     chain, path = trained.chain, trained.path
     targets = {task.target for task in chain.tasks}
     fields = {name: trained.fields[name] for name in sorted(chain.reads() - targets)}
-    raw = EventFile(file=settings.data).load()
+    raw = EventFile(file=settings.data).load(list(fields))
     check_events(raw, fields, where=settings.data)
     part = trained.ready(
         {name: one.encode(raw[name]) for name, one in fields.items()},

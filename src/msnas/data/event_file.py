@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
-import h5py
 import numpy as np
 
-from msnas.data.source import Source
+from msnas.data.checks import check_names
+from msnas.data.hdf5 import read_hdf5
+from msnas.data.source import OPTIONAL, Source
 from msnas.errors import DataError
 
 
 @final
 class EventFile(Source):
-    """The data sets at the top level of an HDF5 file, see docs/data.md.
+    """Data sets of an HDF5 file, see docs/data.md.
 
-    Raises DataError when `file` is missing or is not a readable HDF5 file.
+    Raises DataError when `file` is missing.
     """
 
     def __init__(self, *, file: str) -> None:
@@ -29,19 +31,15 @@ class EventFile(Source):
                 "expected an HDF5 file as docs/data.md describes"
             )
 
-    def load(self) -> dict[str, np.ndarray]:
-        """Every data set of the file."""
-        try:
-            with h5py.File(self.path, "r") as file:
-                return {
-                    name: np.asarray(item[()])
-                    for name, item in file.items()
-                    if isinstance(item, h5py.Dataset)
-                }
-        except OSError as error:
-            raise DataError(
-                f"data.file: {self.path} is not a readable HDF5 file ({error})"
-            ) from error
+    def load(self, names: Collection[str]) -> dict[str, np.ndarray]:
+        """The data sets `names`, `weight` and `part`; no other is read.
+
+        Raises DataError where `read_hdf5` does, and if one of `names` is missing.
+        """
+        where = str(self.path)
+        content = read_hdf5(self.path, list(dict.fromkeys((*names, *OPTIONAL))), where=where)
+        check_names({*content.names, *content.arrays}, names, where=where)
+        return dict(content.arrays)
 
     @cached_property
     def sha256(self) -> str:

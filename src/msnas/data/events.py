@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from msnas.data.checks import NUMBERS, check_names, finite
 from msnas.data.fields import Field
-from msnas.data.source import PARTS, Source
+from msnas.data.source import OPTIONAL, PARTS, Source
 from msnas.data.thinning import mixture_weights
 from msnas.data.thinning import thin as thinned
 from msnas.errors import ConfigError, DataError
@@ -74,7 +75,7 @@ def load_events(
 
     Raises DataError for data that do not fit `fields`, ConfigError for values out of range.
     """
-    raw = source.load()
+    raw = source.load(list(fields))
     check_events(raw, fields, where=where)
     if set(fractions) != set(PARTS) or min(fractions.values()) <= 0:
         raise ConfigError(f"data.fractions: expected {list(PARTS)}, all > 0, found {fractions}")
@@ -115,20 +116,22 @@ def load_events(
 
 def check_events(raw: Mapping[str, np.ndarray], fields: Mapping[str, Field], *, where: str) -> None:
     """Raise DataError, naming data, key, found and expected, unless `raw` fits `fields`."""
+    check_names(raw, list(fields), where=where)
     for name, field in fields.items():
-        if name not in raw:
-            raise DataError(
-                f"{where}: missing key {name!r}, expected {list(fields)}, found {sorted(raw)}"
-            )
         field.check(name, raw[name], where=where)
-    names = [*fields, *(name for name in ("weight", "part") if name in raw)]
+    if "weight" in raw:
+        _check_weight(raw["weight"], where=where)
+    if "part" in raw:
+        _check_part(raw["part"], where=where)
+    names = [*fields, *(name for name in OPTIONAL if name in raw)]
     lengths = {name: len(raw[name]) for name in names}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{where}: numbers of events differ, expected equal ones: {lengths}")
-    if "weight" in raw and (raw["weight"].ndim != 1 or not np.isfinite(raw["weight"]).all()):
+
+
+def _check_weight(weight: np.ndarray, *, where: str) -> None:
+    if weight.ndim != 1 or weight.dtype.kind not in NUMBERS or not finite(weight).all():
         raise DataError(f"{where}: weight: expected finite numbers of shape [event]")
-    if "part" in raw:
-        _check_part(raw["part"], where=where)
 
 
 def _check_part(part: np.ndarray, *, where: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from msnas.data.checks import NUMBERS, finite
 from msnas.errors import DataError
 from msnas.momentum import decode_pt, encode_pt
 
@@ -25,19 +26,21 @@ class Field(ABC):
         self.shape = tuple(shape)
 
     def check(self, name: str, raw: np.ndarray, *, where: str) -> None:
-        """Raise DataError unless `raw` [event, *shape] is numeric and finite."""
+        """Raise DataError unless `raw` [event, *shape] is numeric, finite and not empty."""
         if raw.shape[1:] != self.shape or raw.ndim == 0:
             raise DataError(
                 f"{where}: {name}: found shape {list(raw.shape)}, "
                 f"expected [event{''.join(f', {size}' for size in self.shape)}]"
             )
-        if raw.dtype.kind not in "fiub":
+        if not len(raw):
+            raise DataError(f"{where}: {name}: holds no event")
+        if raw.dtype.kind not in NUMBERS:
             raise DataError(f"{where}: {name}: found type {raw.dtype}, expected numbers")
-        if raw.dtype.kind == "f" and not np.isfinite(raw).all():
-            bad = np.flatnonzero(~np.isfinite(raw.reshape(len(raw), -1)).all(1))
+        if not (good := finite(raw)).all():
+            bad = np.flatnonzero(~good.reshape(len(raw), -1).all(1))
             raise DataError(
                 f"{where}: {name}: found NaN or infinity in {len(bad)} events "
-                f"(first: event {bad[0]}), expected finite numbers"
+                f"(first: event {bad[0]}), expected finite numbers (as float32)"
             )
 
     def fit(self, raw: np.ndarray) -> None:  # noqa: B027 - most fields have no scale

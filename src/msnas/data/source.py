@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,18 @@ import numpy as np
 PARTS = ("train", "valid", "test")
 """The parts of the data; in an array `part` 0, 1, 2."""
 
+OPTIONAL = ("weight", "part")
+"""Arrays that a source may have beside the fields."""
+
 
 class Source(ABC):
     """Raw events: named arrays with one entry per event along their first axis."""
 
     @abstractmethod
-    def load(self) -> dict[str, np.ndarray]:
-        """All events.
+    def load(self, names: Collection[str]) -> dict[str, np.ndarray]:
+        """At least those of the arrays `names` that there are, with all events.
 
-        Two more arrays may be there:
+        Two more are given where there are such, named or not:
 
         * `weight` [event]: event weights, negative ones allowed;
         * `part` [event]: 0 for training, 1 for validation, 2 for test. For a source that must

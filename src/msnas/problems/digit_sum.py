@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import final
 
 import numpy as np
@@ -39,7 +39,7 @@ class DigitSum(Source):
         self.seed = seed
         self.fractions = dict(fractions)
 
-    def load(self) -> dict[str, np.ndarray]:
+    def load(self, names: Collection[str]) -> dict[str, np.ndarray]:
         """Draw the pairs.
 
         `images`, float32 [event, 2, 8, 8], from 0 to 1; `digits`, uint8 [event, 2]; `label`,

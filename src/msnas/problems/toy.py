@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import final
 
 import numpy as np
@@ -84,7 +85,7 @@ class Toy(Source):
         self.label_u = label_u
         self.label_w = label_w
 
-    def load(self) -> dict[str, np.ndarray]:
+    def load(self, names: Collection[str]) -> dict[str, np.ndarray]:
         """Draw `x`, float32 [event, 2]; `z`, float32 [event, 3]; `label`, uint8 [event]."""
         generator = np.random.default_rng(self.seed)
         u, w = generator.uniform(-HALF_WIDTH, HALF_WIDTH, size=(2, self.events))

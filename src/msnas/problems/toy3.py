@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import final
 
 import numpy as np
@@ -91,7 +92,7 @@ class Toy3(Source):
         self.label_u = label_u
         self.label_s = label_s
 
-    def load(self) -> dict[str, np.ndarray]:
+    def load(self, names: Collection[str]) -> dict[str, np.ndarray]:
         """Draw float32 `x` [event, 2], `z` [event, 3], `w` [event, 3]; uint8 `label` [event]."""
         generator = np.random.default_rng(self.seed)
         u, s = generator.uniform(-HALF_WIDTH, HALF_WIDTH, size=(2, self.events))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import h5py
 import numpy as np
 from jaxtyping import Float
 
+from msnas.data.checks import finite
+from msnas.data.hdf5 import read_hdf5
 from msnas.errors import DataError
 from msnas.report.collect import FinishedRun
 from msnas.storage import damage_of
@@ -59,40 +60,37 @@ def read_outputs(run: FinishedRun) -> Outputs:
         raise DataError(f"no {NAME}")
     if damage := damage_of(run.directory, run.result, [NAME]):
         raise DataError(damage)
-    try:
-        with h5py.File(path, "r") as file:
-            key = str(file.attrs.get("key", ""))
-            inputs = _members(file, "inputs")
-            found = {task: _members(file, task) for task in run.tasks}
-            weight = np.asarray(file["weight"][()]) if "weight" in file else None
-    except (OSError, KeyError) as error:
-        raise DataError(f"{NAME} cannot be read ({' '.join(str(error).split())})") from error
-    if key != key_of(run):
-        raise DataError(f"{NAME} is of run {key or 'unknown'}, expected {key_of(run)}")
-    output = {task: one["output"] for task, one in found.items() if "output" in one}
-    target = {task: one["target"] for task, one in found.items() if "target" in one}
-    if missing := [task for task in run.tasks if task not in output]:
+    inputs = {f"inputs/{name}": name for name in run.config["data"].get("fields", {})}
+    outputs = {f"{task}/output": task for task in run.tasks}
+    targets = {f"{task}/target": task for task in run.tasks}
+    content = read_hdf5(
+        path, [*inputs, *outputs, *targets, "weight"], where=NAME, attributes=["key"]
+    )
+    if (key := content.attributes.get("key", "unknown")) != key_of(run):
+        raise DataError(f"{NAME} is of run {key}, expected {key_of(run)}")
+    if missing := [task for name, task in outputs.items() if name not in content.arrays]:
         raise DataError(f"{NAME}: no output of {', '.join(missing)}")
-    count = len(output[run.tasks[-1]])
-    arrays = {
-        **{f"inputs/{name}": values for name, values in inputs.items()},
-        **{f"{task}/output": values for task, values in output.items()},
-        **{f"{task}/target": values for task, values in target.items()},
-        **({"weight": weight} if weight is not None else {}),
-    }
-    for name, values in arrays.items():
+    for name, values in content.arrays.items():
+        if not values.size:
+            raise DataError(f"{NAME}: {name} holds no event")
+        if not values.ndim:
+            raise DataError(f"{NAME}: {name} is a single number, expected some for each event")
+        if not finite(values).all():
+            raise DataError(f"{NAME}: {name} holds NaN or infinity")
+    count = len(content.arrays[f"{run.tasks[-1]}/output"])
+    for name, values in content.arrays.items():
         if len(values) != count:
             raise DataError(f"{NAME}: {name} has {len(values)} events, expected {count}")
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise DataError(f"{NAME}: {name} holds NaN or infinity")
-    if weight is not None and not weight.sum() > 0:
-        raise DataError(f"{NAME}: the events weigh {weight.sum():g} together, expected > 0")
+    weight = content.arrays.get("weight", np.ones(count)).astype(float)
+    if weight.ndim != 1 or not weight.sum() > 0:
+        raise DataError(f"{NAME}: weight: expected shape [event] and a sum above 0")
+
+    def of(names: Mapping[str, str]) -> dict[str, np.ndarray]:
+        there = content.arrays
+        return {short: there[name] for name, short in names.items() if name in there}
+
     return Outputs(
-        run=run,
-        inputs=inputs,
-        output=output,
-        target=target,
-        weight=np.ones(count) if weight is None else weight.astype(float),
+        run=run, inputs=of(inputs), output=of(outputs), target=of(targets), weight=weight
     )
 
 
@@ -159,14 +157,3 @@ def momenta_of(outputs: Outputs, task: str, jet: str) -> Momenta:
             "an event, expected as many of each"
         )
     return Momenta(jet=before, output=after, true=true)
-
-
-def _members(file: h5py.File, name: str) -> dict[str, np.ndarray]:
-    """The data sets of a group, if there is one."""
-    if name not in file:
-        return {}
-    return {
-        key: np.asarray(item[()])
-        for key, item in file[name].items()
-        if isinstance(item, h5py.Dataset)
-    }

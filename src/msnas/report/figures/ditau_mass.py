@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float
 from matplotlib.figure import Figure as Drawing
 from plotly.subplots import make_subplots
 
+from msnas.data.checks import finite
+from msnas.errors import DataError
 from msnas.report.chosen import choose, page_layout, read_best, told_runs, with_outputs, write_notes
 from msnas.report.collect import FinishedRun
 from msnas.report.figure import Figure
@@ -20,6 +22,7 @@ from msnas.report.histogram import Histogram, histogram
 from msnas.report.outputs import (
     BINARY,
     MOMENTUM,
+    NAME,
     binary_of,
     jet_field,
     key_of,
@@ -217,14 +220,14 @@ def _masses(run: FinishedRun) -> Masses:
         _, label = binary_of(outputs, task)
         field = run.config["tasks"][task]["target"]
         classes = {f"{field} = {one}": label == one for one in (1, 0)}
-    return Masses(
-        run=run,
-        jets=pair_mass(momenta.jet[..., :3], momenta.jet[..., 3]),
-        calibrated=pair_mass(momenta.output, TAU_MASS),
-        true=pair_mass(momenta.true, TAU_MASS),
-        weight=outputs.weight,
-        classes=classes,
-    )
+    masses = {
+        "jets": pair_mass(momenta.jet[..., :3], momenta.jet[..., 3]),
+        "calibrated": pair_mass(momenta.output, TAU_MASS),
+        "true": pair_mass(momenta.true, TAU_MASS),
+    }
+    if beyond := [name for name, mass in masses.items() if not finite(mass).all()]:
+        raise DataError(f"{NAME}: momenta too large for a mass ({', '.join(beyond)})")
+    return Masses(run=run, **masses, weight=outputs.weight, classes=classes)
 
 
 def _top(panel: Panel) -> float:

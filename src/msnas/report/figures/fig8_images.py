@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
-import h5py
 import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float
@@ -17,6 +16,9 @@ from matplotlib.figure import Figure as Drawing
 from plotly.subplots import make_subplots
 
 from msnas.convert.image import HALF_WIDTH, PIXELS
+from msnas.data.checks import finite
+from msnas.data.hdf5 import read_hdf5
+from msnas.errors import DataError
 from msnas.report.chosen import page_layout, write_notes
 from msnas.report.collect import FinishedRun
 from msnas.report.figure import Figure, NothingToDraw
@@ -26,7 +28,7 @@ from msnas.report.style import new_figure, style
 PIXEL_IMAGE = "msnas.data.fields.LogPixels"
 CHANNELS = ("tracks", "EM calorimeter", "hadronic calorimeter")
 AT_ONCE = 1000
-"""Events read at a time."""
+"""Events looked at together, to need little memory beside the images."""
 
 DECADES = 4
 """The colour scale reaches this far below the largest pixel."""
@@ -77,12 +79,12 @@ class JetImages(Figure[Images]):
         if not Path(file).is_file():
             raise NothingToDraw(f"{file} is not there (looked in {Path.cwd()})")
         try:
-            with h5py.File(file, "r") as opened:
-                if field not in opened:
-                    raise NothingToDraw(f"{file} has no {field}")
-                mean, (event, jet), single, count = _read(opened[field], where=f"{file}: {field}")
-        except OSError as error:
-            raise NothingToDraw(f"{file} cannot be read ({error})") from error
+            images = read_hdf5(Path(file), [field], where=file).arrays.get(field)
+        except DataError as error:
+            raise NothingToDraw(str(error)) from error
+        if images is None:
+            raise NothingToDraw(f"{file} has no {field}")
+        mean, (event, jet), single, count = _summary(images, where=f"{file}: {field}")
         others = sorted({one for one, _ in found} - {file})
         return Images(
             title=f"{Path(file).name}: {count:,} images",
@@ -178,9 +180,11 @@ def _images_of(run: FinishedRun) -> tuple[str, str] | None:
     return None
 
 
-def _read(images: Any, *, where: str) -> tuple[np.ndarray, tuple[int, int], np.ndarray, int]:
+def _summary(
+    images: np.ndarray, *, where: str
+) -> tuple[np.ndarray, tuple[int, int], np.ndarray, int]:
     """Mean image; event and jet of a single one; that image; number of images."""
-    if images.ndim not in (4, 5) or images.shape[-2:] != (PIXELS, PIXELS) or not len(images):
+    if images.ndim not in (4, 5) or images.shape[-2:] != (PIXELS, PIXELS) or not images.size:
         raise NothingToDraw(
             f"{where}: shape {list(images.shape)}, expected [event, jet, channel, "
             f"{PIXELS}, {PIXELS}]"
@@ -190,6 +194,8 @@ def _read(images: Any, *, where: str) -> tuple[np.ndarray, tuple[int, int], np.n
     fullest, single, place = -1, total, 0
     for start in range(0, len(images), AT_ONCE):
         some = images[start : start + AT_ONCE].reshape(-1, *total.shape)
+        if not finite(some).all() or (some < 0).any():
+            raise NothingToDraw(f"{where}: found pixels that are no numbers from 0 up")
         total = total + some.sum(0, dtype=float)
         filled = (some > 0).any((-2, -1)).sum(-1)
         best = int(filled.argmax())

@@ -1,0 +1,40 @@
+"""Checks of raw arrays. Imports no PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from msnas.errors import DataError
+
+NUMBERS = "fiub"
+"""Kinds of type that are numbers: floating point, whole with and without sign, boolean."""
+
+MOST_NAMES = 30
+"""Names that an error lists."""
+
+
+def check_names(found: Collection[str], expected: Collection[str], *, where: str) -> None:
+    """Raise DataError, naming data, key, found and expected, unless every name is there."""
+    for name in expected:
+        if name not in found:
+            listed = sorted(found)
+            more = f" and {len(listed) - MOST_NAMES} more" if len(listed) > MOST_NAMES else ""
+            raise DataError(
+                f"{where}: missing key {name!r}, expected {list(expected)}, "
+                f"found {listed[:MOST_NAMES]}{more}"
+            )
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """Which numbers are finite as float32, the type that networks compute in.
+
+    >>> finite(np.array([1.0, -3e38, 1e39, np.inf, np.nan])).tolist()
+    [True, True, False, False, False]
+    """
+    if values.dtype.itemsize <= 4:
+        within: np.ndarray = np.isfinite(values)
+    else:
+        within = np.abs(values) <= np.finfo(np.float32).max
+    return within
