@@ -339,6 +339,17 @@ def test_no_file_no_hdf5_and_a_folder(tmp_path: Path) -> None:
         EventFile(file=str(path))
 
 
+def test_a_file_that_goes_away_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "events.h5"
+    write(path, "", None)
+    source = EventFile(file=str(path))
+    path.unlink()
+    with pytest.raises(DataError, match=rf"^data\.file: {re.escape(str(path))} cannot be read"):
+        source.identity()
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))} cannot be read as HDF5"):
+        source.load(["x"])
+
+
 def attempts(path: Path) -> list[str]:
     """What DataError says of a damaged file's events and outputs, without its name; "" if read."""
     done: list[str] = []

@@ -43,11 +43,14 @@ class EventFile(Source):
 
     @cached_property
     def sha256(self) -> str:
-        """Checksum of the file's bytes."""
+        """Checksum of the file's bytes; raises DataError if they cannot be read."""
         checksum = hashlib.sha256()
-        with self.path.open("rb") as file:
-            while block := file.read(1 << 20):
-                checksum.update(block)
+        try:
+            with self.path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    checksum.update(block)
+        except OSError as error:
+            raise DataError(f"data.file: {self.path} cannot be read ({error})") from error
         return checksum.hexdigest()
 
     def identity(self) -> dict[str, Any]:
