@@ -7,7 +7,6 @@ Higgs boson). Truth is not needed.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING
 from omegaconf import MISSING
 
 from msnas.command_line import parse_with_conditions
-from msnas.errors import DataError, MsnasError
+from msnas.errors import DataError, MsnasError, StorageError
+from msnas.storage import whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,18 +70,15 @@ def predict(
         task.name: task.output.prediction(task.scored(outputs[path[: level + 1]])).detach().numpy()
         for level, task in enumerate(chain.tasks)
     }
-    new = out.with_name(out.name + ".new")
     try:
-        with h5py.File(new, "w") as file:
+        with whole(out) as new, h5py.File(new, "w") as file:
             for key, value in trained.provenance.items():
                 file.attrs[key] = value
             file.attrs["data"] = Path(settings.data).name
             for name, values in predictions.items():
                 file.create_dataset(name, data=values)
-        os.replace(new, out)
-    except OSError as error:
-        new.unlink(missing_ok=True)
-        raise DataError(f"out: cannot write {out} ({error})") from error
+    except (OSError, StorageError) as error:
+        raise DataError(f"out: cannot write {out} ({error.__cause__ or error})") from error
     return predictions
 
 
