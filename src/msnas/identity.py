@@ -7,8 +7,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from msnas.code import code_of
+
 NUMERICS_VERSION = 1
-"""Raise by hand when a change of code changes numbers, so that no older result is reused."""
+"""Raise by hand when a change of what trains and stores changes numbers: no older result is reused.
+
+The parts, such as candidates and losses, are told by their sources (`code`).
+"""
 
 
 def canonical(value: Any) -> Any:
@@ -31,6 +36,14 @@ def digest(value: Any) -> str:
         {"numerics": NUMERICS_VERSION, "value": canonical(value)}, sort_keys=True, allow_nan=False
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def entry_name(identity: Mapping[str, Any]) -> str:
+    """The name of what `identity` describes: its hash, then that of the code it names.
+
+    What only differs in code has the same beginning.
+    """
+    return f"{digest(dict(identity))}-{digest(code_of(identity))[:8]}"
 
 
 def training_identity(

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from msnas.build import build
 from msnas.chain.candidate_grid import copy_candidates, expand_grids
 from msnas.chain.check import check_tasks
+from msnas.code import code_of
 from msnas.config import check_name, check_plain, plain
 from msnas.data.source import Source
 from msnas.errors import ConfigError
@@ -87,6 +88,7 @@ class Plan:
         return digest(
             {
                 **config,
+                "code": code_of(config),
                 "data": self.data_identity,
                 "task_weights": self.weights,
                 "trainer": self.machine,
@@ -155,6 +157,7 @@ def make_plan(
         machine=_machine(config["trainer"], elsewhere=elsewhere),
         data_identity={
             **data,
+            "_target_": config["data"]["source"]["_target_"],
             "source": {"class": config["data"]["source"]["_target_"], **source.identity()},
         },
     )
@@ -222,9 +225,10 @@ def _check_whole(
     config: Mapping[str, Any], key: str, lowest: int, highest: float = math.inf
 ) -> None:
     value = _value(config, key)
-    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
-        most = f" and <= {highest}" if highest < math.inf else ""
-        raise ConfigError(f"{key}: expected a whole number >= {lowest}{most}, found {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+        raise ConfigError(f"{key}: expected a whole number >= {lowest}, found {value!r}")
+    if value > highest:
+        raise ConfigError(f"{key}: expected at most {highest}, found {value}")
 
 
 def _value(config: Mapping[str, Any], key: str) -> Any:

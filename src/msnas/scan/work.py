@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, final
 
 from msnas.errors import ConfigError
-from msnas.identity import digest, training_identity
+from msnas.identity import entry_name, training_identity
 from msnas.locks import is_held
 from msnas.plan import Plan
 from msnas.run_directory import RunDirectory
@@ -187,7 +187,7 @@ def pretraining_entry(plan: Plan, level: int, name: str) -> Path:
         machine=plan.machine,
         seed=plan.config["seed"],
     )
-    return plan.output / "cache" / "pretrain" / digest(identity)
+    return plan.output / "cache" / "pretrain" / entry_name(identity)
 
 
 def refuse_in_scan(plan: Plan) -> None:

@@ -14,8 +14,9 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from msnas.code import Code, changed, code_of
 from msnas.errors import DataError, StorageError
-from msnas.identity import digest
+from msnas.identity import entry_name
 from msnas.locks import file_lock
 from msnas.storage import damage_of, flush, read_record, write_record, writing
 
@@ -58,8 +59,9 @@ def read_folder(folder: Path, *, name: str) -> tuple[Any, dict[str, Any]]:
 class Entry:
     """One training: finished (weights and a record) or a folder to continue in."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, code: Code) -> None:
         self.path = path
+        self.code = code
         self.partial = path.with_name(path.name + ".partial")
         self._content: tuple[Weights, dict[str, Any]] | None = None
 
@@ -129,7 +131,7 @@ class Entry:
             new.mkdir(parents=True)
             torch.save(dict(weights), new / WEIGHTS)
             flush(new / WEIGHTS)
-            write_record(new / RECORD, record, files=[WEIGHTS])
+            write_record(new / RECORD, {**record, "code": self.code}, files=[WEIGHTS])
             os.replace(new, self.path)
             flush(self.path.parent)
         shutil.rmtree(self.partial, ignore_errors=True)
@@ -149,8 +151,8 @@ class Store:
         self.root = root
 
     def key(self, identity: Mapping[str, Any]) -> str:
-        """The hash that names the entry of `identity`."""
-        return digest(dict(identity))
+        """The name of the entry of `identity`."""
+        return entry_name(identity)
 
     @contextmanager
     def entry(self, kind: str, identity: Mapping[str, Any]) -> Iterator[Entry]:
@@ -160,7 +162,7 @@ class Store:
         that cannot be read is dropped, to be trained anew. One that can needs no lock: it may be
         in a folder that only others may write to.
         """
-        entry = Entry(self.root / kind / self.key(identity))
+        entry = self._entry(kind, identity)
         if entry.finished and entry.damage() is None:
             if entry.partial.exists():  # killed right after the rename
                 with suppress(StorageError), self._lock(entry):
@@ -172,13 +174,18 @@ class Store:
             if entry.finished and (damage := entry.damage()):
                 log.warning("%s cannot be read (%s): trained anew", entry.path, damage)
                 entry.discard()
+            elif not entry.finished and not entry.partial.exists():
+                _tell_what_changed(entry)
             yield entry
 
     def discard(self, kind: str, identity: Mapping[str, Any]) -> None:
         """Forget the entry of `identity`."""
-        entry = Entry(self.root / kind / self.key(identity))
+        entry = self._entry(kind, identity)
         with self._lock(entry):
             entry.discard()
+
+    def _entry(self, kind: str, identity: Mapping[str, Any]) -> Entry:
+        return Entry(self.root / kind / self.key(identity), code_of(identity))
 
     @contextmanager
     def _lock(self, entry: Entry) -> Iterator[None]:
@@ -188,3 +195,13 @@ class Store:
         what = f"training {path.parent.name} {path.name}"
         with file_lock(path.with_name(path.name + ".lock"), what=what):
             yield
+
+
+def _tell_what_changed(entry: Entry) -> None:
+    """Say which code is not that of the last training of the same settings, if there is one."""
+    same = entry.path.name.rpartition("-")[0]
+    earlier = [path for path in entry.path.parent.glob(f"{same}-*") if path.suffix == ""]
+    for path in sorted(earlier, key=lambda path: path.stat().st_mtime, reverse=True)[:1]:
+        with suppress(DataError):
+            before = read_record(path / RECORD).get("code", {})
+            log.info("trained again: %s changed", ", ".join(changed(before, entry.code)))
