@@ -26,11 +26,15 @@ _CONTEXT.set_forkserver_preload(["msnas.pipeline", "msnas.methods.spos", "hydra"
 
 @dataclass(frozen=True)
 class Death:
-    """The `count`-th time that `point` is passed in `stage` ("" where there is one only)."""
+    """The `count`-th time that `point` is passed in `stage` ("" where there is one only).
+
+    Another signal than SIGKILL is not death yet: the process hears it.
+    """
 
     point: str
     stage: str = ""
     count: int = 1
+    number: signal.Signals = signal.SIGKILL
 
 
 def start(
@@ -81,6 +85,8 @@ def _keep_journal(journal: Path) -> None:
 
 def _prepare(death: Death) -> None:
     """Replace the function at the point of death by one that counts, and dies."""
+    global _signal
+    _signal = death.number
     passed = 0
 
     def is_now(stage: str) -> bool:
@@ -93,8 +99,11 @@ def _prepare(death: Death) -> None:
     _POINTS[death.point](is_now)
 
 
+_signal = signal.SIGKILL
+
+
 def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), _signal)
 
 
 IsNow = Callable[[str], bool]
@@ -220,8 +229,8 @@ _POINTS: dict[str, Callable[[IsNow], None]] = {
     "before the rename of an entry": _around_rename("msnas.training.store", before=True),
     "after the rename of an entry": _around_rename("msnas.training.store", before=False),
     "before the selection": _before_call("msnas.study", "Study", "rank"),
-    "in the evaluation": _before_call("msnas.study", "Study", "score"),
-    "before the test": _before_call("msnas.study", "Study", "test"),
+    "in the evaluation": _before_call("msnas.scoring", "Scoring", "score_at"),
+    "before the test": _before_call("msnas.scoring", "Scoring", "test"),
     "half the model": _half_written(".model.ckpt.new"),
     "before the history": _before_call("msnas.run_directory", "RunDirectory", "write_history"),
     "before the result": _before_call("msnas.run_directory", "RunDirectory", "write_result"),

@@ -68,6 +68,19 @@ def kill_all(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
+def session(process: subprocess.Popen[str]) -> dict[int, str]:
+    """What is left of it and of all it has started: the command lines by process."""
+    found: dict[int, str] = {}
+    for place in Path("/proc").iterdir():
+        try:
+            state, _, _, leader = (place / "stat").read_text().rpartition(")")[2].split()[:4]
+            if place.name.isdigit() and int(leader) == process.pid and state not in ("Z", "X"):
+                found[int(place.name)] = (place / "cmdline").read_text().replace("\0", " ")
+        except (OSError, ValueError):
+            continue
+    return found
+
+
 def said(folder: Path) -> str:
     return (folder / "said").read_text()
 
@@ -100,8 +113,10 @@ def workers(folder: Path) -> dict[int, Path]:
     return found
 
 
-def kill_a_worker(folder: Path, *, other_than: int) -> Path:
-    """Kill -9 a worker in the middle of its search; the run it was doing."""
+def kill_a_worker(
+    folder: Path, *, other_than: int, number: signal.Signals = signal.SIGKILL
+) -> Path:
+    """Kill a worker in the middle of its search; the run it was doing."""
 
     def searching() -> tuple[int, Path] | None:
         if not list(folder.glob("runs/cache/search/*.partial/record.json")):
@@ -109,7 +124,7 @@ def kill_a_worker(folder: Path, *, other_than: int) -> Path:
         return next(((p, d) for p, d in workers(folder).items() if p != other_than), None)
 
     pid, directory = wait_for(searching)
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, number)
     return Path(directory)
 
 

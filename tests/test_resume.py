@@ -15,6 +15,8 @@ from conftest import small_run
 from killable_run import Death, finish, start
 from same_numbers import tensor_bytes, without_volatile
 
+from msnas.stop import STOPPED
+
 
 @dataclass
 class Folder:
@@ -173,6 +175,30 @@ def test_killed_at_further_moments(
 ) -> None:
     folder = Folder(event_file, tmp_path / "killed")
     assert assert_killed_then_equal(folder, uninterrupted, death) == again
+
+
+SIGNALS = [
+    Death("in the middle of an epoch", "pretrain", 5, signal.SIGINT),
+    Death("in the middle of an epoch", "search", 5, signal.SIGTERM),
+    Death("in validation", "posttrain", 2, signal.SIGTERM),
+    Death("before the rename of an entry", "search", 1, signal.SIGINT),
+    Death("before the selection", number=signal.SIGTERM),
+    Death("in the evaluation", number=signal.SIGINT),
+    Death("before the test", number=signal.SIGTERM),
+    Death("before the result", number=signal.SIGINT),
+]
+
+
+@pytest.mark.parametrize("stop", SIGNALS, ids=lambda stop: f"{describe(stop)} {stop.number.name}")
+def test_stopped_it_says_so_and_goes_on(
+    event_file: Path, tmp_path: Path, uninterrupted: Folder, stop: Death
+) -> None:
+    folder = Folder(event_file, tmp_path / "stopped")
+    assert folder.run(death=stop) == 128 + stop.number, folder.said()
+    assert (folder.path / "said.error").read_text() == f"{STOPPED}\n"
+    assert not list(folder.path.rglob("result.json"))
+    assert folder.run() == 0, folder.said()
+    assert folder.numbers() == uninterrupted.numbers()
 
 
 def test_killed_after_the_last_epoch(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
 import yaml
-from scan_process import TOY, begin, end, epochs, results, said, sweep, wait_for
+from scan_process import TOY, epochs, results, said, sweep
 
 from msnas.report.collect import collect_runs
 
@@ -95,16 +93,6 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["said"]
     assert "18 of 18 runs to do" in said(tmp_path)
     assert "estimated time with 1 at a time: unknown" in said(tmp_path)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_it_says_that_nothing_is_lost(tmp_path: Path, number: signal.Signals) -> None:
-    process = begin(tmp_path, *TOY, *epochs(50), "seed=0", "task_weight=0.5")
-    wait_for(lambda: list(tmp_path.glob("runs/cache/pretrain/*.partial")))
-    os.kill(process.pid, number)
-    assert end(process, seconds=60) == 1
-    assert "stopped: nothing is lost" in said(tmp_path)
-    assert "Traceback" not in said(tmp_path)
 
 
 def test_multirun_of_train_is_the_same_scan(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, final
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from msnas.errors import ConfigError, MsnasError, one_line
 from msnas.scan.work import Work
+from msnas.stop import with_workers
 
 PLUGINS = {
     "joblib": "hydra_joblib_launcher",
@@ -91,6 +93,14 @@ class Engine:
         size = len(os.sched_getaffinity(0)) if self.name == "submitit_local" else len(works)
         return [works[start : start + size] for start in range(0, len(works), size)]
 
+    def _has_no_workers(self) -> bool:
+        """Whether the jobs are done in this process."""
+        if self.name == "joblib":
+            from joblib import effective_n_jobs
+
+            return int(effective_n_jobs(self.settings.n_jobs)) == 1
+        return self.name == "basic"
+
     def _launch(self, works: list[Work]) -> str | None:
         """One call of the launcher; what went wrong with the engine, if something did."""
         first, self._launched = self._launched, self._launched + len(works)
@@ -99,9 +109,11 @@ class Engine:
                 _start_ray(self.settings)
             if self.name == "submitit_local":
                 _expect_results_at_once()
-            returns = self.make_launcher().launch(
-                [work.launched_as for work in works], initial_job_idx=first
-            )
+            launcher: Any = self.make_launcher()
+            with nullcontext() if self._has_no_workers() else with_workers():
+                returns = launcher.launch(
+                    [work.launched_as for work in works], initial_job_idx=first
+                )
         except Exception as error:
             if self.name == "ray":
                 _stop_ray()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -22,7 +19,6 @@ from msnas.scan.work import ImpossibleRun, RunWork, pretrainings
 from msnas.terminal import say
 
 SCANS = Path("sweeps")
-STOPPED = "stopped: nothing is lost, the same command goes on from the last epoch"
 
 
 @final
@@ -72,7 +68,7 @@ class Scan:
         if runs:
             caches = sorted({run.plan.output / "cache" for run in runs})
             os.environ.setdefault("OMP_NUM_THREADS", str(runs[0].plan.machine["threads"]))
-            with _stoppable(), Watch(ledger, console) as watch:
+            with Watch(ledger, console) as watch:
                 try:
                     first = pretrainings(runs)
                     watch.stage = f"pre-training {len(first)} candidates" if first else ""
@@ -113,22 +109,6 @@ class Scan:
             )
             return False
         return True
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """End on SIGTERM as on Ctrl-C."""
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        sys.exit(STOPPED)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _switch(settings: dict[str, Any], name: str, *, default: bool) -> bool:

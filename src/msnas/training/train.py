@@ -198,7 +198,9 @@ class StageTrainer:
                 trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
             except SystemExit as error:
                 # Lightning ends the process on Ctrl-C; whether to is the caller's to decide
-                raise KeyboardInterrupt from error
+                if isinstance(error.__context__, KeyboardInterrupt):
+                    raise KeyboardInterrupt from error
+                raise
         entry.commit(
             best.weights,
             {
