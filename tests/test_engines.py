@@ -47,10 +47,15 @@ def serial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_survives(folder: Path, overrides: tuple[str, ...], engine: tuple[str, ...]) -> None:
+def assert_survives(
+    folder: Path,
+    overrides: tuple[str, ...],
+    engine: tuple[str, ...],
+    number: signal.Signals = signal.SIGKILL,
+) -> None:
     process = begin(folder, *overrides, *engine)
     try:
-        lost = kill_a_worker(folder, other_than=process.pid)
+        lost = kill_a_worker(folder, other_than=process.pid, number=number)
         assert not (lost / "result.json").exists()
     except BaseException:
         kill_all(process)
@@ -65,6 +70,13 @@ def test_joblib(serial: Path, tmp_path: Path) -> None:
     needs("hydra_joblib_launcher")
     assert_survives(tmp_path, SCAN, ())
     assert numbers(tmp_path) == numbers(serial)
+
+
+def test_joblib_loses_a_worker_by_sigterm(tmp_path: Path) -> None:
+    """Which Lightning takes a note of, to end with an exception that would end the scan as well."""
+    needs("hydra_joblib_launcher")
+    assert_survives(tmp_path, (*TOY, *epochs(40), *SHORT[-3:]), (), signal.SIGTERM)
+    assert [one["status"] for one in results(tmp_path)] == ["finished"] * 2
 
 
 def test_submitit_local(tmp_path: Path) -> None:

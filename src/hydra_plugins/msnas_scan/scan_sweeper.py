@@ -105,10 +105,11 @@ class ScanSweeper(Sweeper):
         from hydra.core.plugins import Plugins
 
         from msnas.scan.job import ScanJob
+        from msnas.scan.tether import Tether
 
         assert self.hydra_context is not None
         return Plugins.instance().instantiate_launcher(
             hydra_context=self.hydra_context,
-            task_function=ScanJob(Path.cwd()),
+            task_function=ScanJob(Path.cwd(), Tether.to_this_process()),
             config=self.full_config,
         )

@@ -17,6 +17,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
 from msnas.errors import ConfigError, MsnasError, one_line
+from msnas.scan.tether import Tether
 from msnas.scan.work import Work
 from msnas.stop import with_workers
 
@@ -110,6 +111,8 @@ class Engine:
             if self.name == "submitit_local":
                 _expect_results_at_once()
             launcher: Any = self.make_launcher()
+            if self.name == "joblib":  # one that waits for a job ends with the scan too
+                launcher.joblib["initializer"] = Tether.to_this_process()
             with nullcontext() if self._has_no_workers() else with_workers():
                 returns = launcher.launch(
                     [work.launched_as for work in works], initial_job_idx=first

@@ -11,6 +11,8 @@ from typing import Any, final
 
 from omegaconf import DictConfig
 
+from msnas.scan.tether import Tether
+
 
 @final
 @dataclass(frozen=True)
@@ -18,10 +20,11 @@ class ScanJob:
     """A run (or one pre-training) in the scan's own `folder`, on whatever machine it is.
 
     Says nothing on the screen: a run's `log` has it all. An error becomes the answer, so that no
-    engine stops the others for it.
+    engine stops the others for it. It does not outlive the scan.
     """
 
     folder: Path
+    tether: Tether
 
     def __call__(self, cfg: DictConfig) -> dict[str, Any]:
         """Do it; answer the `key`, or an `error` (None if all went well) and its `traceback`."""
@@ -29,6 +32,7 @@ class ScanJob:
         from msnas.run import run
         from msnas.terminal import terminal
 
+        self.tether()
         os.chdir(self.folder)
         with (
             open(os.devnull, "w") as nowhere,
