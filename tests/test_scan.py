@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +26,7 @@ from scan_process import said, sweep
 
 from msnas.config import plain
 from msnas.errors import ConfigError
+from msnas.folders import entries
 from msnas.locks import file_lock, is_held
 from msnas.plan import make_plan
 from msnas.run_directory import RunDirectory
@@ -30,6 +34,7 @@ from msnas.scan.axes import Axis, combinations, make_axes
 from msnas.scan.compose import Composer
 from msnas.scan.engine import Engine, EngineError, check_installed
 from msnas.scan.find import find_runs
+from msnas.scan.ledger import seconds_of_method
 from msnas.scan.scan import Scan
 from msnas.scan.work import ImpossibleRun, RunWork, pretrainings
 
@@ -457,7 +462,14 @@ def test_an_engine_that_loses_everything_is_given_up(
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
     works = runs()
-    engine, launcher = fake_engine(lambda _: None)
+    lock = Path("runs/cache/search/0123.lock")
+    lock.parent.mkdir(parents=True)
+
+    def takes_a_lock(_: list[str]) -> None:
+        with file_lock(lock, what="testing"):  # which is no progress
+            os.utime(lock, (len(launcher.calls), len(launcher.calls)))
+
+    engine, launcher = fake_engine(takes_a_lock)
     with pytest.raises(EngineError, match=r"5 times .* 3 left; last: RuntimeError: a worker was l"):
         engine.work_off(works, caches=[Path("runs/cache")])
     assert len(launcher.calls) == 5
@@ -475,6 +487,56 @@ def test_an_engine_that_loses_everything_is_given_up(
     engine, launcher = fake_engine(slow)
     engine.work_off(works, caches=[Path("runs/cache")])
     assert len(launcher.calls) == 9
+
+
+def test_a_training_that_is_renamed_while_it_is_looked_at_ends_nothing(
+    runs: Callable[..., list[RunWork]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What other processes finish vanishes between two looks: here, whatever is looked into."""
+    vanished: list[str] = []
+
+    def vanishing(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def do(place: Any = ".") -> Any:
+            name = "" if isinstance(place, int) else Path(place).name
+            if name.endswith((".partial", "spos")):
+                vanished.append(name)
+                shutil.rmtree(place)
+            return function(place)
+
+        return do
+
+    works = runs()
+    seconds_of_method(works[0])  # nothing there yet
+    works[0].directory.path.mkdir(parents=True)
+
+    def do(overrides: list[str]) -> dict[str, Any] | None:
+        write(by_seed(works, overrides), RESULT)
+        Path("runs/cache/search/0123.partial").mkdir(parents=True)
+        return GOOD
+
+    Path("runs/cache/search/4567.partial").mkdir(parents=True)
+    monkeypatch.setattr("os.listdir", vanishing(os.listdir))
+    monkeypatch.setattr("os.scandir", vanishing(os.scandir))
+    assert seconds_of_method(works[0]) is None
+    engine, _ = fake_engine(do)
+    engine.work_off(works[:1], caches=[Path("runs/cache"), Path("runs/other")])
+    assert vanished == ["spos", "4567.partial", "0123.partial"]
+
+
+def test_a_folder_that_may_not_be_read_is_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b").touch()
+    (tmp_path / "a").mkdir()
+    assert entries(tmp_path) == [tmp_path / "a", tmp_path / "b"]
+    assert entries(tmp_path / "a") == entries(tmp_path / "b") == entries(tmp_path / "c") == []
+
+    def denied(_: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("os.listdir", denied)
+    with pytest.raises(PermissionError):
+        entries(tmp_path)
 
 
 def test_dry_run_writes_nothing(runs: Callable[..., list[RunWork]], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pandas as pd
 import yaml
 
+from msnas.folders import entries
 from msnas.report.collect import FinishedRun, OtherRun
 from msnas.report.config_difference import beside
 from msnas.report.page_table import PageTable, number, page_table
@@ -86,7 +87,7 @@ def run_section(place: Place, common: Mapping[str, Any], out: Path) -> dict[str,
         f"{place.key}: {run.result['problem']}, {run.method}, {_weights_in_words(run)}, "
         f"seed {run.seed}, {' → '.join(run.selected)}"
     )
-    files = sorted(entry.name for entry in os.scandir(run.directory) if entry.is_file())
+    files = [path.name for path in entries(run.directory) if path.is_file()]
     return {
         "anchor": place.anchor,
         "key": place.key,

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +17,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
 from msnas.errors import ConfigError, MsnasError, one_line
+from msnas.folders import entries
 from msnas.scan.tether import Tether
 from msnas.scan.work import Work
 from msnas.stop import with_workers
@@ -138,15 +139,24 @@ def _take_answers(works: Sequence[Work], returns: Sequence[JobReturn]) -> str | 
 def _traces(works: Sequence[Work], places: list[Path]) -> tuple[Any, ...]:
     """What changes when something moves: jobs done, attempts, files of trainings."""
     newest, count = 0, 0
-    for place in places:
-        for path in [*place.glob("*/*"), *place.glob("*/*.partial/*")]:
-            try:
-                newest = max(newest, path.stat().st_mtime_ns)
-            except OSError:
-                continue  # renamed in this moment
-            count += path.suffix != ".lock"
+    for path in _files_of_trainings(places):
+        try:
+            newest = max(newest, path.stat().st_mtime_ns)
+        except OSError:
+            continue  # renamed in this moment
+        count += 1
     attempts = sum(getattr(work, "attempts", 0) for work in works)
     return sum(work.left for work in works), attempts, newest, count
+
+
+def _files_of_trainings(places: list[Path]) -> Iterator[Path]:
+    """Finished trainings and what unfinished ones have written; a lock moves without progress."""
+    for kind in (kind for place in places for kind in entries(place)):
+        for path in entries(kind):
+            if path.suffix != ".lock":
+                yield path
+            if path.suffix == ".partial":
+                yield from entries(path)
 
 
 def _start_ray(settings: DictConfig) -> None:

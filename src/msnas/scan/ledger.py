@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
+from msnas.folders import entries
 from msnas.report.selected import judged
 from msnas.run_directory import RunDirectory
 from msnas.scan.work import ImpossibleRun, RunWork
@@ -118,13 +119,10 @@ def best_of(runs: Sequence[RunWork]) -> tuple[RunWork, str, float] | None:
 
 def seconds_of_method(run: RunWork) -> float | None:
     """Median time of the finished runs of the same problem and method; None if there is none."""
-    folder = run.directory.path.parent
-    if not folder.is_dir():
-        return None
     times = []
-    for path in folder.glob("*/result.json"):
+    for directory in entries(run.directory.path.parent):
         try:
-            result = RunDirectory(path.parent).finished()
+            result = RunDirectory(directory).finished()
             if result is not None:
                 times.append(sum(float(one["seconds"]) for one in result["stages"].values()))
         except (OSError, KeyError):
