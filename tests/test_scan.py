@@ -27,7 +27,7 @@ from scan_process import said, sweep
 from msnas.config import plain
 from msnas.errors import ConfigError
 from msnas.folders import entries
-from msnas.locks import file_lock, is_held
+from msnas.locks import file_lock
 from msnas.plan import make_plan
 from msnas.run_directory import RunDirectory
 from msnas.scan.axes import Axis, combinations, make_axes
@@ -609,14 +609,6 @@ def test_an_engine_that_is_missing_tells_how_to_install_it(
     check_installed(["hydra/launcher=basic", "method=spos"])
     with pytest.raises(ConfigError, match=r"pip install -r requirements-scan.txt"):
         check_installed(["hydra/launcher=ray"])
-
-
-def test_a_lock_is_seen_while_it_is_held(tmp_path: Path) -> None:
-    path = tmp_path / "one.lock"
-    assert not is_held(path)
-    with file_lock(path, what="testing"):
-        assert is_held(path)
-    assert not is_held(path)
 
 
 def test_no_pytorch_before_there_is_work(tmp_path: Path) -> None:

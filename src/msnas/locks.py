@@ -2,37 +2,100 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from msnas.errors import StorageError
+
+GRACE = 0.2
+"""Seconds to wait without a word: `is_held` takes a lock for a moment."""
+
+_HOLDER = re.compile(r"(\d{1,10}) ([\w.-]{1,64}) (\d{1,11})\n", re.ASCII)
+"""What a lock file holds: process, host and time of the last one that took it."""
+
+
+def _log(text: str) -> None:
+    logging.getLogger("msnas").info("%s", text)
+
 
 @contextmanager
-def file_lock(path: Path, *, what: str) -> Iterator[None]:
-    """Hold the lock file `path`; say once on the log that another process has it."""
+def file_lock(path: Path, *, what: str, say: Callable[[str], None] = _log) -> Iterator[None]:
+    """Hold the lock file `path`; `say` once that another process has it, and which.
+
+    It is made with the rights that the umask gives. Raises StorageError if it cannot be opened.
+    """
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        logging.getLogger("msnas").info("waiting: another process is %s", what)
-        lock.acquire()
+        try:
+            lock.acquire(timeout=GRACE)
+        except Timeout:
+            say(f"waiting: another process is {what}{_holder(path)}")
+            lock.acquire()
+    except OSError as error:
+        raise _no_access(path, error) from error
     try:
+        if isinstance(lock, FileLock):  # not where it has become another, which needs its content
+            _sign(path)
         yield
     finally:
         lock.release()
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock file `path` just now."""
-    if not path.exists():
-        return False
-    lock = FileLock(path)
+    """Whether a process holds the lock file `path` just now; the right to read it is enough."""
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _no_access(path, error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:  # held; or a disk without locks, where the file is there only while it is held
         return True
-    lock.release()
+    finally:
+        os.close(descriptor)
     return False
+
+
+def _no_access(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"lock file {path} cannot be opened ({error.strerror or error}); if it is somebody else's, "
+        "they can share it (chmod g+rw, umask 002); or choose another folder: output=<folder>"
+    )
+
+
+def _sign(path: Path) -> None:
+    with suppress(OSError):  # a full disk: the lock holds all the same
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+        try:
+            if os.fstat(descriptor).st_nlink == 1:  # else it is a file of another name, too
+                os.ftruncate(descriptor, 0)
+                os.write(
+                    descriptor, f"{os.getpid()} {os.uname().nodename} {time.time():.0f}\n".encode()
+                )
+        finally:
+            os.close(descriptor)
+
+
+def _holder(path: Path) -> str:
+    """Who has it, if the file says so; whoever may write there may have written anything."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(100).decode("ascii", errors="replace")
+    except OSError:
+        return ""
+    if not (found := _HOLDER.fullmatch(text)):
+        return ""
+    pid, host, seconds = found.groups()
+    since = time.localtime(int(seconds))
+    today = since[:3] == time.localtime()[:3]
+    return f" (pid {pid} on {host}, since {time.strftime('%H:%M' if today else '%F %H:%M', since)})"
