@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections import Counter
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ import pytest
 from conftest import small_run
 from killable_run import Death, finish, start
 from same_numbers import tensor_bytes, without_volatile
+from scan_process import wait_for
 
+from msnas.locks import file_lock
 from msnas.stop import STOPPED
 
 
@@ -298,6 +301,20 @@ def test_two_processes_at_once_on_the_same_run(
     assert set(folder.epochs().values()) == {1}
     assert folder.numbers() == uninterrupted.numbers()
     assert sum("This run is finished" in folder.said(name) for name in ("first", "second")) == 1
+
+
+def test_the_second_says_at_once_what_it_waits_for(event_file: Path, tmp_path: Path) -> None:
+    folder = Folder(event_file, tmp_path / "both")
+    assert folder.run() == 0, folder.said()
+    directory = folder.directory()
+    with file_lock(directory.with_name(f"{directory.name}.lock"), what="testing"):
+        second = folder.begin("second", more=("force=true",))
+        said = wait_for(lambda: (folder.path / "second.error").exists() and folder.said("second"))
+        assert second.exitcode is None
+    assert finish(second) == 0, folder.said("second")
+    holder = f"pid {os.getpid()} on {os.uname().nodename}, since "
+    assert said.startswith(f"waiting: another process is doing the run {directory} ({holder}")
+    assert said.count("\n") == 1
 
 
 def test_two_runs_at_once_share_the_candidates(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
@@ -38,7 +39,8 @@ def run(cfg: DictConfig | Mapping[str, Any], *, console: Console | None = None) 
         directory.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"output: cannot write into {plan.output} ({error})") from error
-    with file_lock(directory.lock, what=f"doing the run {directory.path}"):
+    what = f"doing the run {directory.path}"
+    with file_lock(directory.lock, what=what, say=partial(say, console)):
         if (finished := _shown(plan, directory, console)) is not None:
             return finished
         if damage := directory.damage():
