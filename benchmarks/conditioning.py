@@ -39,7 +39,7 @@ def study_of(folder: str, overrides: list[str]) -> Study:
             ["trainer=cpu", "logger=none", "data.events=2000", f"output={folder}", *overrides],
         )
     plan = make_plan(cfg)
-    study = Study(plan, read_events(plan), Display(Console(quiet=True)), repeat=False)
+    study = Study(plan, read_events(plan), Display(Console(quiet=True)))
     study.condition()
     return study
 

@@ -110,8 +110,8 @@ def measure(overrides: list[str], *, epochs: int) -> dict[str, tuple[float, floa
         plan = make_plan(cfg)
         prepare_torch(threads=1)
         events, display = read_events(plan), Display(Console(quiet=True))
-        study = Study(plan, events, display, repeat=False)
-        bare = bare_stages(Study(plan, events, display, repeat=False))
+        study = Study(plan, events, display)
+        bare = bare_stages(Study(plan, events, display))
         seconds = {}
         start = time.perf_counter()
         study.pretrain()

@@ -47,7 +47,7 @@ def stage_seconds(method: str, copies: int, overrides: list[str]) -> dict[str, f
             )
         plan = make_plan(cfg)
         prepare_torch(threads=1)
-        study = Study(plan, read_events(plan), Display(Console(quiet=True)), repeat=False)
+        study = Study(plan, read_events(plan), Display(Console(quiet=True)))
         seconds = {}
         for stage, run in (
             ("pretrain", study.pretrain),

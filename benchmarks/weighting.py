@@ -82,7 +82,7 @@ def main() -> None:
         plan = make_plan(compose(overrides, folder))
         prepare_torch(threads=1)
         events = read_events(plan)
-        study = Study(plan, events, Display(Console(quiet=True)), repeat=False)
+        study = Study(plan, events, Display(Console(quiet=True)))
         ones = modules(study, words.get("path", "cnn,lstm").split(","), overrides)
         size = study.config["recipe"]["posttrain"]["batch"]
         batch = {name: value[:size] for name, value in events.train.items()}

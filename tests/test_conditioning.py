@@ -107,7 +107,7 @@ def test_draws_follow_their_generator() -> None:
 
 def study(folder: Path, *overrides: str) -> Study:
     plan = make_plan(compose_config([*TOY, f"output={folder}", *overrides]))
-    return Study(plan, read_events(plan), Display(QUIET), repeat=False)
+    return Study(plan, read_events(plan), Display(QUIET))
 
 
 def test_the_loss_of_a_batch_weights_every_event_by_its_own_draw(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_fresh_conditioned_network_is_the_unconditioned_one(problem: str, tmp_
     plan = make_plan(
         compose_config([f"problem={problem}", "trainer=cpu", f"output={tmp_path}", *YOTO])
     )
-    one = Study(plan, read_events(plan), Display(QUIET), repeat=False)
+    one = Study(plan, read_events(plan), Display(QUIET))
     few = {name: value[:7] for name, value in one.events.train.items()}
     one.chain.eval()
     before = all_outputs(one.chain, few)

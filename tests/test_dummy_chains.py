@@ -57,7 +57,7 @@ def test_alpha_learns_faster_when_a_dummy_takes_part(
 ) -> None:
     plan = make_plan(compose("method=darts", *overrides))
     display = Display(Console(file=io.StringIO()))
-    method = Study(plan, read_events(plan), display, repeat=False).method
+    method = Study(plan, read_events(plan), display).method
     assert isinstance(method, DARTS)
     weights, alpha = method.configure_optimizers()
     assert alpha.param_groups[0]["lr"] == rate

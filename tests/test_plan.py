@@ -280,7 +280,7 @@ def test_another_set_of_candidates_is_another_run(compose: Compose) -> None:
         ({"trainer": {"threads": 0}}, r"trainer\.threads: .*>= 1, found 0"),
         ({"trainer": {"accelerator": "tpu"}}, r"trainer\.accelerator: .*found 'tpu'"),
         ({"pretrain": {"enabled": "perhaps"}}, r"pretrain\.enabled: expected true or false, found"),
-        ({"force": 1}, r"force: expected true or false, found 1"),
+        ({"force": 1}, r"force: expected true, false or all, found 1"),
     ],
 )
 def test_a_run_that_cannot_be_is_refused_by_name(

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import small_run
+from conftest import compose_config, small_run
 from killable_run import Death, finish, start
+from rich.console import Console
 from same_numbers import tensor_bytes, without_volatile
 from scan_process import wait_for
 
+from msnas.errors import TrainingError
 from msnas.locks import file_lock
+from msnas.run import run
+from msnas.run_directory import RunDirectory
 from msnas.stop import STOPPED
 
 
@@ -269,18 +273,63 @@ def test_killed_again_and_again(event_file: Path, tmp_path: Path, uninterrupted:
 def test_a_repeated_run_that_was_killed_goes_on(
     event_file: Path, tmp_path: Path, uninterrupted: Folder
 ) -> None:
-    """force=true forgets the finished search; killed, the same command ends with equal numbers."""
+    """The earlier result is there until the new one is; equal numbers, each training repeated."""
     folder = Folder(event_file, tmp_path / "repeated")
     assert folder.run() == 0
+    before = folder.result()
     force = ("force=true",)
     death = Death("in the middle of an epoch", "search", 5)
     assert finish(folder.begin(more=force, death=death)) == -signal.SIGKILL
-    assert not list(folder.path.rglob("result.json"))
+    assert folder.result() == before
+    assert RunDirectory(folder.directory()).damage() is None
+    assert finish(folder.begin("shown")) == 0
+    assert "This run is finished" in folder.said("shown")
     assert finish(folder.begin(more=force)) == 0
+    assert not (folder.directory() / "again").exists()
+    assert folder.result()["stages"]["posttrain"]["cached"] == []
     assert folder.numbers() == uninterrupted.numbers()
     per_class = Counter(line.split()[0] for line in folder.epochs().elements())
     # candidates once; the super-network three epochs, then one and a part, then the other two
     assert (per_class["Pretraining"], per_class["SPOS"]) == (4 * 3, 3 + 2 + 2)
+    assert per_class["Posttraining"] == 3 + 3
+
+
+def test_a_repeated_run_that_fails_keeps_the_earlier_result(
+    event_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(event_file, tmp_path / "repeated")
+    quiet = Console(quiet=True)
+    before = run(compose_config(folder.overrides), console=quiet)
+    place = folder.directory() / "result.json"
+    written = place.read_bytes()
+
+    def fails(*_: Any) -> None:
+        raise TrainingError("no more")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("msnas.scoring.Scoring.test", fails)
+        with pytest.raises(TrainingError):
+            run(compose_config([*folder.overrides, "force=all"]), console=quiet)
+    assert place.read_bytes() == written
+    assert RunDirectory(folder.directory()).damage() is None
+    again = run(compose_config([*folder.overrides, "force=all"]), console=quiet)
+    for stage in again["stages"].values():
+        # trained by the repetition, before it was interrupted
+        assert stage["cached"] == list(stage["epochs"])
+    assert without_volatile(again) == without_volatile(before)
+    assert not (folder.directory() / "again").exists()
+
+
+def test_force_all_trains_everything_anew(event_file: Path, tmp_path: Path) -> None:
+    folder = Folder(event_file, tmp_path / "repeated", without_judge=False)
+    quiet = Console(quiet=True)
+    before = run(compose_config(folder.overrides), console=quiet)
+    again = run(compose_config([*folder.overrides, "force=all"]), console=quiet)
+    assert set(again["stages"]) == {"pretrain", "search", "posttrain", "validity"}
+    for stage in again["stages"].values():
+        assert stage["cached"] == []
+        assert stage["seconds"] > 0
+    assert without_volatile(again) == without_volatile(before)
 
 
 def test_the_comparison_sees_a_difference(

@@ -248,7 +248,7 @@ def toy_study(output: Path, *overrides: str) -> Study:
          "data.source.events=700", "recipe.evaluation_batch=33", *overrides]
     )  # fmt: skip
     plan = make_plan(config)
-    return Study(plan, read_events(plan), Display(Console(file=io.StringIO())), repeat=False)
+    return Study(plan, read_events(plan), Display(Console(file=io.StringIO())))
 
 
 @pytest.mark.parametrize("ranking", ["grid", "evolution"])

@@ -69,7 +69,7 @@ def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict
         )
     prepare_torch(threads=plan.machine["threads"])
     with somebodys(directory.path):
-        study = Study(plan, read_events(plan), Display(terminal(quiet=True)), repeat=False)
+        study = Study(plan, read_events(plan), Display(terminal(quiet=True)))
         study.condition()
         chain = study.chain.only(trained.path)
         chain.load_state_dict(trained.chain.state_dict())

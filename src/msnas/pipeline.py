@@ -31,7 +31,7 @@ log = logging.getLogger("msnas")
 def pretrain_only(plan: Plan, display: Display) -> None:
     """Pre-train the one candidate `pretrain.only`: runs to come find it in the store."""
     prepare_torch(threads=plan.machine["threads"])
-    study = Study(plan, read_events(plan), display, repeat=False)
+    study = Study(plan, read_events(plan), display)
     study.pretrain(plan.config["pretrain"]["only"])
 
 
@@ -40,15 +40,20 @@ def run_stages(
 ) -> dict[str, Any]:
     """Train, select, train on, evaluate; write the run directory; return the result.
 
-    What the store already holds is taken from there, but with `repeat` search and post-training
-    are done anew.
+    What the store already holds is taken from there. With `repeat` what `force` names is done
+    anew, and the run directory stays as it is until all is done; a repeated run that was
+    interrupted goes on.
     """
+    final, since = directory, None
+    if repeat:
+        directory = final.again
+        since = directory.begin()
     directory.write_config(plan.config)
     config = plan.config
     prepare_torch(threads=plan.machine["threads"])
     tracker = build(config["logger"], key="logger", of=Tracker)
     events = read_events(plan)
-    study = Study(plan, events, display, repeat=repeat)
+    study = Study(plan, events, display, since=since)
 
     method = study.method
     pretrained = study.pretrain() if config["pretrain"]["enabled"] else {}
@@ -100,7 +105,9 @@ def run_stages(
     if tested.stage:
         result["stages"]["validity"] = tested.stage
     directory.write_result(result)
-    _mirror(tracker, directory, result)
+    if repeat:
+        final.take(directory)
+    _mirror(tracker, final, result)
     return result
 
 

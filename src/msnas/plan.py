@@ -215,10 +215,10 @@ def _check_settings(config: Mapping[str, Any]) -> None:
             f"data.stratify: {config['data']['stratify']!r} is not a field; "
             f"fields are {sorted(config['data']['fields'])}"
         )
-    for key in ("force", "pretrain.enabled"):
-        value = _value(config, key)
-        if not isinstance(value, bool):
-            raise ConfigError(f"{key}: expected true or false, found {value!r}")
+    if not isinstance(enabled := config["pretrain"]["enabled"], bool):
+        raise ConfigError(f"pretrain.enabled: expected true or false, found {enabled!r}")
+    if not isinstance(force := config["force"], bool) and force != "all":
+        raise ConfigError(f"force: expected true, false or all, found {force!r}")
 
 
 def _check_whole(

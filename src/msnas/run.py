@@ -23,7 +23,8 @@ def run(cfg: DictConfig | Mapping[str, Any], *, console: Console | None = None) 
     """Do the configured run, or show it if it is finished; return its result.
 
     With `pretrain.only` the result is empty: one candidate's weights are in the store, no more.
-    An error leaves its record in the run directory. Raises ConfigError, DataError or
+    An error leaves its record in the run directory, unless there is an earlier result: that is
+    kept until a new one is whole. Raises ConfigError, DataError or
     TrainingError for what the user can mend.
     """
     console = console or terminal()
@@ -45,15 +46,15 @@ def run(cfg: DictConfig | Mapping[str, Any], *, console: Console | None = None) 
             return finished
         if damage := directory.damage():
             say(console, f"damaged, done again: {damage}")
-        finished = directory.finished()
-        if directory.failure() is None:  # the record of a failure counts the attempts
+        kept = not damage and directory.finished() is not None
+        if not kept and directory.failure() is None:  # a failure's record counts the attempts
             directory.drop_result()
         try:
-            repeat = plan.config["force"] and finished is not None
-            result = _work(plan, directory, console, repeat=repeat)
+            result = _work(plan, directory, console, repeat=kept)
         except Exception as error:
-            with suppress(OSError, StorageError):  # a full disk: the error itself is what counts
-                directory.write_failure(plan, error)
+            if not kept:
+                with suppress(OSError, StorageError):  # a full disk: the error is what counts
+                    directory.write_failure(plan, error)
             raise
         show_result(result, directory.path, console)
         return result

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,13 +15,22 @@ import yaml
 from msnas.config import check_plain
 from msnas.errors import DataError, MsnasError, one_line
 from msnas.results.schema import check_match, check_result, check_settings
-from msnas.storage import damage_of, read_record, read_text, read_yaml, whole, write_record
+from msnas.storage import (
+    damage_of,
+    flush,
+    read_record,
+    read_text,
+    read_yaml,
+    whole,
+    write_record,
+    writing,
+)
 
 if TYPE_CHECKING:
     from msnas.plan import Plan
 
 CONFIG, HISTORY, MODEL, OUTPUTS = "config.yaml", "history.jsonl", "model.ckpt", "outputs.h5"
-RESULT = "result.json"
+RESULT, BEGUN = "result.json", "begun"
 
 
 @final
@@ -46,6 +57,28 @@ class RunDirectory:
     def log(self) -> Path:
         """What was said on the way."""
         return self.path / "log"
+
+    @property
+    def again(self) -> RunDirectory:
+        """Where a run that is repeated keeps its files until all are there."""
+        return RunDirectory(self.path / "again")
+
+    def begin(self) -> int:
+        """Make the folder; when it was first begun [ns], which a file in it keeps."""
+        self.path.mkdir(exist_ok=True)
+        mark = self.path / BEGUN
+        if not mark.exists():
+            mark.touch()
+        return mark.stat().st_mtime_ns
+
+    def take(self, other: RunDirectory) -> None:
+        """Move the files of `other` here, the result last, and remove what was left of it."""
+        names = [path.name for path in other.path.iterdir() if path.name not in (RESULT, BEGUN)]
+        with writing(self.path):
+            for name in (*names, RESULT):
+                os.replace(other.path / name, self.path / name)
+            flush(self.path)
+        shutil.rmtree(other.path, ignore_errors=True)
 
     @property
     def lock(self) -> Path:
@@ -157,6 +190,7 @@ class RunDirectory:
     def drop_result(self) -> None:
         """Make a finished run an unfinished one."""
         (self.path / RESULT).unlink(missing_ok=True)
+        shutil.rmtree(self.again.path, ignore_errors=True)
 
     def write_history(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Write the epochs of all stages, one JSON object a line."""

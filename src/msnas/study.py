@@ -49,15 +49,26 @@ def read_events(plan: Plan) -> Events:
     )
 
 
+REPEATED: Mapping[bool | str, tuple[str, ...]] = {
+    False: (),
+    True: ("sequential", "search", "posttrain"),
+    "all": ("pretrain", "sequential", "search", "posttrain", "validity"),
+}
+"""What `force` has done anew."""
+
+
 @final
 class Study:
     """One run's chain on its way from fresh weights to the end; each training may be in the store.
 
     `chain` holds the weights of the last stage, `origin` the key of the training each candidate's
-    weights come from (as `<task>/<name>`; none while they are fresh).
+    weights come from (as `<task>/<name>`; none while they are fresh). Of the trainings that `force`
+    names those done before `since` [ns] are repeated.
     """
 
-    def __init__(self, plan: Plan, events: Events, display: Display, *, repeat: bool) -> None:
+    def __init__(
+        self, plan: Plan, events: Events, display: Display, *, since: int | None = None
+    ) -> None:
         self.plan = plan
         self.events = events
         self.display = display
@@ -72,12 +83,15 @@ class Study:
         self.trainer = StageTrainer(
             events=events,
             data_identity=plan.data_identity,
-            store=Store(plan.output / "cache"),
+            store=Store(
+                plan.output / "cache",
+                repeat=REPEATED[self.config["force"]] if since is not None else (),
+                since=since or 0,
+            ),
             machine=plan.machine,
             recipe=self.config["recipe"],
             seed=self.config["seed"],
             display=display,
-            repeat=("sequential", "search", "posttrain") if repeat else (),
             conditioning=self.conditioning,
         )
         self.weights = self._task_weights()

@@ -6,7 +6,7 @@ import logging
 import os
 import pickle
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, final
@@ -136,6 +136,13 @@ class Entry:
             flush(self.path.parent)
         shutil.rmtree(self.partial, ignore_errors=True)
 
+    def discard_older(self, since: int) -> None:
+        """Forget what was written before a time [ns], finished or not."""
+        for folder in (self.path, self.partial):
+            record = folder / RECORD
+            if folder.exists() and (not record.exists() or record.stat().st_mtime_ns < since):
+                shutil.rmtree(folder)
+
     def discard(self) -> None:
         """Forget this training, finished or not."""
         self._content = None
@@ -145,10 +152,15 @@ class Entry:
 
 @final
 class Store:
-    """Entries below `root`, as `<kind>/<hash>`; shared by all runs and processes."""
+    """Entries below `root`, as `<kind>/<hash>`; shared by all runs and processes.
 
-    def __init__(self, root: Path) -> None:
+    Those of the kinds in `repeat` that are older than `since` [ns] are dropped when asked for.
+    """
+
+    def __init__(self, root: Path, *, repeat: Collection[str] = (), since: int = 0) -> None:
         self.root = root
+        self.repeat = repeat
+        self.since = since
 
     def key(self, identity: Mapping[str, Any]) -> str:
         """The name of the entry of `identity`."""
@@ -163,6 +175,9 @@ class Store:
         in a folder that only others may write to.
         """
         entry = self._entry(kind, identity)
+        if kind in self.repeat:
+            with self._lock(entry):
+                entry.discard_older(self.since)
         if entry.finished and entry.damage() is None:
             if entry.partial.exists():  # killed right after the rename
                 with suppress(StorageError), self._lock(entry):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -54,7 +54,7 @@ class StageTrainer:
     """Trains stage modules on the same events with the same machine settings.
 
     `data_identity` is what decides the events; `machine` holds accelerator, precision and
-    threads; both are part of every key of the store. Stages named in `repeat` are trained anew.
+    threads; both are part of every key of the store.
     `conditioning` is drawn from in search and post-training; what decides it is up to `identity`.
     """
 
@@ -68,7 +68,6 @@ class StageTrainer:
         recipe: Mapping[str, Any],
         seed: int,
         display: Display,
-        repeat: Sequence[str] = (),
         conditioning: Conditioning | None = None,
     ) -> None:
         self.events = events
@@ -78,9 +77,7 @@ class StageTrainer:
         self.recipe = recipe
         self.seed = seed
         self.display = display
-        self.repeat = repeat
         self.conditioning = conditioning
-        self._repeated: set[str] = set()
 
     def train(
         self,
@@ -112,9 +109,6 @@ class StageTrainer:
         )
         row = self.display.row(label, epochs=chosen["epochs"])
         key = self.store.key(full)
-        if stage in self.repeat and key not in self._repeated:
-            self._repeated.add(key)
-            self.store.discard(stage, full)
         with self.store.entry(stage, full) as entry:
             seed = self.seed_of(stage, label)
             cached = entry.finished
