@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-VOLATILE = {"seconds", "cached", "cached_seconds"}
-"""What may differ between two ways to the same numbers."""
+VOLATILE = {"seconds", "cached", "cached_seconds", "files", "sha256"}
+"""What may differ between two ways to the same numbers, and checksums of files that hold that."""
 
 
 def without_volatile(value: Any) -> Any:
