@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import compose_config
+from conftest import compose_config, renew_checksums
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 from torchmetrics.classification import BinaryAUROC
@@ -508,6 +508,7 @@ def test_changed_data_or_weights_leave_the_test_error_out(toy_runs: Path, tmp_pa
     weights = torch.load(model, weights_only=True)
     weights["weights"] = {key: value + 0.5 for key, value in weights["weights"].items()}
     torch.save(weights, model)
+    renew_checksums(model.parent)
     (group,) = as_json(compare(Settings(runs=[str(copied)])))["groups"]
     assert "of the test events is" in " ".join(group["notes"])
     told = {row["method"]: "test_error" in row for row in group["performance"]}
@@ -516,6 +517,7 @@ def test_changed_data_or_weights_leave_the_test_error_out(toy_runs: Path, tmp_pa
         config = yaml.safe_load(path.read_text())
         config["data"]["source"]["seed"] = 1
         path.write_text(yaml.safe_dump(config))
+        renew_checksums(path.parent)
     (group,) = as_json(compare(Settings(runs=[str(copied)])))["groups"]
     assert "the data are not those of" in " ".join(group["notes"])
     assert not any("test_error" in row for row in group["performance"])

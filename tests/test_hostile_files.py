@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import CONF, compose_config
+from conftest import CONF, compose_config, renew_checksums
 from rich.console import Console
 
 from msnas.compare.__main__ import Settings as CompareSettings
@@ -31,7 +31,7 @@ from msnas.report.figure import Figure
 from msnas.report.scan import Scan
 from msnas.run import run
 from msnas.run_directory import RunDirectory
-from msnas.storage import read_json, read_record, read_yaml, write_record
+from msnas.storage import read_record, read_yaml, write_record
 from msnas.training.store import read_torch
 
 QUIET = Console(quiet=True)
@@ -75,11 +75,9 @@ def forge(directory: Path, *, config: Any = None, result: Any = None) -> None:
     if config is not None:
         text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
         (directory / "config.yaml").write_text(text)
-    content = result if result is not None else read_json(directory / "result.json")
-    names = content.get("files", {}) if isinstance(content.get("files"), dict) else {}
-    kept = {key: value for key, value in content.items() if key not in ("files", "sha256")}
-    there = [name for name in names if (directory / name).is_file()]
-    write_record(directory / "result.json", kept, files=there)
+    if result is not None:
+        (directory / "result.json").write_text(json.dumps(result))
+    renew_checksums(directory)
 
 
 def doors(directory: Path, tmp_path: Path) -> list[Callable[[], object]]:

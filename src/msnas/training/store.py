@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,9 +25,6 @@ Weights = dict[str, Tensor]
 
 WEIGHTS, RECORD = "weights.pt", "record.json"
 
-UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError)
-"""What reading a damaged file of PyTorch's raises."""
-
 
 def read_torch(path: Path) -> Any:
     """The tensors and plain values in a file of PyTorch's, on the CPU; nothing in it is run.
@@ -37,7 +33,7 @@ def read_torch(path: Path) -> Any:
     """
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
-    except UNREADABLE as error:
+    except Exception as error:  # a damaged file lets PyTorch raise nearly any of them
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} is not a readable file of PyTorch's ({reason})") from error
 
