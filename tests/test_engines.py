@@ -90,7 +90,7 @@ def test_submitit_local(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def cluster() -> Iterator[str]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a Ray cluster on this machine: a head and a second node, a worker each."""
     needs("hydra_ray_launcher")
     with socket.socket() as free:
@@ -102,6 +102,8 @@ def cluster() -> Iterator[str]:
     nodes: list[subprocess.Popen[bytes]] = []
     # a short path: that of a socket may have 107 characters
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as place:
+        # Ray keeps a token there that another cluster's does not go with
+        monkeypatch.setenv("HOME", place)
         try:
             for words in ([*head, f"--temp-dir={place}"], [f"--address={address}"]):
                 output = Path(place) / f"node{len(nodes)}"
