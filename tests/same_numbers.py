@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-VOLATILE = {"seconds", "cached", "cached_seconds", "files", "sha256"}
+VOLATILE = {"seconds", "time", "cached", "cached_seconds", "files", "sha256"}
 """What may differ between two ways to the same numbers, and checksums of files that hold that."""
 
 

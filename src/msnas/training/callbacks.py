@@ -28,7 +28,11 @@ class EarlyStopping(pl.callbacks.EarlyStopping):
 
 @final
 class BestWeights(pl.Callback):
-    """Keeps the weights with the lowest validation loss, and the history of all epochs."""
+    """Keeps the weights with the lowest validation loss, and the history of all epochs.
+
+    In it, `seconds` is what the training took up to an epoch's end, and `time` when that was, in
+    seconds since 1970.
+    """
 
     def __init__(self) -> None:
         self.loss = float("inf")
@@ -56,6 +60,7 @@ class BestWeights(pl.Callback):
                 **values,
                 **pl_module.epoch_record(),
                 "seconds": self.seconds,
+                "time": time.time(),
             }
         )
         if values[MONITOR] < self.loss:
