@@ -235,4 +235,6 @@ _POINTS: dict[str, Callable[[IsNow], None]] = {
     "before the history": _before_call("msnas.run_directory", "RunDirectory", "write_history"),
     "before the result": _before_call("msnas.run_directory", "RunDirectory", "write_result"),
     "half the result": _around_rename("msnas.storage", before=True, name="result.json"),
+    "before the mirror": _around_rename("msnas.storage", before=False, name="result.json"),
+    "half the mirror": _around_rename("msnas.storage", before=True, name="wandb"),
 }

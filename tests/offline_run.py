@@ -76,17 +76,33 @@ def made(folder: Path, key: str = "0123456789abcdef") -> tuple[RunDirectory, dic
     directory = RunDirectory(folder / key)
     directory.path.mkdir(parents=True)
     directory.write_config(
-        {"seed": 3, "problem": {"name": "toy", "chain": ["one", "two"]}, "recipe": {"lr": 0.25}}
+        {
+            "seed": 3,
+            "problem": {"name": "toy", "chain": ["one", "two"]},
+            "tasks": {"one": {"candidates": {"a": {}, "b": {}}}, "two": {"candidates": {"c": {}}}},
+            "method": {"name": "darts"},
+            "data": {"split_seed": 1},
+            "recipe": {"lr": 0.25},
+        }
     )
     directory.write_history(
         [
-            {"stage": "pretrain", "model": "one/a", "epoch": 0, "train/loss": 2.0},
-            {"stage": "pretrain", "model": "one/a", "epoch": 1, "train/loss": 1.0},
+            *(
+                {
+                    "stage": "pretrain",
+                    "model": "one/a",
+                    "epoch": epoch,
+                    "train/loss": 2.0 - epoch,
+                    "time": 1.5e9 + epoch,
+                }
+                for epoch in range(2)
+            ),
             *(
                 {
                     "stage": "search",
                     "model": "super-network",
                     "epoch": epoch,
+                    "time": 1.5e9 + 60 + epoch,
                     "valid/loss": 1.5 - epoch,
                     "alpha": {"one": {"a": 0.25 * epoch, "b": -0.25 * epoch}},
                 }
@@ -111,6 +127,7 @@ def made(folder: Path, key: str = "0123456789abcdef") -> tuple[RunDirectory, dic
             {"selected": {"one": one, "two": two}, "stage": stage, "valid": {"two/auc": auc}}
             for one, two, stage, auc in chains
         ],
+        "data": {"events": 100},
     }
     return directory, result
 

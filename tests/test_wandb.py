@@ -71,9 +71,10 @@ def test_final_numbers_chains_and_figures(written: OfflineRun) -> None:
 def test_a_repeated_run_replaces_what_was_there(tmp_path: Path) -> None:
     """Also what a killed process has left: a half-written file of the same run."""
     directory, result = made(tmp_path)
-    half = directory.path / "wandb" / "offline-run-20200101_000000-0123456789abcdef"
-    half.mkdir(parents=True)
-    (half / "run-0123456789abcdef.wandb").write_bytes(b":W&B")
+    for folder in (".wandb.new/wandb", "wandb"):
+        half = directory.path / folder / "offline-run-20200101_000000-0123456789abcdef"
+        half.mkdir(parents=True)
+        (half / "run-0123456789abcdef.wandb").write_bytes(b":W&B")
     tracker().mirror(directory, result)
     (first,) = offline_runs(directory.path)
     said = tracker().mirror(directory, {**result, "seed": 4})
@@ -88,9 +89,11 @@ def test_an_error_leaves_no_half_run_and_the_next_one_is_its_own(tmp_path: Path)
     harmed, result = made(tmp_path, "harmed")
     (harmed.path / "alpha.png").unlink()
     (harmed.path / "alpha.png").mkdir()  # a figure that cannot be read
-    said = tracker().mirror(harmed, result)
-    assert said.startswith("W&B: not written (")
-    assert not (harmed.path / "wandb").exists()
+    with pytest.raises(IsADirectoryError):
+        tracker().mirror(harmed, result)
+    assert sorted(path.name for path in harmed.path.iterdir()) == [
+        *("alpha.png", "config.yaml", "history.jsonl")
+    ]
     directory, result = made(tmp_path, "sound")
     tracker().mirror(directory, result)
     (run,) = offline_runs(directory.path)
@@ -150,14 +153,15 @@ def test_parallel_runs_are_complete_each(tmp_path: Path) -> None:
 
 
 def test_a_killed_and_resumed_run_is_one_run(event_file: Path, tmp_path: Path) -> None:
-    """Killed when W&B has its run and the run itself is not yet a finished one."""
-    death = Death("before the result")
+    """Killed when W&B has its run, which is not yet in its place."""
+    death = Death("half the mirror")
     overrides = [*small_run(event_file, tmp_path / "runs"), "logger=wandb", "logger.group=night"]
     codes = [
         finish(start(overrides, journal=tmp_path / "journal", said=tmp_path / "said", death=one))
         for one in (death, None)
     ]
     assert codes == [-signal.SIGKILL, 0], (tmp_path / "said.error").read_text()
+    assert "This run is finished" in (tmp_path / "said").read_text()
     (result,) = (tmp_path / "runs").glob("htautau/spos/*/result.json")
     directory = RunDirectory(result.parent)
     (run,) = offline_runs(directory.path)

@@ -11,12 +11,11 @@ import torch
 
 from msnas.build import build
 from msnas.chain.chain import Chain, Path
-from msnas.errors import one_line
 from msnas.evaluation.evaluate import ChainScore
 from msnas.evaluation.outputs import write_outputs
 from msnas.methods.method import Selection
 from msnas.plan import Plan
-from msnas.report.tracker import Tracker
+from msnas.report.tracker import Tracker, write_mirror
 from msnas.report.trajectories import plot_trajectories
 from msnas.run_directory import RunDirectory
 from msnas.scoring import Tested
@@ -107,20 +106,8 @@ def run_stages(
     directory.write_result(result)
     if repeat:
         final.take(directory)
-    _mirror(tracker, final, result)
+    write_mirror(tracker, final, result)
     return result
-
-
-def _mirror(tracker: Tracker, directory: RunDirectory, result: Mapping[str, Any]) -> None:
-    """Have the tracker write its mirror; the run is finished whatever becomes of that."""
-    try:
-        message = tracker.mirror(directory, result)
-    except Exception as error:
-        log.warning("%s failed (%s); the run is complete", type(tracker).__name__, one_line(error))
-        log.debug("its traceback", exc_info=True)
-        return
-    if message:
-        log.info(message)
 
 
 def _result(

@@ -10,11 +10,13 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from msnas.errors import StorageError
+from msnas.build import build
+from msnas.errors import StorageError, one_line
 from msnas.locks import file_lock
 from msnas.plan import Plan, make_plan
 from msnas.report.run_log import run_log
 from msnas.report.table import show_result
+from msnas.report.tracker import Tracker, write_mirror
 from msnas.run_directory import RunDirectory
 from msnas.terminal import say, terminal
 
@@ -35,6 +37,7 @@ def run(cfg: DictConfig | Mapping[str, Any], *, console: Console | None = None) 
     directory = RunDirectory(plan.directory)
     # before the lock: the folder may be one that only others may write to
     if (finished := _shown(plan, directory, console)) is not None:
+        _mirror_if_missing(plan, directory, finished, console)
         return finished
     try:
         directory.path.mkdir(parents=True, exist_ok=True)
@@ -68,6 +71,25 @@ def _shown(plan: Plan, directory: RunDirectory, console: Console) -> dict[str, A
     say(console, f"This run is finished (force=true repeats it): {directory.path}")
     show_result(finished, directory.path, console)
     return finished
+
+
+def _mirror_if_missing(
+    plan: Plan, directory: RunDirectory, result: Mapping[str, Any], console: Console
+) -> None:
+    """Write the mirror that the logger asks for, if it was never written; no more than try."""
+    tracker = build(plan.config["logger"], key="logger", of=Tracker)
+    if not tracker.missing(directory):
+        return
+    what = f"doing the run {directory.path}"
+    try:
+        with (
+            file_lock(directory.lock, what=what, say=partial(say, console)),
+            run_log(directory.log, console),
+        ):
+            if tracker.missing(directory):  # else another process has just written it
+                write_mirror(tracker, directory, result)
+    except (OSError, StorageError) as error:
+        say(console, f"warning: {type(tracker).__name__} cannot write here ({one_line(error)})")
 
 
 def _work(plan: Plan, directory: RunDirectory, console: Console, *, repeat: bool) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -70,6 +71,29 @@ def whole(path: Path, *, alone: bool = True) -> Iterator[Path]:
             new.unlink(missing_ok=True)
             raise
         flush(path.parent)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path` to write into; at the end flushed, and renamed to `path`.
+
+    What was there before is gone from the beginning.
+    """
+    new = path.with_name(f".{path.name}.new")
+    for old in (path, new):
+        if old.exists():
+            shutil.rmtree(old)
+    new.mkdir()
+    try:
+        yield new
+        for one in new.rglob("*"):
+            if not one.is_symlink():
+                flush(one)
+        os.replace(new, path)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    flush(path.parent)
 
 
 @contextmanager

@@ -6,21 +6,38 @@ import csv
 from collections.abc import Mapping
 from typing import Any, final
 
-from msnas.report.tracker import Tracker
+from msnas.report.tracker import Tracker, flat_numbers
 from msnas.run_directory import RunDirectory
+from msnas.storage import whole
+
+TABLE = "history.csv"
 
 
 @final
 class CsvTracker(Tracker):
-    """Writes history.csv into the run directory: a line per epoch of every training."""
+    """Writes history.csv into the run directory: a line per epoch of every training.
+
+    Stage and model, then a column for each number: of mappings such as alpha one for each task
+    and candidate, `alpha/<task>/<candidate>`. A number that an epoch does not have is left empty.
+    """
+
+    def missing(self, directory: RunDirectory) -> bool:
+        """Whether there is no table."""
+        return not (directory.path / TABLE).exists()
 
     def mirror(self, directory: RunDirectory, result: Mapping[str, Any]) -> str:
         """Write the table."""
-        lines = directory.history()
-        columns = list(dict.fromkeys(name for line in lines for name in line))
-        path = directory.path / "history.csv"
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns)
+        path = directory.path / TABLE
+        lines = [
+            {"stage": line["stage"], "model": line["model"], **flat_numbers(line)}
+            for line in directory.history()
+        ]
+        columns = dict.fromkeys(
+            ["stage", "model", "epoch", *(name for line in lines for name in line)]
+        )
+        path.unlink(missing_ok=True)
+        with whole(path) as new, new.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(columns))
             writer.writeheader()
             writer.writerows(lines)
         return f"History as a table: {path}"

@@ -2,28 +2,60 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from typing import Any, final
 
-from msnas.report.tracker import Tracker, epoch_numbers, final_numbers
+from msnas.report.collect import FinishedRun
+from msnas.report.settings import settings_of
+from msnas.report.tracker import Tracker, choices, epoch_numbers, final_numbers
 from msnas.run_directory import RunDirectory
+from msnas.storage import whole_folder
+
+FOLDER = "tensorboard"
 
 
 @final
 class TensorBoardTracker(Tracker):
-    """Writes event files into the folder `tensorboard` of the run directory."""
+    """Writes an event file into the folder `tensorboard` of the run directory.
+
+    The numbers of every epoch at the time when it was trained, the final ones as
+    `final/<part>/<name>`, and for the tab HPARAMS what was chosen and every setting that can
+    change a number.
+    """
+
+    def missing(self, directory: RunDirectory) -> bool:
+        """Whether there is no folder."""
+        return not (directory.path / FOLDER).exists()
 
     def mirror(self, directory: RunDirectory, result: Mapping[str, Any]) -> str:
-        """Write all epochs and the final numbers."""
+        """Write the event file; say how to look at it."""
         from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard.summary import hparams
 
-        folder = directory.path / "tensorboard"
-        shutil.rmtree(folder, ignore_errors=True)
-        with SummaryWriter(str(folder)) as writer:
-            for line in directory.history():
+        folder = directory.path / FOLDER
+        lines = directory.history()
+        settings = _settings(directory, result)
+        with whole_folder(folder) as new, SummaryWriter(str(new)) as writer:
+            # not by `add_hparams`: it makes a run of its own, and says which settings and metrics
+            # there are for all runs that are shown beside this one
+            _, start, end = hparams(settings, {})  # type: ignore[no-untyped-call]
+            writer.file_writer.add_summary(start)
+            for line in lines:
                 for name, value in epoch_numbers(line).items():
-                    writer.add_scalar(name, value, line["epoch"])
+                    writer.add_scalar(name, value, line["epoch"], walltime=line.get("time"))
             for name, value in final_numbers(result).items():
                 writer.add_scalar(f"final/{name}", value)
+            writer.file_writer.add_summary(end)
         return f"TensorBoard: tensorboard --logdir {folder}"
+
+
+def _settings(directory: RunDirectory, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Texts and numbers; an empty mapping, as of a candidate without settings, is neither."""
+    run = FinishedRun(directory=directory.path, config=directory.config(), result=result)
+    settings = {
+        "problem": result["problem"],
+        "method": result["method"],
+        **choices(result),
+        **settings_of(run),
+    }
+    return {key: value for key, value in settings.items() if isinstance(value, str | int | float)}

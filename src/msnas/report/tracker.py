@@ -1,19 +1,28 @@
-"""What a tracker is: a mirror of a run directory, written once when the run's numbers are there."""
+"""What a tracker is: a mirror of a run directory, written when the run is finished."""
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, final
 
+from msnas.errors import one_line
 from msnas.run_directory import RunDirectory
+
+log = logging.getLogger("msnas")
 
 
 class Tracker(ABC):
     """Mirrors configuration, history and result elsewhere; never the only copy.
 
-    The run is finished before; a mirror that fails is a warning.
+    A mirror is whole or not there at all, and a new one takes the place of the last. A mirror that
+    fails is a warning: the run is finished before.
     """
+
+    @abstractmethod
+    def missing(self, directory: RunDirectory) -> bool:
+        """Whether the run directory is without the mirror."""
 
     @abstractmethod
     def mirror(self, directory: RunDirectory, result: Mapping[str, Any]) -> str | None:
@@ -24,33 +33,67 @@ class Tracker(ABC):
 class NoTracker(Tracker):
     """Nothing beside the run directory."""
 
+    def missing(self, directory: RunDirectory) -> bool:
+        """Nothing is."""
+        return False
+
     def mirror(self, directory: RunDirectory, result: Mapping[str, Any]) -> None:
         """Do nothing."""
 
 
+def write_mirror(tracker: Tracker, directory: RunDirectory, result: Mapping[str, Any]) -> None:
+    """Have the tracker write its mirror; the run is finished whatever becomes of that."""
+    try:
+        message = tracker.mirror(directory, result)
+    except Exception as error:
+        log.warning(
+            "%s failed (%s); the run is complete. The same command tries again, "
+            "logger=none does without",
+            type(tracker).__name__,
+            one_line(error),
+        )
+        log.debug("its traceback", exc_info=True)
+        return
+    if message:
+        log.info(message)
+
+
 def final_numbers(result: Mapping[str, Any]) -> dict[str, float]:
     """The selected chain's numbers as `<part>/<name>`."""
+    return flat_numbers(result["metrics"])
+
+
+def choices(result: Mapping[str, Any]) -> dict[str, str | float]:
+    """What tells runs apart: the seed, the task weights, the selected chain and its candidates.
+
+    `v1` is the first weight there is.
+    """
+    weights = result["task_weights"]
     return {
-        f"{part}/{name}": value
-        for part, values in result["metrics"].items()
-        for name, value in _flat(values).items()
+        "seed": result["seed"],
+        "v1": next(iter(weights.values())),
+        **{f"task_weight/{task}": weight for task, weight in weights.items()},
+        "chain": " -> ".join(result["selected"].values()),
+        **{f"selected/{task}": candidate for task, candidate in result["selected"].items()},
     }
 
 
 def epoch_numbers(line: Mapping[str, Any]) -> dict[str, float]:
-    """An epoch's numbers as `<stage>/<model>/<name>`."""
-    return {
-        f"{line['stage']}/{line['model']}/{name}": value
-        for name, value in _flat(line).items()
-        if name != "epoch"
-    }
+    """An epoch's numbers as `<stage>/<model>/<name>`, without which epoch it was, and when."""
+    numbers = {name: value for name, value in line.items() if name not in ("epoch", "time")}
+    return flat_numbers(numbers, f"{line['stage']}/{line['model']}/")
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+def flat_numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numbers among `values`, those of inner mappings as `<outer>/<inner>`.
+
+    >>> flat_numbers({"stage": "search", "epoch": 0, "alpha": {"one": {"a": 0.5, "b": -0.5}}})
+    {'epoch': 0, 'alpha/one/a': 0.5, 'alpha/one/b': -0.5}
+    """
     flat: dict[str, float] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}/")
+            flat |= flat_numbers(value, f"{prefix}{name}/")
         elif isinstance(value, int | float):
             flat[prefix + name] = value
     return flat

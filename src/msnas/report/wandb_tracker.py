@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, final
 
 from msnas.errors import ConfigError
-from msnas.report.tracker import Tracker, epoch_numbers, final_numbers
+from msnas.report.tracker import Tracker, choices, epoch_numbers, final_numbers
 from msnas.run_directory import RunDirectory
+from msnas.storage import whole_folder
+
+FOLDER = "wandb"
 
 
 @final
@@ -19,8 +20,7 @@ class WandbTracker(Tracker):
     """One W&B run per run, written at its end; offline it needs neither account nor network.
 
     The W&B run has the run's key as its id, `group` (by default the problem's name) as its group,
-    and the method as its job type. It lies in the folder `wandb` of the run directory and replaces
-    what a repeated or an interrupted run has left there.
+    and the method as its job type. It lies in the folder `wandb` of the run directory.
 
     Raises ConfigError for a `mode` other than offline or online.
     """
@@ -32,6 +32,11 @@ class WandbTracker(Tracker):
         self.mode = mode
         self.group = group
 
+    def missing(self, directory: RunDirectory) -> bool:
+        """Whether there is no W&B run, or, if it shall be online, only one that was kept here."""
+        runs = "run-*" if self.mode == "online" else "*run-*"
+        return not any((directory.path / FOLDER).glob(runs))
+
     def mirror(self, directory: RunDirectory, result: Mapping[str, Any]) -> str:
         """Write configuration, all epochs, numbers, tables and figures; say how to synchronise."""
         os.environ.setdefault("WANDB_SILENT", "true")
@@ -40,14 +45,13 @@ class WandbTracker(Tracker):
         import wandb
 
         logging.getLogger("wandb").setLevel(logging.ERROR)
-        folder = directory.path / "wandb"
-        shutil.rmtree(folder, ignore_errors=True)
         config = directory.config()
-        try:
+        folder = directory.path / FOLDER
+        with whole_folder(folder) as new:
             with wandb.init(
                 project=self.project,
                 mode="online" if self.mode == "online" else "offline",
-                dir=directory.path,
+                dir=new,
                 id=result["key"],
                 name=f"{result['problem']}-{result['method']}-{result['key']}",
                 group=self.group or result["problem"],
@@ -64,30 +68,27 @@ class WandbTracker(Tracker):
             ) as run:
                 _log_epochs(run, directory)
                 run.log(_tables_and_figures(directory, result))
-                run.summary.update(_summary(result))
-                place = os.path.relpath(Path(run.dir).parent)
-                address = run.url
+                run.summary.update({**final_numbers(result), **choices(result)})
             if wandb.run is None:  # else the process has a run of its own, which would end too
                 # the end of a run returns before its file is whole; this waits for it
                 wandb.teardown()
-        except (wandb.Error, OSError) as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            return (
-                f"W&B: not written ({error}); the run directory is complete. "
-                "logger=none does without"
-            )
+            for path in (new / "wandb").iterdir():  # where W&B has put it
+                path.rename(new / path.name)
+            (new / "wandb").rmdir()
         if self.mode == "online":
-            return f"W&B: {address}"
-        return f"W&B: offline run, upload it with: wandb sync {place}"
+            return f"W&B: {run.url}"
+        (place,) = folder.glob("offline-run-*")
+        return f"W&B: offline run, upload it with: wandb sync {os.path.relpath(place)}"
 
 
 def _log_epochs(run: Any, directory: RunDirectory) -> None:
-    """Every number of every epoch, against the epoch of its own training."""
+    """Every number of every epoch, against the epoch of its own training, when it was."""
     lines = directory.history()
     for name in dict.fromkeys(name for line in lines for name in epoch_numbers(line)):
         run.define_metric(name, step_metric="epoch")
     for line in lines:
-        run.log({"epoch": line["epoch"], **epoch_numbers(line)})
+        when = {"_timestamp": line["time"]} if "time" in line else {}
+        run.log({"epoch": line["epoch"], **epoch_numbers(line), **when})
 
 
 def _tables_and_figures(directory: RunDirectory, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,16 +115,4 @@ def _tables_and_figures(directory: RunDirectory, result: Mapping[str, Any]) -> d
     return {
         "chains": chains,
         **{f"figures/{path.stem}": wandb.Image(str(path)) for path in figures},
-    }
-
-
-def _summary(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run ends with, as columns of a table of runs; `v1` is the first weight there is."""
-    return {
-        **final_numbers(result),
-        **{f"selected/{task}": candidate for task, candidate in result["selected"].items()},
-        **{f"task_weight/{task}": weight for task, weight in result["task_weights"].items()},
-        "v1": next(iter(result["task_weights"].values())),
-        "seed": result["seed"],
-        "chain": " -> ".join(result["selected"].values()),
     }
