@@ -183,7 +183,7 @@ def _every_method_first(group: Group) -> list[str]:
 
 
 def _weights(run: FinishedRun) -> list[float]:
-    """The task weights in the order of the tasks; none if they are learnt."""
+    """The task weights in the order of the tasks."""
     return list(run.result["task_weights"].values())
 
 
