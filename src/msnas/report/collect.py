@@ -160,7 +160,7 @@ def _read(directory: Path) -> FinishedRun | OtherRun:
             config, result = run.read()
             return FinishedRun(directory=directory, config=config, result=result)
     except (DataError, OSError) as error:
-        reason = one_line(error).replace(f"{directory}{os.sep}", "")
+        reason = one_line(error).replace(f"{directory}{os.sep}", "", 1)
     return OtherRun(directory=directory, reason=reason)
 
 
