@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from msnas.storage import write_record
 
 # a tracker must not look for a network or an account, and the display has one width
 os.environ |= {"WANDB_MODE": "offline", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+
+# in the background of a shell Ctrl-C is ignored, by everything that is begun from there as well
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
