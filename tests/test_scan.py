@@ -478,7 +478,7 @@ def test_an_engine_that_loses_everything_is_given_up(
         engine.work_off(works, caches=[Path("runs/cache")])
     assert len(launcher.calls) == 5
     # but as long as a training goes on, it is not
-    checkpoint = Path("runs/cache/search/0123.partial/last.ckpt")
+    checkpoint = Path("runs/cache/search/0123.partial/record.json")
     checkpoint.parent.mkdir(parents=True)
     tries: list[int] = []
 

@@ -35,7 +35,7 @@ def _begins_workers(_: Path, process: subprocess.Popen[str]) -> bool:
 
 
 def _trains(folder: Path, _: subprocess.Popen[str]) -> list[Path]:
-    return list(folder.glob("runs/cache/*/*.partial/last.ckpt"))
+    return list(folder.glob("runs/cache/*/*.partial/record.json"))
 
 
 MOMENTS: dict[str, tuple[str, tuple[str, ...], Moment]] = {

@@ -52,7 +52,7 @@ def test_nothing_is_left_of_a_killed_scan(serial: Path, tmp_path: Path, name: st
         pytest.skip(f"{name} is not installed (requirements-scan.txt)")
     process = begin(tmp_path, *SCAN, engine)
     try:
-        wait_for(lambda: list(tmp_path.glob("runs/cache/search/*.partial/last.ckpt")))
+        wait_for(lambda: list(tmp_path.glob("runs/cache/search/*.partial/record.json")))
         assert sum(command in one for one in session(process).values()) == count
         assert workers(tmp_path).keys() - {process.pid}
         os.kill(process.pid, signal.SIGKILL)
