@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from msnas.config import check_plain, plain
+from msnas.config import check_plain, plain, refuse_others
 from msnas.errors import ConfigError, MsnasError
 
 ALLOWED = (
@@ -68,6 +68,9 @@ def _build(node: Mapping[str, Any], *, key: str, of: type[T], **arguments: Any) 
         for name, value in node.items()
         if name != "_target_"
     }
+    parameters = inspect.signature(found).parameters
+    if all(one.kind is not inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+        refuse_others(settings, parameters, offered=arguments, target=node["_target_"], key=key)
     try:
         return found(**settings, **arguments)
     except MsnasError:

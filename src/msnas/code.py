@@ -72,17 +72,17 @@ def _targets(settings: Any) -> Iterator[str]:
 @lru_cache
 def _sources_of(target: str) -> Code:
     """The class's module, and what it uses of its package."""
-    root = _root_of(target.split(".")[0])
+    root = root_of(target.split(".")[0])
     if root is None:
         return {}
     found: Code = {}
-    waiting = [path for path in [_file_of(target, root)] if path is not None]
+    waiting = [path for path in [file_of(target, root)] if path is not None]
     while waiting:
         path = waiting.pop()
         name = path.relative_to(root.parent).as_posix()
         if name not in found:
             found[name], imports = _read(path)
-            files = (_file_of(one, root) for one in imports)
+            files = (file_of(one, root) for one in imports)
             waiting += [file for file in files if file is not None and _counts(file, root)]
     return found
 
@@ -91,7 +91,7 @@ def _counts(file: Path, root: Path) -> bool:
     return root.name != "msnas" or file.relative_to(root).parts[0].removesuffix(".py") in PARTS
 
 
-def _root_of(package: str) -> Path | None:
+def root_of(package: str) -> Path | None:
     """The folder of a package, or the file of one that is a single module."""
     try:
         spec = find_spec(package)
@@ -103,7 +103,7 @@ def _root_of(package: str) -> Path | None:
     return file.parent if file.name == "__init__.py" else file
 
 
-def _file_of(name: str, root: Path) -> Path | None:
+def file_of(name: str, root: Path) -> Path | None:
     """The source of a module of the package, or of the one that holds `name`."""
     package, *words = name.split(".")
     if package != root.stem:
@@ -143,14 +143,14 @@ def _imports(tree: ast.AST, path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (one.name for one in node.names)
         elif isinstance(node, ast.ImportFrom):
-            package = _package(path, node.level) if node.level else []
+            package = package_of(path, node.level) if node.level else []
             module = ".".join([*package, *([node.module] if node.module else [])])
             yield from (f"{module}.{one.name}" for one in node.names)
         else:
             yield from _imports(node, path)
 
 
-def _package(path: Path, level: int) -> list[str]:
+def package_of(path: Path, level: int) -> list[str]:
     """The package that an import with `level` dots starts from."""
     folder = path.parent
     for _ in range(level - 1):

@@ -6,10 +6,13 @@ is somebody's file: nothing in it is ever resolved. Imports no PyTorch.
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from msnas.errors import ConfigError
 
@@ -22,17 +25,24 @@ DEEPEST = 50
 NAME = re.compile(r"\w[\w.-]{0,99}")
 """What becomes the name of a file or folder."""
 
+NO_NAME = (
+    "is no name; allowed are letters, digits, _ and, after the first, . and -, at most 100 of them"
+)
+
 
 def plain(config: Any) -> Any:
     """The configuration as plain dictionaries and lists, its references resolved.
 
     Plain values stay as they are. Raises ConfigError, naming the key, for a reference that is
-    not `REFERENCE`: other resolvers could build objects.
+    not `REFERENCE` (other resolvers could build objects), or that leads nowhere.
     """
     if not OmegaConf.is_config(config):
         return config
     _check_references(OmegaConf.to_container(config, resolve=False), key="")
-    return OmegaConf.to_container(config, resolve=True)
+    try:
+        return OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
 
 
 def check_plain(value: Any, *, key: str = "", depth: int = 0) -> None:
@@ -44,13 +54,13 @@ def check_plain(value: Any, *, key: str = "", depth: int = 0) -> None:
             if not isinstance(name, str):
                 raise ConfigError(f"{key or 'keys'}: {name!r} is a key, expected text")
             check_plain(name, key=key, depth=depth + 1)
-            check_plain(child, key=_below(key, name), depth=depth + 1)
+            check_plain(child, key=below(key, name), depth=depth + 1)
     elif isinstance(value, list):
         for index, child in enumerate(value):
             check_plain(child, key=f"{key}[{index}]", depth=depth + 1)
     elif isinstance(value, str):
         if "${" in value:
-            raise ConfigError(f"{key}: found {_short(value)}, but nothing is resolved here")
+            raise ConfigError(f"{key}: found {short(value)}, but nothing is resolved here")
         if value == "???":
             raise ConfigError(f"{key}: required, but not given")
     elif value is not None and not isinstance(value, bool | int | float):
@@ -60,10 +70,7 @@ def check_plain(value: Any, *, key: str = "", depth: int = 0) -> None:
 def check_name(name: object, *, key: str) -> str:
     """`name`, if it can be that of a file or folder; raise ConfigError, naming `key`, if not."""
     if not is_name(name):
-        raise ConfigError(
-            f"{key}: {_short(name)} is no name; allowed are letters, digits, _ and, after the "
-            "first, . and -, at most 100 of them"
-        )
+        raise ConfigError(f"{key}: {short(name)} {NO_NAME}")
     return str(name)
 
 
@@ -72,10 +79,48 @@ def is_name(name: object) -> bool:
     return isinstance(name, str) and NAME.fullmatch(name) is not None
 
 
+def below(key: str, name: object) -> str:
+    """The full key of `name` in the node `key`."""
+    return f"{key}.{name}" if key else str(name)
+
+
+def unknown(name: str, known: Iterable[str], *, node: str = "", words: str = "") -> ConfigError:
+    """The error for a key of `node` that is none of `known` (told by `words`); with the nearest."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f" did you mean {below(node, near[0])}?" if near else ""
+    return ConfigError(
+        f"{below(node, name)}: unknown;{hint} {words or 'known: ' + ', '.join(names)}"
+    )
+
+
+def refuse_others(
+    given: Iterable[str],
+    taken: Iterable[str],
+    *,
+    offered: Iterable[str] = (),
+    target: str,
+    key: str,
+) -> None:
+    """Raise ConfigError for the first of `given` that `target` does not take, or is `offered`."""
+    known = [name for name in taken if name not in offered]
+    for name in given:
+        if name in known:
+            continue
+        if name in taken:
+            raise ConfigError(f"{key}.{name}: given by the run itself; {takes(target, known)}")
+        raise unknown(name, known, node=key, words=takes(target, known))
+
+
+def takes(target: str, names: Iterable[str]) -> str:
+    """What the class takes, in words."""
+    return f"{target.rpartition('.')[2]} takes {', '.join(names) or 'no argument'}"
+
+
 def _check_references(value: Any, *, key: str) -> None:
     if isinstance(value, dict):
         for name, child in value.items():
-            _check_references(child, key=_below(key, name))
+            _check_references(child, key=below(key, name))
     elif isinstance(value, list):
         for index, child in enumerate(value):
             _check_references(child, key=f"{key}[{index}]")
@@ -83,15 +128,12 @@ def _check_references(value: Any, *, key: str) -> None:
         for start in re.finditer(r"\$\{", value):
             if not REFERENCE.match(value, start.start()):
                 raise ConfigError(
-                    f"{key}: found {_short(value)}; a setting may refer to others by "
+                    f"{key}: found {short(value)}; a setting may refer to others by "
                     "${a.b} or ${oc.select:a.b,default}, and to the environment by ${oc.env:NAME}"
                 )
 
 
-def _below(key: str, name: object) -> str:
-    return f"{key}.{name}" if key else str(name)
-
-
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value as an error shows it."""
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:120]}..."

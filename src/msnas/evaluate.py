@@ -61,7 +61,7 @@ def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict
     points = chosen_points(conditions, trained.conditioning, trained.point)
     config, result = directory.read()
     with somebodys(directory.path):
-        plan = make_plan(config)
+        plan = make_plan(config, written=True)
     sha256 = result["data"]["source"].get("sha256")
     if sha256 is not None and plan.source.identity()["sha256"] != sha256:
         raise DataError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from msnas.arguments import check_arguments
 from msnas.build import build
 from msnas.chain.candidate_grid import copy_candidates, expand_grids
 from msnas.chain.check import check_tasks
@@ -19,21 +19,12 @@ from msnas.config import check_name, check_plain, plain
 from msnas.data.source import Source
 from msnas.errors import ConfigError
 from msnas.identity import digest
+from msnas.settings import OF_A_SCAN, check_settings
+from msnas.training.lightning import check_trainer
 from msnas.weighting.task_weights import task_weights
-
-STAGES = ("pretrain", "search", "posttrain")
-
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-"""Lightning's names; 16-mixed needs a graphics card."""
-
-MOST_THREADS = 1024
-"""More than that a process may not get: it would end at once."""
 
 NOT_NUMBERS = ("output", "logger", "force", "task_weight", "task_weights")
 """Settings that change no number by themselves; the weights count after normalisation."""
-
-OF_A_SCAN = ("scan", "retry_failed", "dry_run", "report")
-"""Settings of sweep.py: they are no part of a run."""
 
 RESOLVED = ("scale",)
 """Settings that only others refer to."""
@@ -121,26 +112,33 @@ def make_plan(
     *,
     sources: dict[str, Source] | None = None,
     elsewhere: bool = False,
+    written: bool = False,
 ) -> Plan:
     """Check the configuration of a run; raise ConfigError or DataError for what cannot be.
 
     Sources of events are looked for and kept in `sources`: many plans read a file once. A run
-    that another machine does (`elsewhere`) may ask for a graphics card this one has not.
+    that another machine does (`elsewhere`) may ask for a graphics card this one has not. What a
+    run has `written` may hold keys that this version does not know.
     """
     config = copy.deepcopy(plain(cfg))
     check_plain(config)
+    check_settings(config, written=written)
     for name in (*OF_A_SCAN, *RESOLVED):
         config.pop(name, None)
-    config.setdefault("candidate_copies", 1)
-    _check_settings(config)
     # the copies stand among the candidates, so that a run's own config.yaml makes no more of them
-    copies = config.pop("candidate_copies")
+    copies = config.pop("candidate_copies", 1)
+    config["pretrain"].setdefault("only", None)
     for name, task in config["tasks"].items():
         key = f"tasks.{name}.candidates"
         expanded = expand_grids(task["candidates"], key=key)
         task["candidates"] = copy_candidates(expanded, copies=copies, key=key)
         for candidate in task["candidates"]:
             check_name(candidate, key=key)
+    _check_stratify(config["data"])
+    if not written:
+        _check_idle(config["data"])
+        check_trainer(config["trainer"])
+        check_arguments(config)
     chain = config["problem"]["chain"]
     check_tasks(config["tasks"], chain, config["data"]["fields"])
     supervised = [name for name in chain if config["tasks"][name]["loss"] is not None]
@@ -171,7 +169,7 @@ def _source(config: Mapping[str, Any], known: dict[str, Source]) -> Source:
 
 
 def _check_pretrain_only(config: Mapping[str, Any]) -> None:
-    only = config["pretrain"].get("only")
+    only = config["pretrain"]["only"]
     allowed = [
         f"{task}/{name}"
         for task in config["problem"]["chain"]
@@ -183,70 +181,25 @@ def _check_pretrain_only(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"pretrain.only={only}: not together with pretrain.enabled=false")
 
 
-def _check_settings(config: Mapping[str, Any]) -> None:
-    for key in ("problem.name", "method.name"):
-        check_name(_value(config, key), key=key)
-    for name in config["tasks"]:
-        check_name(name, key="tasks")
-    _check_whole(config, "trainer.threads", 1, highest=MOST_THREADS)
-    for key, lowest in (
-        ("seed", 0),
-        ("candidate_copies", 1),
-        ("recipe.evaluation_batch", 1),
-    ):
-        _check_whole(config, key, lowest)
-    for stage in STAGES:
-        for name in ("batch", "epochs", "patience"):
-            _check_whole(config, f"recipe.{stage}.{name}", 1)
-    _check_whole(config, "data.split_seed", 0)
-    conditioning = config["conditioning"]
-    if not isinstance(conditioning, Mapping | None):
-        raise ConfigError(f"conditioning: expected an option or null, found {conditioning!r}")
-    parameters = (conditioning or {}).get("parameters", [])
-    if not isinstance(parameters, list) or not all(isinstance(one, str) for one in parameters):
+def _check_stratify(data: Mapping[str, Any]) -> None:
+    if data["stratify"] not in data["fields"]:
         raise ConfigError(
-            f"conditioning.parameters: expected a list of different ones, found {parameters!r}"
+            f"data.stratify: {data['stratify']!r} is not a field; fields are "
+            f"{sorted(data['fields'])}"
         )
-    for part, share in config["data"]["fractions"].items():
-        if isinstance(share, bool) or not isinstance(share, int | float) or not share > 0:
-            raise ConfigError(f"data.fractions.{part}: expected a number > 0, found {share!r}")
-    if config["data"]["stratify"] not in config["data"]["fields"]:
-        raise ConfigError(
-            f"data.stratify: {config['data']['stratify']!r} is not a field; "
-            f"fields are {sorted(config['data']['fields'])}"
-        )
-    if not isinstance(enabled := config["pretrain"]["enabled"], bool):
-        raise ConfigError(f"pretrain.enabled: expected true or false, found {enabled!r}")
-    if not isinstance(force := config["force"], bool) and force != "all":
-        raise ConfigError(f"force: expected true, false or all, found {force!r}")
 
 
-def _check_whole(
-    config: Mapping[str, Any], key: str, lowest: int, highest: float = math.inf
-) -> None:
-    value = _value(config, key)
-    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-        raise ConfigError(f"{key}: expected a whole number >= {lowest}, found {value!r}")
-    if value > highest:
-        raise ConfigError(f"{key}: expected at most {highest}, found {value}")
-
-
-def _value(config: Mapping[str, Any], key: str) -> Any:
-    value: Any = config
-    for part in key.split("."):
-        value = value[part]
-    return value
+def _check_idle(data: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a setting of the data that would do nothing."""
+    if "file" in data and "file" not in data["source"]:
+        raise ConfigError(f"data.file: {data['source']['_target_']} reads no file; leave it out")
+    if data.get("tau_fraction") is not None and data.get("thin") is None:
+        raise ConfigError("data.tau_fraction: does nothing without data.thin; leave it out")
 
 
 def _machine(trainer: Mapping[str, Any], *, elsewhere: bool) -> dict[str, Any]:
     """Accelerator (auto resolved), precision and threads: all of it can change the last digits."""
     accelerator = trainer["accelerator"]
-    if accelerator not in ("auto", "cpu", "gpu"):
-        raise ConfigError(f"trainer.accelerator: expected auto, cpu or gpu, found {accelerator!r}")
-    if trainer["precision"] not in PRECISIONS:
-        raise ConfigError(
-            f"trainer.precision: expected one of {list(PRECISIONS)}, found {trainer['precision']!r}"
-        )
     if accelerator == "auto" or (accelerator == "gpu" and not elsewhere):
         import torch
 

@@ -62,16 +62,22 @@ class ScanSweeper(Sweeper):
         import os
 
         from msnas.config import plain
-        from msnas.plan import OF_A_SCAN
         from msnas.scan.compose import Composer
         from msnas.scan.engine import ELSEWHERE, Engine
         from msnas.scan.find import find_scan
         from msnas.scan.scan import Scan
+        from msnas.settings import OF_A_SCAN, check_scan_settings
         from msnas.terminal import terminal
 
         hydra = self.full_config.hydra
         launcher = str(hydra.runtime.choices["hydra/launcher"])
         assert self.hydra_context is not None
+        settings = plain(
+            OmegaConf.masked_copy(
+                self.full_config, [key for key in self.full_config if key in OF_A_SCAN]
+            )
+        )
+        check_scan_settings(settings)
         composer = Composer(self.hydra_context.config_loader, hydra.job.config_name)
         runs, impossible = find_scan(
             arguments,
@@ -81,13 +87,10 @@ class ScanSweeper(Sweeper):
             composer=composer,
             elsewhere=launcher in ELSEWHERE,
         )
-        settings = OmegaConf.masked_copy(
-            self.full_config, [key for key in self.full_config if key in OF_A_SCAN]
-        )
         scan = Scan(
             runs,
             impossible,
-            settings=plain(settings),
+            settings=settings,
             experiment=hydra.runtime.choices.get("experiment"),
             command=arguments,
             console=terminal(file=sys.stdout),

@@ -162,7 +162,7 @@ def _plan(run: FinishedRun) -> Plan:
     config = copy.deepcopy(dict(run.config))
     config["trainer"] = {**config["trainer"], "accelerator": "cpu"}
     try:
-        return make_plan(config)
+        return make_plan(config, written=True)
     except KeyError as error:
         raise DataError(f"{run.directory}: config.yaml lacks {error}") from error
     except MsnasError as error:

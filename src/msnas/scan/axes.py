@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from msnas.errors import ConfigError
-from msnas.plan import OF_A_SCAN
+from msnas.settings import OF_A_SCAN
 
 FASTEST = "seed"
 """Varies fastest: runs side by side then differ in it and seldom wait for a shared training."""

@@ -10,12 +10,12 @@ from typing import Any, final
 from rich.console import Console
 
 from msnas.config import check_name
-from msnas.errors import ConfigError
 from msnas.identity import digest
 from msnas.scan.engine import Engine, EngineError
 from msnas.scan.ledger import Ledger
 from msnas.scan.show import Watch, show_best, show_damage, show_failures, show_preview
 from msnas.scan.work import ImpossibleRun, RunWork, pretrainings
+from msnas.settings import check_scan_settings
 from msnas.terminal import say
 
 SCANS = Path("sweeps")
@@ -40,9 +40,10 @@ class Scan:
         console: Console,
     ) -> None:
         self.console = console
-        self.dry_run = _switch(settings, "dry_run", default=False)
-        self.retry_failed = _switch(settings, "retry_failed", default=False)
-        self.report = _switch(settings, "report", default=True)
+        check_scan_settings(settings)
+        self.dry_run: bool = settings.get("dry_run", False)
+        self.retry_failed: bool = settings.get("retry_failed", False)
+        self.report: bool = settings.get("report", True)
         name = (settings.get("scan") or {}).get("name") or experiment
         jobs = [[run.key for run in runs], [one.overrides for one in impossible]]
         folder = SCANS / check_name(str(name or digest(jobs)[:8]), key="scan.name")
@@ -109,10 +110,3 @@ class Scan:
             )
             return False
         return True
-
-
-def _switch(settings: dict[str, Any], name: str, *, default: bool) -> bool:
-    value = settings.get(name, default)
-    if not isinstance(value, bool):
-        raise ConfigError(f"{name}: expected true or false, found {value!r}")
-    return value

@@ -24,7 +24,7 @@ class StageModule(pl.LightningModule, ABC):
     """One optimiser, one loss to descend, one validation loss `valid/loss` that decides.
 
     `seed` decides all randomness of the stage: an epoch's is derived from (seed, epoch), so a
-    resumed training draws what an uninterrupted one does.
+    resumed training draws what an uninterrupted one does. `clip` limits gradients before a step.
     """
 
     learns_from_validation: ClassVar[bool] = False
@@ -34,6 +34,7 @@ class StageModule(pl.LightningModule, ABC):
         super().__init__()
         self.automatic_optimization = False
         self.make_optimizer = optimizer
+        self.clip: Callable[[list[nn.Parameter]], object] | None = None
         self.seed = seed
         self.generator = torch.Generator()
         self._train_sum = torch.zeros(())
@@ -82,6 +83,8 @@ class StageModule(pl.LightningModule, ABC):
                 self.learn_from_validation(batch, valid)
             optimizer.zero_grad(set_to_none=True)
             loss = self.descend(batch)
+            if self.clip is not None:
+                self.clip([one for group in optimizer.param_groups for one in group["params"]])
             optimizer.step()
             size = len(next(iter(batch.values())))
             total = total + loss.detach().to("cpu") * size

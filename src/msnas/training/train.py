@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from torch import Tensor, nn
 
 from msnas.conditioning.conditioning import Conditioning
 from msnas.data.events import Events
 from msnas.data.module import StageData
+from msnas.errors import ConfigError
 from msnas.identity import derived_seed, training_identity
 from msnas.training.callbacks import BestWeights, EarlyStopping, EpochCheckpoint
+from msnas.training.lightning import passed_on
 from msnas.training.progress import Display
 from msnas.training.stage_module import StageModule
 from msnas.training.store import Entry, Store
@@ -157,10 +161,8 @@ class StageTrainer:
     ) -> None:
         entry.begin()
         best = BestWeights()
-        trainer = pl.Trainer(
-            accelerator=self.machine["accelerator"],
-            devices=1,
-            precision=self.machine["precision"],
+        trainer = _make_trainer(
+            self.machine,
             max_epochs=settings["epochs"],
             callbacks=[
                 EarlyStopping(patience=settings["patience"]),
@@ -168,12 +170,9 @@ class StageTrainer:
                 row,
                 EpochCheckpoint(entry),
             ],
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
             default_root_dir=entry.partial,
         )
+        module.clip = clipping(self.machine)
         data = StageData(
             events,
             reads=module.reads(),
@@ -220,6 +219,33 @@ def _unfit(
         if not isinstance(record.get(name), kind):
             return f"{name}: found {record.get(name)!r}"
     return None
+
+
+def _make_trainer(machine: Mapping[str, Any], **arguments: Any) -> pl.Trainer:
+    """Lightning's, on the machine as configured; raise ConfigError for what it refuses."""
+    try:
+        return pl.Trainer(
+            accelerator=machine["accelerator"],
+            devices=1,
+            precision=machine["precision"],
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            **arguments,
+            **passed_on(machine),
+        )
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def clipping(machine: Mapping[str, Any]) -> Callable[[Iterable[nn.Parameter]], object] | None:
+    """What limits the gradients of some parameters in place, if that is configured."""
+    if (limit := machine.get("gradient_clip_val")) is None:
+        return None
+    if machine.get("gradient_clip_algorithm") == "value":
+        return partial(nn.utils.clip_grad_value_, clip_value=limit)
+    return partial(nn.utils.clip_grad_norm_, max_norm=limit)
 
 
 def prepare_torch(*, threads: int) -> None:

@@ -1,0 +1,128 @@
+"""What the constructors of named classes take, read from their source: nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from msnas.code import file_of, package_of, root_of
+from msnas.config import below, refuse_others, takes
+from msnas.errors import ConfigError
+
+OFFERED: Mapping[str, tuple[str, ...]] = {
+    "method": ("supernet", "weighting", "optimizer", "seed"),
+    "recipe.optimizer": ("params",),
+    "weighting": ("weights",),
+}
+"""Arguments that the run itself gives, to a constructor that takes them."""
+
+NO_ARGUMENT: Mapping[str, tuple[str, ...]] = {"method": ("name",)}
+"""Settings beside the arguments."""
+
+EMPTY = ("abc.ABC", "typing.Generic", "typing.Protocol", "object")
+"""Bases without a constructor of their own."""
+
+
+class _Source(NamedTuple):
+    target: str
+    node: ast.ClassDef
+    imported: Mapping[str, str]
+
+
+@lru_cache
+def arguments_of(target: str) -> Mapping[str, bool] | None:
+    """The arguments by name, and whether each must be given; None where the source does not tell.
+
+    >>> arguments_of("msnas.data.event_file.EventFile")
+    {'file': True}
+    """
+    if target == "torch.nn.Module":
+        return {}
+    found = _find(target)
+    if found is None or any("dataclass" in ast.unparse(one) for one in found.node.decorator_list):
+        return None
+    own = {one.name: one for one in found.node.body if isinstance(one, ast.FunctionDef)}
+    if "__new__" in own:
+        return None
+    if "__init__" in own:
+        return _of_function(own["__init__"].args)
+    bases = [base for base in _bases(found) if base not in EMPTY]
+    if len(bases) > 1:
+        return None
+    return arguments_of(bases[0]) if bases else {}
+
+
+def check_arguments(settings: Any, *, key: str = "") -> None:
+    """Raise ConfigError where a class named below `key` does not take what it gets, or lacks it.
+
+    What the source does not tell is left to the constructor.
+    """
+    if isinstance(settings, list):
+        for index, value in enumerate(settings):
+            check_arguments(value, key=f"{key}[{index}]")
+    if not isinstance(settings, dict):
+        return
+    target = settings.get("_target_")
+    if isinstance(target, str) and (taken := arguments_of(target)) is not None:
+        given = [name for name in settings if name not in ("_target_", *NO_ARGUMENT.get(key, ()))]
+        refuse_others(given, taken, offered=OFFERED.get(key, ()), target=target, key=key)
+        for name, required in taken.items():
+            if required and name not in (*given, *OFFERED.get(key, ())):
+                raise ConfigError(f"{key}.{name}: missing; {takes(target, taken)}")
+    for name, value in settings.items():
+        check_arguments(value, key=below(key, name))
+
+
+def _of_function(arguments: ast.arguments) -> Mapping[str, bool] | None:
+    if arguments.vararg or arguments.kwarg:
+        return None
+    named = [*arguments.posonlyargs, *arguments.args][1:]
+    without_default = len(named) - len(arguments.defaults)
+    taken = {one.arg: index < without_default for index, one in enumerate(named)}
+    for one, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        taken[one.arg] = default is None
+    return taken
+
+
+def _find(target: str) -> _Source | None:
+    """The class's definition, wherever its module has it from."""
+    root = root_of(target.split(".")[0])
+    file = file_of(target, root) if root is not None else None
+    if file is None:
+        return None
+    classes, imported = _read(file)
+    name = target.rpartition(".")[2]
+    if name in classes:
+        return _Source(target, classes[name], imported)
+    origin = imported.get(name, target)
+    return _find(origin) if origin != target else None
+
+
+@lru_cache
+def _read(file: Path) -> tuple[Mapping[str, ast.ClassDef], Mapping[str, str]]:
+    """The classes of a module, and the full names of what it imports."""
+    tree = ast.parse(file.read_bytes())
+    imported: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            imported |= {one.asname or one.name: one.name for one in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = package_of(file, node.level) if node.level else []
+            module = ".".join([*package, *([node.module] if node.module else [])])
+            imported |= {one.asname or one.name: f"{module}.{one.name}" for one in node.names}
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}, imported
+
+
+def _bases(found: _Source) -> list[str]:
+    """Full names of the bases of a class."""
+    module = found.target.rpartition(".")[0]
+    names = []
+    for base in found.node.bases:
+        text = ast.unparse(base).split("[")[0]
+        first, dot, rest = text.partition(".")
+        full = found.imported.get(first, first if first in EMPTY else f"{module}.{first}")
+        names.append(f"{full}{dot}{rest}")
+    return names

@@ -1,0 +1,84 @@
+"""Kinds of values a setting may have: what is accepted, and the words for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import PlainValidator
+from pydantic_core import PydanticCustomError
+
+from msnas.config import is_name
+
+
+def expected(words: str, accepts: Callable[[Any], bool]) -> PlainValidator:
+    """Takes a value as it is; the error says what was expected in `words`."""
+
+    def check(value: Any) -> Any:
+        if not accepts(value):
+            raise PydanticCustomError("expected", "{words}", {"words": words})
+        return value
+
+    return PlainValidator(check)
+
+
+def whole(lowest: int, highest: float = math.inf) -> PlainValidator:
+    """A whole number in a range."""
+    range_ = f">= {lowest}" if math.isinf(highest) else f"from {lowest} to {highest}"
+    return expected(
+        f"a whole number {range_}",
+        lambda value: type(value) is int and lowest <= value <= highest,
+    )
+
+
+def one_of(*options: object) -> PlainValidator:
+    """One of the options."""
+    return expected(
+        f"one of {list(options)}",
+        lambda value: any(type(value) is type(one) and value == one for one in options),
+    )
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number."""
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _named(value: Any) -> Any:
+    if not is_name(value):
+        raise PydanticCustomError("name", "is no name")
+    return value
+
+
+Name = Annotated[str, PlainValidator(_named)]
+Text = Annotated[str, expected("text", lambda value: isinstance(value, str))]
+TextOrNull = Annotated[
+    str | None, expected("text or null", lambda value: isinstance(value, str | None))
+]
+Texts = Annotated[
+    list[str],
+    expected(
+        "a list of names",
+        lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+    ),
+]
+Switch = Annotated[bool, expected("true or false", lambda value: isinstance(value, bool))]
+Positive = Annotated[int, whole(1)]
+Seed = Annotated[int, whole(0)]
+Share = Annotated[float, expected("a number > 0", lambda value: is_number(value) and value > 0)]
+Sizes = Annotated[
+    list[int],
+    expected(
+        "a list of whole numbers > 0",
+        lambda value: (
+            isinstance(value, list) and all(type(one) is int and one > 0 for one in value)
+        ),
+    ),
+]
+Node = Annotated[
+    dict[str, Any],
+    expected(
+        "a mapping with _target_", lambda value: isinstance(value, dict) and "_target_" in value
+    ),
+]

@@ -1,0 +1,289 @@
+"""Every setting of a run and of a scan: its key, its type, its range. Imports no PyTorch.
+
+The defaults are those of conf/. A node with a `_target_` is open: what it takes is up to its
+class (`msnas.arguments`), candidates stay open dictionaries until their grids are points.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterable, Mapping
+from types import UnionType
+from typing import Annotated, Any, NotRequired
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic_core import ErrorDetails
+from typing_extensions import TypedDict, is_typeddict
+
+from msnas.config import NO_NAME, below, check_name, short, unknown
+from msnas.errors import ConfigError
+from msnas.kinds import (
+    Name,
+    Node,
+    Positive,
+    Seed,
+    Share,
+    Sizes,
+    Switch,
+    Text,
+    TextOrNull,
+    Texts,
+    expected,
+    is_number,
+    one_of,
+    whole,
+)
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+"""Lightning's names; 16-mixed needs a graphics card."""
+
+MOST_THREADS = 1024
+"""More than that a process may not get: it would end at once."""
+
+closed = with_config(ConfigDict(extra="forbid"))
+
+
+@closed
+class Pretrain(TypedDict):
+    """Whether and what to pre-train."""
+
+    enabled: Switch
+    only: NotRequired[TextOrNull]
+
+
+@closed
+class Stage(TypedDict):
+    """One stage of the training."""
+
+    batch: Positive
+    epochs: Positive
+    patience: Positive
+
+
+@closed
+class Recipe(TypedDict):
+    """How to train."""
+
+    optimizer: Node
+    pretrain: Stage
+    search: Stage
+    posttrain: Stage
+    evaluation_batch: Positive
+
+
+@closed
+class Fractions(TypedDict):
+    """Shares of the parts of the data."""
+
+    train: Share
+    valid: Share
+    test: Share
+
+
+Thin = TypedDict("Thin", {"class": Any, "fraction": Any})  # the classes are the data's
+closed(Thin)
+
+
+@closed
+class Data(TypedDict):
+    """Events; `tau_fraction` is there for `thin` to refer to."""
+
+    file: NotRequired[Text]
+    events: Annotated[
+        int | str,
+        expected(
+            "a number of events or all",
+            lambda value: value == "all" or (type(value) is int and value > 0),
+        ),
+    ]
+    split_seed: Seed
+    fractions: Fractions
+    stratify: Text
+    tau_fraction: NotRequired[Any]
+    thin: NotRequired[Thin | None]
+    source: Node
+    fields: dict[str, Node]
+
+
+@closed
+class Task(TypedDict):
+    """A task of the chain."""
+
+    inputs: Texts
+    target: Text
+    output: Node
+    loss: Node | None
+    metrics: dict[str, Node]
+    candidates: dict[str, Node]
+    validity: NotRequired[Node | None]
+
+
+@closed
+class Problem(TypedDict):
+    """Which tasks, in which order."""
+
+    name: Name
+    chain: Texts
+    reference_chain: NotRequired[Texts]
+
+
+@closed
+class Conditioning(TypedDict):
+    """What is drawn for every event."""
+
+    parameters: Texts
+    layers: Sizes
+    laws: dict[str, Node]
+
+
+@with_config(ConfigDict(extra="allow"))
+class Trainer(TypedDict):
+    """The machine; more goes to Lightning's Trainer (msnas.training.lightning)."""
+
+    accelerator: Annotated[str, one_of("auto", "cpu", "gpu")]
+    precision: Annotated[str, one_of(*PRECISIONS)]
+    threads: Annotated[int, whole(1, MOST_THREADS)]
+    gradient_clip_val: NotRequired[
+        Annotated[
+            float | None,
+            expected(
+                "a number > 0 or null",
+                lambda value: value is None or (is_number(value) and value > 0),
+            ),
+        ]
+    ]
+    gradient_clip_algorithm: NotRequired[Annotated[str | None, one_of(None, "norm", "value")]]
+
+
+@closed
+class Scaling(TypedDict):
+    """Sizes of the experiment of the time against candidates."""
+
+    events: Any
+    epochs: Any
+    copies: Any
+
+
+@closed
+class Scale(TypedDict):
+    """Sizes that experiments refer to; where they arrive they are checked."""
+
+    name: Text
+    events: Any
+    task_weights: Any
+    seeds: Any
+    more_seeds: Any
+    planes: Any
+    stride: Any
+    width: Any
+    width_and_jet: Any
+    scaling: Scaling
+
+
+@closed
+class ScanName(TypedDict):
+    """What a scan is called."""
+
+    name: Annotated[
+        str | int | None,
+        expected("a name or null", lambda value: value is None or type(value) in (str, int)),
+    ]
+
+
+class ScanSettings(TypedDict):
+    """Settings of sweep.py: they are no part of a run."""
+
+    scan: NotRequired[ScanName]
+    retry_failed: NotRequired[Switch]
+    dry_run: NotRequired[Switch]
+    report: NotRequired[Switch]
+
+
+@closed
+class Settings(ScanSettings):
+    """All there is."""
+
+    seed: Seed
+    task_weight: Any  # both are checked against the chain: msnas.weighting.task_weights
+    task_weights: dict[str, Any]
+    pretrain: Pretrain
+    candidate_copies: NotRequired[Positive]  # not in a run's own: there they are candidates
+    output: Annotated[str, expected("a folder", lambda value: isinstance(value, str) and value)]
+    force: Annotated[
+        bool | str,
+        expected("true, false or all", lambda value: isinstance(value, bool) or value == "all"),
+    ]
+    recipe: Recipe
+    data: Data
+    tasks: dict[Name, Task]
+    problem: Problem
+    method: Node
+    weighting: Node
+    conditioning: Conditioning | None
+    scale: NotRequired[Scale]
+    trainer: Trainer
+    logger: Node
+
+
+OF_A_SCAN = tuple(ScanSettings.__annotations__)
+
+_SETTINGS, _OF_A_SCAN = TypeAdapter(Settings), TypeAdapter(closed(ScanSettings))
+
+
+def check_settings(config: Mapping[str, Any], *, written: bool = False) -> None:
+    """Raise ConfigError, naming key, found and expected, for what no run can be configured as.
+
+    What a run has `written` may be of another version: a key that this one does not know does
+    nothing, and is let pass.
+    """
+    _check(_SETTINGS, config, known=Settings, written=written)
+    check_name(config["method"].get("name"), key="method.name")
+
+
+def check_scan_settings(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError for settings of a scan that cannot be."""
+    _check(_OF_A_SCAN, config, known=ScanSettings)
+
+
+def _check(
+    kind: TypeAdapter[Any], config: Mapping[str, Any], *, known: Any, written: bool = False
+) -> None:
+    try:
+        kind.validate_python(config)
+    except ValidationError as errors:
+        found = errors.errors(include_url=False)
+        unknowns = [one for one in found if one["type"] == "extra_forbidden"]
+        others = [one for one in found if one["type"] != "extra_forbidden"]
+        for error in [*([] if written else unknowns), *others]:
+            raise _refusal(error, known, config) from errors
+
+
+def _refusal(error: ErrorDetails, known: Any, config: Mapping[str, Any]) -> ConfigError:
+    place = [str(part) for part in error["loc"]]
+    node, name = ".".join(place[:-1]), place[-1]
+    kind, found = error["type"], short(error["input"])
+    if kind == "extra_forbidden":
+        return unknown(name, _keys(known, place[:-1]), node=node)
+    if kind == "missing":
+        problem = config.get("problem")
+        chain = problem.get("chain") if isinstance(problem, dict) else None
+        if isinstance(chain, list) and place[0] == "tasks" and place[1:] and place[1] not in chain:
+            return unknown(place[1], map(str, chain), node="tasks")
+        return ConfigError(f"{below(node, name)}: missing")
+    if kind == "name":
+        key = ".".join(place[:-2] if name == "[key]" else place)
+        return ConfigError(f"{key}: {found} {NO_NAME}")
+    words = "a mapping" if kind == "dict_type" else error["msg"]
+    return ConfigError(f"{below(node, name)}: expected {words}, found {found}")
+
+
+def _keys(kind: Any, place: Iterable[int | str]) -> list[str]:
+    """The keys that the node at `place` may have."""
+    for part in place:
+        if is_typeddict(kind):
+            kind = typing.get_type_hints(kind)[str(part)]
+        else:
+            kind = typing.get_args(kind)[-1]
+        if typing.get_origin(kind) is UnionType:  # or null
+            kind = typing.get_args(kind)[0]
+    return list(typing.get_type_hints(kind))
