@@ -18,13 +18,6 @@ def main(_: DictConfig) -> None:
 
 if __name__ == "__main__":
     stop_at_signals()  # before what takes time to import
-    import hydra
+    from msnas.start import start
 
-    from msnas.errors import ConfigError
-    from msnas.scan.engine import check_installed
-
-    try:
-        check_installed(sys.argv)
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
-    hydra.main(version_base="1.3", config_path="conf", config_name="sweep")(main)()
+    start(main, config="sweep")

@@ -15,7 +15,10 @@ def main(cfg: DictConfig) -> float | None:
     """Do the configured run; its validation loss is what another sweeper may minimise."""
     from msnas.errors import MsnasError
     from msnas.run import run
+    from msnas.settings import OF_A_SCAN
 
+    if many := [name for name in OF_A_SCAN if name in cfg]:
+        sys.exit(f"error: {many[0]}: only for many runs (sweep.py or --multirun)")
     try:
         result = run(cfg)
     except (MsnasError, OSError) as error:
@@ -25,13 +28,6 @@ def main(cfg: DictConfig) -> float | None:
 
 if __name__ == "__main__":
     stop_at_signals()  # before what takes time to import
-    import hydra
+    from msnas.start import start
 
-    from msnas.errors import ConfigError
-    from msnas.scan.engine import check_installed
-
-    try:
-        check_installed(sys.argv)
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
-    hydra.main(version_base="1.3", config_path="conf", config_name="config")(main)()
+    start(main, config="config")

@@ -423,12 +423,21 @@ def test_without_pretraining(event_file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["sed=1"], "sed"),
-        (["recipe.search.epoch=3"], "epoch"),
-        (["tasks.tau_calibration.candidates.mlp.layers=[3]"], "layers"),
-        (["problem=higgs"], "higgs"),
-        (["method=spoos"], "spoos"),
-        (["candidate/tau_calibration=[mlp,resnet]"], "candidate/tau_calibration/resnet"),
+        (["sed=1"], "error: sed: unknown; did you mean seed? known: "),
+        (["+recipe.search.epoch=3"], "error: recipe.search.epoch: unknown; did you mean recipe"),
+        (
+            ["tasks.higgs_id.candidates.mlp.layer=[3]"],
+            "error: tasks.higgs_id.candidates.mlp.layer",
+        ),
+        (["problem=higgs"], "error: problem: 'higgs' is no option; "),
+        (
+            ["method=spoos"],
+            "error: method: 'spoos' is no option; did you mean spos? options: ",
+        ),
+        (
+            ["candidate/tau_calibration=[resnet]"],
+            "error: candidate/tau_calibration: 'resnet' is",
+        ),
         (["task_weight=1.2"], "error: task_weight: expected a number from 0 to 1, found 1.2"),
         (["task_weight=half"], "error: task_weight: expected a number >= 0, found 'half'"),
         (["task_weight=-1"], "error: task_weight: expected a finite number >= 0, found -1"),
@@ -440,7 +449,10 @@ def test_without_pretraining(event_file: Path, tmp_path: Path) -> None:
         (["candidate/higgs_id=[mlp,zeros]"], "error: candidate/higgs_id: 'zeros' is a dummy"),
         (["candidate/tau_calibration=[noise]"], "error: candidate/tau_calibration: 'noise' is"),
         (["method.sampling=unfair"], "error: method.sampling: expected uniform or fair, found"),
-        (["+tasks.higgs_id.candidates.mass.depth=3"], "error: tasks.higgs_id.candidates.mass: "),
+        (
+            ["+tasks.higgs_id.candidates.mass.depth=3"],
+            "error: tasks.higgs_id.candidates.mass.dept",
+        ),
         (["recipe.optimizer._target_=os.system"], "error: recipe.optimizer._target_: 'os.system'"),
         (["recipe.optimizer.lr=1e30"], "error: validation loss is "),
     ],

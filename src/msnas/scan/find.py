@@ -6,9 +6,6 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
 from msnas.build import class_of
 from msnas.config import plain
 from msnas.data.source import Source
@@ -85,9 +82,6 @@ def find_runs(
 
 def _impossible(overrides: list[str], error: Exception) -> ImpossibleRun:
     """With a traceback only where the message does not say all."""
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        text = " ".join(str(error).split("Config search path")[0].split())
-        return ImpossibleRun(overrides, error=text)
     if isinstance(error, MsnasError):
         return ImpossibleRun(overrides, error=one_line(error))
     text = "".join(traceback.format_exception(error))
