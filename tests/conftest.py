@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -106,3 +108,30 @@ def compose(event_file: Path, tmp_path: Path) -> Compose:
         return compose_config([*small_run(event_file, tmp_path / "runs"), *overrides])
 
     return composed
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run and its store."""
+    output = tmp_path_factory.mktemp("finished") / "runs"
+    from hostile_run import QUIET, TINY
+
+    from msnas.run import run
+
+    words = ["problem=toy", "data.events=200", "trainer=cpu", "logger=none", f"output={output}"]
+    run(compose_config([*words, *TINY]), console=QUIET)
+    return output
+
+
+@pytest.fixture
+def theirs(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the run directory, to be made hostile; a pickled trap lies in it."""
+    from hostile_run import SECRET, Trap
+
+    monkeypatch.setenv("SECRET", SECRET)
+    monkeypatch.chdir(tmp_path)
+    (directory,) = (path.parent for path in finished.rglob("result.json"))
+    copied = tmp_path / "theirs" / "toy" / "spos" / directory.name
+    shutil.copytree(directory, copied)
+    (tmp_path / "extra.bin").write_bytes(pickle.dumps(Trap(tmp_path / "mark")))
+    return copied
