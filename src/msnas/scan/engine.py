@@ -112,7 +112,9 @@ class Engine:
             if self.name == "submitit_local":
                 _expect_results_at_once()
             launcher: Any = self.make_launcher()
-            if self.name == "joblib":  # one that waits for a job ends with the scan too
+            if self.name == "joblib":
+                _start_tracker()
+                # a worker that waits for a job ends with the scan too
                 launcher.joblib["initializer"] = Tether.to_this_process()
             with nullcontext() if self._has_no_workers() else with_workers():
                 returns = launcher.launch(
@@ -169,6 +171,13 @@ def _start_ray(settings: DictConfig) -> None:
         if given.get("address") is None and "RAY_ADDRESS" not in os.environ:
             quiet["include_dashboard"] = False
         ray.init(**{**quiet, **given})
+
+
+def _start_tracker() -> None:
+    """Begin loky's own process before the workers: it lets this one hear signals again."""
+    from joblib.externals.loky.backend.resource_tracker import ensure_running
+
+    ensure_running()
 
 
 def _expect_results_at_once() -> None:
