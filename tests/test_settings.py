@@ -178,7 +178,7 @@ def test_types_and_ranges(override: str, said: str) -> None:
 def test_conditioning_is_known_too() -> None:
     assert refused("conditioning=yoto", "+conditioning.x=1").startswith("conditioning.x: unknown; ")
     assert refused("conditioning=yoto", "conditioning.layers=[0]") == (
-        "conditioning.layers: expected a list of whole numbers > 0, found [0]"
+        "conditioning.layers: expected whole numbers > 0, found [0]"
     )
     law = refused("conditioning=yoto", "+conditioning.laws.gamma.hihg=1")
     assert law.startswith("conditioning.laws.gamma.hihg: unknown; did you mean conditioning.laws.")

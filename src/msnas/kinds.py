@@ -45,6 +45,11 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
+def is_list_of_text(value: Any) -> bool:
+    """Whether it is a list, and all of it text."""
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
 def _named(value: Any) -> Any:
     if not is_name(value):
         raise PydanticCustomError("name", "is no name")
@@ -56,13 +61,7 @@ Text = Annotated[str, expected("text", lambda value: isinstance(value, str))]
 TextOrNull = Annotated[
     str | None, expected("text or null", lambda value: isinstance(value, str | None))
 ]
-Texts = Annotated[
-    list[str],
-    expected(
-        "a list of names",
-        lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
-    ),
-]
+Texts = Annotated[list[str], expected("a list of names", is_list_of_text)]
 Switch = Annotated[bool, expected("true or false", lambda value: isinstance(value, bool))]
 Positive = Annotated[int, whole(1)]
 Seed = Annotated[int, whole(0)]
@@ -70,7 +69,7 @@ Share = Annotated[float, expected("a number > 0", lambda value: is_number(value)
 Sizes = Annotated[
     list[int],
     expected(
-        "a list of whole numbers > 0",
+        "whole numbers > 0",
         lambda value: (
             isinstance(value, list) and all(type(one) is int and one > 0 for one in value)
         ),

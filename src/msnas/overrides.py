@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from msnas.arguments import OFFERED, arguments_of
@@ -35,9 +35,6 @@ def refusal(error: Exception) -> ConfigError:
         lines = [line for line in error.message.splitlines() if not line.startswith(NO_REASON)]
         reason = " ".join(" ".join(lines).split())
         return ConfigError(f"{error.override!r}: expected key=value; {reason}")
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        return no_option(group, option, error.options)
     lines = []
     for one in (error, error.__cause__):
         for line in str(one or "").splitlines():

@@ -29,6 +29,7 @@ from msnas.kinds import (
     TextOrNull,
     Texts,
     expected,
+    is_list_of_text,
     is_number,
     one_of,
     whole,
@@ -131,7 +132,7 @@ class Problem(TypedDict):
 class Conditioning(TypedDict):
     """What is drawn for every event."""
 
-    parameters: Texts
+    parameters: Annotated[list[str], expected("a list of different ones", is_list_of_text)]
     layers: Sizes
     laws: dict[str, Node]
 

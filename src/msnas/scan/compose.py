@@ -81,7 +81,9 @@ class Composer:
             try:
                 self._bases[groups] = self._compose(groups)
             except MissingConfigException as error:
-                self._bases[groups] = error
+                group, _, option = (error.missing_cfg_file or "").rpartition("/")
+                options = self.loader.get_group_options(group) if group else []
+                self._bases[groups] = no_option(group, option, options) if options else error
             except Exception as error:
                 self._bases[groups] = self._without(groups) or error
         base = self._bases[groups]
