@@ -218,7 +218,7 @@ def test_impossible_runs_are_told_and_the_others_stay(composer: Composer) -> Non
     assert len(runs) == 1
     assert len(impossible) == 7
     errors = [one.error for one in impossible]
-    assert sum("Could not find 'method/nope'" in error for error in errors) == 4
+    assert sum("method: 'nope' is no option; options: asng" in error for error in errors) == 4
     assert sum("seed: expected a whole number >= 0, found 'x'" in one for one in errors) == 2
     assert sum("task_weight: expected a number from 0 to 1" in one for one in errors) == 1
 
