@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import compose_config
+from conftest import compose_config, renew_checksums
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
@@ -94,7 +94,7 @@ def test_every_broken_input_is_one_clear_line(
 ) -> None:
     directory, _ = finished
     out = str(tmp_path / "out.h5")
-    with pytest.raises(DataError, match=r"config\.yaml not found"):
+    with pytest.raises(DataError, match="expected the directory of a finished run"):
         predict(Settings(run=str(tmp_path), data=str(inputs_only), out=out))
     with pytest.raises(DataError, match="not found"):
         predict(Settings(run=str(directory), data="missing.h5", out=out))
@@ -131,7 +131,8 @@ def test_a_spoilt_model_is_refused_and_not_executed(
             return Path.touch, (mark,)
 
     (copy / "model.ckpt").write_bytes(pickle.dumps({"weights": Payload()}, protocol=2))
+    renew_checksums(copy)
     settings = Settings(run=str(copy), data=str(inputs_only), out=str(tmp_path / "out.h5"))
-    with pytest.raises(DataError, match="not a readable model"):
+    with pytest.raises(DataError, match=r"model\.ckpt is not a readable file of PyTorch's"):
         predict(settings)
     assert not mark.exists()
