@@ -69,7 +69,11 @@ def files(output: Path) -> dict[str, Any]:
         "scales": loaded["scales"],
         "weights": {name: value.numpy().tobytes() for name, value in loaded["weights"].items()},
         "history": [
-            {name: value for name, value in json.loads(line).items() if name != "seconds"}
+            {
+                name: value
+                for name, value in json.loads(line).items()
+                if name not in ("seconds", "time")
+            }
             for line in lines
         ],
         "store": {
