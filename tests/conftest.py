@@ -92,6 +92,18 @@ def renew_checksums(directory: Path) -> None:
     write_record(directory / "result.json", kept, files=files)
 
 
+def telling_imports(folder: Path) -> Path:
+    """A script that does as train.py does, and says at the end whether PyTorch was imported."""
+    script = folder / "imports.py"
+    script.write_text(
+        "import atexit, runpy, sys\n"
+        "atexit.register(lambda: print('imported', 'torch' in sys.modules))\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        f"runpy.run_path({str(ROOT / 'train.py')!r}, run_name='__main__')\n"
+    )
+    return script
+
+
 def compose_config(overrides: list[str]) -> DictConfig:
     """The configuration as `python train.py <overrides>` composes it."""
     import hydra

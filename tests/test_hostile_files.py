@@ -27,7 +27,7 @@ from msnas.storage import read_record, write_record
 from msnas.training.store import read_torch
 
 ODD_RESULTS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "a path as the problem": lambda one: {**one, "problem": "/tmp/elsewhere"},
+    "a path as the problem": lambda one: {**one, "problem": "/elsewhere"},
     "a way up as the problem": lambda one: {**one, "problem": "../elsewhere"},
     "a way up as the method": lambda one: {**one, "method": "../../elsewhere"},
     "a way up as the key": lambda one: {**one, "key": "../../elsewhere"},

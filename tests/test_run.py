@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import ROOT, finished_below, small_run
+from conftest import ROOT, finished_below, small_run, telling_imports
 from killable_run import finish, start
 from sklearn.metrics import roc_auc_score
 
@@ -325,13 +325,7 @@ def test_a_finished_run_is_shown_not_repeated(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_finished_run_is_recognised_without_pytorch(run: Run, tmp_path: Path) -> None:
-    script = tmp_path / "imports.py"
-    script.write_text(
-        "import atexit, runpy, sys\n"
-        "atexit.register(lambda: print('imported', 'torch' in sys.modules))\n"
-        f"sys.path.insert(0, {str(ROOT)!r})\n"
-        f"runpy.run_path({str(ROOT / 'train.py')!r}, run_name='__main__')\n"
-    )
+    script = telling_imports(tmp_path)
     for overrides, said in ((run.overrides, "This run is finished"), (["--help"], "Groups")):
         done = command(*overrides, script=str(script))
         assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import CONF, ROOT, compose_config, finished_below
+from conftest import CONF, ROOT, compose_config, finished_below, telling_imports
 from golden_runs import COMMON, RUNS
 from killable_run import Death, finish, start
 from offline_run import made, offline_runs
@@ -466,13 +466,7 @@ def test_a_finished_run_gets_the_mirror_that_is_asked_for(
 @pytest.mark.parametrize("name", ["none", "csv"])
 def test_a_finished_run_needs_no_pytorch_for_it(tmp_path: Path, name: str) -> None:
     directory, *_ = whole_run(tmp_path / "runs", "none")
-    script = tmp_path / "imports.py"
-    script.write_text(
-        "import atexit, runpy, sys\n"
-        "atexit.register(lambda: print('imported', 'torch' in sys.modules))\n"
-        f"sys.path.insert(0, {str(ROOT)!r})\n"
-        f"runpy.run_path({str(ROOT / 'train.py')!r}, run_name='__main__')\n"
-    )
+    script = telling_imports(tmp_path)
     done = subprocess.run(
         [sys.executable, str(script), *words(tmp_path / "runs", *RUNS["spos"], f"logger={name}")],
         capture_output=True,
