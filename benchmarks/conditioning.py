@@ -22,51 +22,51 @@ from rich.table import Table
 from msnas.chain.chain import Chain
 from msnas.conditioning.conditioning import Conditioning
 from msnas.data.module import StageData
+from msnas.parts import Parts
+from msnas.pipeline import ready_parts
 from msnas.plan import make_plan
-from msnas.study import Study, read_events
 from msnas.training.progress import Display
-from msnas.training.train import prepare_torch
 
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
 YOTO = ("conditioning=yoto", "conditioning.parameters=[task_weight]")
 
 
-def study_of(folder: str, overrides: list[str]) -> Study:
-    """A study with fresh weights, conditioned if the overrides say so."""
+def parts_of(folder: str, overrides: list[str]) -> Parts:
+    """Parts with fresh weights, conditioned if the overrides say so."""
     with hydra.initialize_config_dir(CONF, version_base="1.3"):
         cfg = hydra.compose(
             "config",
             ["trainer=cpu", "logger=none", "data.events=2000", f"output={folder}", *overrides],
         )
     plan = make_plan(cfg)
-    study = Study(plan, read_events(plan), Display(Console(quiet=True)))
-    study.condition()
-    return study
+    parts = ready_parts(plan, Display(Console(quiet=True)))
+    parts.condition()
+    return parts
 
 
 def seconds_per_step(
-    study: Study, chain: Chain, steps: int, conditioning: Conditioning | None
+    parts: Parts, chain: Chain, steps: int, conditioning: Conditioning | None
 ) -> float:
     """Draw a batch's conditions, forward, backward and optimiser step."""
     (path,) = chain.paths()
     data = StageData(
-        study.events,
+        parts.events,
         reads=chain.reads(),
         paired=False,
-        batch=study.config["recipe"]["posttrain"]["batch"],
+        batch=parts.plan.config["recipe"]["posttrain"]["batch"],
         evaluation_batch=500,
         seed=0,
         conditioning=conditioning,
     )
     data.trainer = type("Epoch", (), {"current_epoch": 0})()  # type: ignore[assignment]
-    optimizer = study.optimizer(list(chain.parameters()))
+    optimizer = parts.fit.optimizer(list(chain.parameters()))
     chain.train()
     batches = (batch for block in cycle(data.train_dataloader()) for batch, _ in block)
     start = time.perf_counter()
     for batch in islice(batches, steps):
         optimizer.zero_grad(set_to_none=True)
         losses = chain.losses(chain.run(batch, path), batch)
-        study.weighting.combine(losses).backward()
+        parts.fit.weighting.combine(losses).backward()
         optimizer.step()
     return (time.perf_counter() - start) / steps
 
@@ -81,18 +81,17 @@ def main() -> None:
             numbers[key] = int(value)
         else:
             overrides.append(word)
-    prepare_torch(threads=1)
     table = Table("chain", "plain [ms]", "conditioned [ms]", "ratio (min-max)")
     with tempfile.TemporaryDirectory() as folder:
-        plain = study_of(folder, overrides)
-        conditioned = study_of(folder, [*YOTO, *overrides])
+        plain = parts_of(folder, overrides)
+        conditioned = parts_of(folder, [*YOTO, *overrides])
         for path in plain.chain.paths():
             kinds = (plain, conditioned)
-            chains = [study.chain.only(path) for study in kinds]
+            chains = [parts.chain.only(path) for parts in kinds]
             times: list[list[float]] = [[], []]
             for repeat in range(numbers["repeats"] + 1):
-                for index, (study, chain) in enumerate(zip(kinds, chains, strict=True)):
-                    taken = seconds_per_step(study, chain, numbers["steps"], study.conditioning)
+                for index, (parts, chain) in enumerate(zip(kinds, chains, strict=True)):
+                    taken = seconds_per_step(parts, chain, numbers["steps"], parts.conditioning)
                     if repeat:  # the first warms up
                         times[index].append(taken)
             ratios = [after / before for before, after in zip(*times, strict=True)]

@@ -23,13 +23,14 @@ from rich.console import Console
 from msnas.data.events import Events
 from msnas.data.module import ShuffledBlocks, batches
 from msnas.methods.method import SearchMethod
-from msnas.methods.posttraining import Posttraining
-from msnas.methods.pretraining import Pretraining
+from msnas.parts import Parts
+from msnas.pipeline import ready_parts
 from msnas.plan import make_plan
-from msnas.study import Study, read_events
+from msnas.selection import pretrain
+from msnas.training.posttraining import Posttraining
+from msnas.training.pretraining import Pretraining
 from msnas.training.progress import Display
 from msnas.training.stage_module import StageModule
-from msnas.training.train import prepare_torch
 
 PATH = ("cnn", "lstm")
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
@@ -63,18 +64,20 @@ def bare_loop(module: StageModule, events: Events, *, epochs: int, batch: int) -
             {name: value.detach().clone() for name, value in module.weights().items()}
 
 
-def bare_stages(study: Study) -> dict[str, Callable[[], None]]:
+def bare_stages(parts: Parts) -> dict[str, Callable[[], None]]:
     """The three stages as bare loops, on a chain of their own."""
-    recipe, chain, optimizer = study.config["recipe"], study.chain, study.optimizer
-    assert isinstance(study.method, SearchMethod)
-    search = study.method
+    recipe, chain, optimizer = parts.plan.config["recipe"], parts.chain, parts.fit.optimizer
+    assert isinstance(parts.method, SearchMethod)
+    search = parts.method.search(
+        chain=chain, weighting=parts.fit.fresh_weighting(), optimizer=optimizer, seed=0
+    )
     posttraining = Posttraining(
-        chain=chain.only(PATH), weighting=study.weighting, optimizer=optimizer, seed=0
+        chain=chain.only(PATH), weighting=parts.fit.weighting, optimizer=optimizer, seed=0
     )
 
     def fit(module: StageModule, stage: str) -> None:
         settings = recipe[stage]
-        bare_loop(module, study.events, epochs=settings["epochs"], batch=settings["batch"])
+        bare_loop(module, parts.events, epochs=settings["epochs"], batch=settings["batch"])
 
     def pretrain() -> None:
         for level, names in enumerate(chain.names()):
@@ -108,19 +111,18 @@ def measure(overrides: list[str], *, epochs: int) -> dict[str, tuple[float, floa
                 ],
             )
         plan = make_plan(cfg)
-        prepare_torch(threads=1)
-        events, display = read_events(plan), Display(Console(quiet=True))
-        study = Study(plan, events, display)
-        bare = bare_stages(Study(plan, events, display))
+        parts, others = (ready_parts(plan, Display(Console(quiet=True))) for _ in range(2))
+        chain, fit = parts.chain, parts.fit
+        bare = bare_stages(others)
         seconds = {}
         start = time.perf_counter()
-        study.pretrain()
+        pretrain(parts)
         seconds["pretrain"] = time.perf_counter() - start
         start = time.perf_counter()
-        study.search()
+        parts.method.choose(chain, fit, parts.scoring)
         seconds["search"] = time.perf_counter() - start
         start = time.perf_counter()
-        study.posttrain(PATH)
+        parts.method.finish(chain, PATH, fit)
         seconds["posttrain"] = time.perf_counter() - start
         result = {}
         for stage, run in bare.items():

@@ -21,9 +21,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
 from msnas.data.events import Batch, Events
+from msnas.parts import read_events
 from msnas.plan import make_plan
 from msnas.run import run
-from msnas.study import read_events
 
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
 

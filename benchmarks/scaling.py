@@ -20,10 +20,10 @@ import hydra
 import numpy as np
 from rich.console import Console
 
+from msnas.pipeline import ready_parts
 from msnas.plan import make_plan
-from msnas.study import Study, read_events
+from msnas.selection import pretrain
 from msnas.training.progress import Display
-from msnas.training.train import prepare_torch
 
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
 
@@ -46,19 +46,17 @@ def stage_seconds(method: str, copies: int, overrides: list[str]) -> dict[str, f
                 ],
             )
         plan = make_plan(cfg)
-        prepare_torch(threads=1)
-        study = Study(plan, read_events(plan), Display(Console(quiet=True)))
+        parts = ready_parts(plan, Display(Console(quiet=True)))
         seconds = {}
         for stage, run in (
-            ("pretrain", study.pretrain),
-            ("search", study.search),
-            ("select", lambda: study.method.select(study)),
+            ("pretrain", lambda: pretrain(parts)),
+            ("search", lambda: parts.method.choose(parts.chain, parts.fit, parts.scoring)),
         ):
             start = time.perf_counter()
             answer = run()
             seconds[stage] = time.perf_counter() - start
         start = time.perf_counter()
-        study.method.finish(study, answer.path)  # type: ignore[union-attr]
+        parts.method.finish(parts.chain, answer.path, parts.fit)  # type: ignore[union-attr]
         seconds["posttrain"] = time.perf_counter() - start
         seconds["total"] = sum(seconds.values())
         return seconds

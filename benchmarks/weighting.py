@@ -21,11 +21,11 @@ from rich.console import Console
 
 from msnas.build import build
 from msnas.data.events import Batch
-from msnas.methods.posttraining import Posttraining
+from msnas.parts import Parts
+from msnas.pipeline import ready_parts
 from msnas.plan import make_plan
-from msnas.study import Study, read_events
+from msnas.training.posttraining import Posttraining
 from msnas.training.progress import Display
-from msnas.training.train import prepare_torch
 from msnas.weighting.weighting import Weighting
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -40,20 +40,17 @@ def compose(overrides: list[str], folder: str) -> DictConfig:
         )
 
 
-def modules(study: Study, path: list[str], overrides: list[str]) -> dict[str, Posttraining]:
+def modules(parts: Parts, path: list[str], overrides: list[str]) -> dict[str, Posttraining]:
     """Post-training of one chain by each weighting of conf/weighting."""
     found = {}
     for name in sorted(file.stem for file in (CONF / "weighting").glob("*.yaml")):
         config = make_plan(compose([*overrides, f"weighting={name}"], "none")).config
         module = Posttraining(
-            chain=copy.deepcopy(study.chain.only(tuple(path))),
-            weighting=build(
-                config["weighting"],
-                key="weighting",
-                of=Weighting,
-                weights=list(study.weights.values()),
+            chain=copy.deepcopy(parts.chain.only(tuple(path))),
+            weighting=build(config["weighting"], key="weighting", of=Weighting).prepare(
+                list(parts.weights.values())
             ),
-            optimizer=study.optimizer,
+            optimizer=parts.fit.optimizer,
             seed=0,
         )
         module.manual_backward = lambda loss: loss.backward()  # type: ignore[method-assign]
@@ -80,12 +77,10 @@ def main() -> None:
     overrides = [word for word in sys.argv[1:] if not word.startswith(OWN)]
     with tempfile.TemporaryDirectory() as folder:
         plan = make_plan(compose(overrides, folder))
-        prepare_torch(threads=1)
-        events = read_events(plan)
-        study = Study(plan, events, Display(Console(quiet=True)))
-        ones = modules(study, words.get("path", "cnn,lstm").split(","), overrides)
-        size = study.config["recipe"]["posttrain"]["batch"]
-        batch = {name: value[:size] for name, value in events.train.items()}
+        parts = ready_parts(plan, Display(Console(quiet=True)))
+        ones = modules(parts, words.get("path", "cnn,lstm").split(","), overrides)
+        size = plan.config["recipe"]["posttrain"]["batch"]
+        batch = {name: value[:size] for name, value in parts.events.train.items()}
         rounds = [
             {
                 name: seconds_of(one, batch, steps=int(words.get("steps", 40)))

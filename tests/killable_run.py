@@ -228,7 +228,7 @@ _POINTS: dict[str, Callable[[IsNow], None]] = {
     "half the weights": _half_written("weights.pt"),
     "before the rename of an entry": _around_rename("msnas.training.store", before=True),
     "after the rename of an entry": _around_rename("msnas.training.store", before=False),
-    "before the selection": _before_call("msnas.study", "Study", "rank"),
+    "before the selection": _before_call("msnas.scoring", "Scoring", "rank"),
     "in the evaluation": _before_call("msnas.scoring", "Scoring", "score_at"),
     "before the test": _before_call("msnas.scoring", "Scoring", "test"),
     "half the model": _half_written(".model.ckpt.new"),

@@ -18,7 +18,7 @@ from msnas.chain.chain import Chain
 from msnas.chain.from_config import build_chain
 from msnas.errors import ConfigError
 from msnas.identity import derived_seed
-from msnas.methods.random_choice import RandomChoice
+from msnas.methods.random_choice import draw_path
 from msnas.plan import make_plan
 from msnas.run import run
 from msnas.run_directory import RunDirectory
@@ -336,7 +336,7 @@ def test_a_random_choice_is_uniform_over_seeds() -> None:
     draws = 900
 
     def choice(seed: int) -> tuple[str, ...]:
-        return RandomChoice(supernet=chain, seed=derived_seed(seed, "search", "random_choice")).path
+        return draw_path(chain, derived_seed(seed, "search", "random_choice"))
 
     chosen = [choice(seed) for seed in range(draws)]
     assert [choice(seed) for seed in range(20)] == chosen[:20]

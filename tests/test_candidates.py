@@ -20,8 +20,8 @@ from msnas.chain.candidate_grid import expand_grids
 from msnas.chain.chain import Chain
 from msnas.chain.from_config import build_chain
 from msnas.data.events import Batch, Events
+from msnas.parts import read_events
 from msnas.plan import make_plan
-from msnas.study import read_events
 
 FILES = {
     task: sorted(path.stem for path in (CONF / "candidate" / task).glob("*.yaml"))

@@ -182,7 +182,7 @@ def test_number_of_candidate_calls(make: type[Chain], candidates: int, batch: Ba
         chain,
         batch,
         paths=chain.paths(),
-        weighting=Fixed(weights=[1 / len(chain.tasks)] * len(chain.tasks)),
+        weighting=Fixed().prepare([1 / len(chain.tasks)] * len(chain.tasks)),
         batch=20,
     )
     assert calls == {
@@ -229,7 +229,7 @@ def test_evaluation_against_brute_force(
         batch["weight"] = torch.randn(EVENTS, generator=generator) + 1
     weights = [0.5, 0.2, 0.3] if len(chain.tasks) == 3 else [0.7, 0.3]
     paths = chain.paths()[::-1]
-    scores = evaluate(chain, batch, paths=paths, weighting=Fixed(weights=weights), batch=size)
+    scores = evaluate(chain, batch, paths=paths, weighting=Fixed().prepare(weights), batch=size)
     assert [score.path for score in scores] == paths
     for score in scores:
         expected = numpy_scores(chain, batch, score.path, weights)

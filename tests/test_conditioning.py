@@ -21,10 +21,11 @@ from msnas.conditioning.conditioning import Conditioning, Parameter
 from msnas.conditioning.film import CONDITION, Conditioned
 from msnas.conditioning.laws import Law, LogOdds, LogUniform, Uniform
 from msnas.errors import ConfigError, MsnasError
-from msnas.methods.posttraining import Posttraining
+from msnas.parts import Parts
+from msnas.pipeline import ready_parts
 from msnas.plan import make_plan
 from msnas.run import run
-from msnas.study import Study, read_events
+from msnas.training.posttraining import Posttraining
 from msnas.training.progress import Display
 
 QUIET = Console(quiet=True)
@@ -105,13 +106,13 @@ def test_draws_follow_their_generator() -> None:
     assert first.abs().max() <= 1
 
 
-def study(folder: Path, *overrides: str) -> Study:
+def parts(folder: Path, *overrides: str) -> Parts:
     plan = make_plan(compose_config([*TOY, f"output={folder}", *overrides]))
-    return Study(plan, read_events(plan), Display(QUIET))
+    return ready_parts(plan, Display(QUIET))
 
 
 def test_the_loss_of_a_batch_weights_every_event_by_its_own_draw(tmp_path: Path) -> None:
-    conditioned = study(tmp_path, *YOTO)
+    conditioned = parts(tmp_path, *YOTO)
     conditioning, chain = conditioned.conditioning, conditioned.chain
     assert conditioning is not None
     batch = conditioning.draw(conditioned.events.train, torch.Generator().manual_seed(0))
@@ -122,7 +123,7 @@ def test_the_loss_of_a_batch_weights_every_event_by_its_own_draw(tmp_path: Path)
         for task, output in zip(chain.tasks, outputs, strict=True)
     )
     expected = (v1 * first + (1 - v1) * second).mean()
-    found = conditioned.weighting.combine(chain.losses(outputs, batch))
+    found = conditioned.fit.weighting.combine(chain.losses(outputs, batch))
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -136,7 +137,7 @@ def test_a_fresh_conditioned_network_is_the_unconditioned_one(problem: str, tmp_
     plan = make_plan(
         compose_config([f"problem={problem}", "trainer=cpu", f"output={tmp_path}", *YOTO])
     )
-    one = Study(plan, read_events(plan), Display(QUIET))
+    one = ready_parts(plan, Display(QUIET))
     few = {name: value[:7] for name, value in one.events.train.items()}
     one.chain.eval()
     before = all_outputs(one.chain, few)
@@ -171,7 +172,7 @@ def test_a_fresh_conditioned_network_is_the_unconditioned_one(problem: str, tmp_
 
 
 def test_a_copy_is_modulated_by_its_own_weights(tmp_path: Path) -> None:
-    one = study(tmp_path, *YOTO)
+    one = parts(tmp_path, *YOTO)
     one.condition()
     assert one.conditioning is not None
     few = {name: value[:5] for name, value in one.events.train.items()}

@@ -28,23 +28,13 @@ from msnas.data.events import Batch
 from msnas.errors import ConfigError
 from msnas.losses.binary_cross_entropy import BinaryCrossEntropy
 from msnas.losses.squared_error import SquaredError
-from msnas.methods.darts import DARTS
+from msnas.methods.darts import DARTS, DARTSSearch
 from msnas.methods.perturbation import perturbation_path
 from msnas.run import run
 from msnas.weighting.fixed import Fixed
 
 WEIGHTS = (0.3, 0.7)
 RATE = 0.1
-DEFAULTS: dict[str, Any] = {
-    "alpha_rate": None,
-    "dummy_alpha_rate": 0.03,
-    "order": 1,
-    "xi": None,
-    "epsilon": 1.0,
-    "selection": "argmax",
-    "relaxation": "softmax",
-    "temperatures": [1.0, 0.1],
-}
 
 
 class Network(nn.Module):
@@ -112,14 +102,13 @@ def events(seed: int, count: int = 20) -> Batch:
     }
 
 
-def darts(chain: Chain, *, weights: Sequence[float] = WEIGHTS, **options: Any) -> DARTS:
-    """The method, ready to learn without a trainer: plain backward and optimiser steps."""
-    method = DARTS(
-        supernet=chain,
-        weighting=Fixed(weights=weights),
+def darts(chain: Chain, *, weights: Sequence[float] = WEIGHTS, **options: Any) -> DARTSSearch:
+    """The search, ready to learn without a trainer: plain backward and optimiser steps."""
+    method = DARTS(**options).search(
+        chain=chain,
+        weighting=Fixed().prepare(weights),
         optimizer=lambda parameters: torch.optim.Adam(parameters, lr=RATE),
         seed=5,
-        **(DEFAULTS | options),
     )
     method.alpha.double()
     method.generator.manual_seed(11)
@@ -130,11 +119,11 @@ def darts(chain: Chain, *, weights: Sequence[float] = WEIGHTS, **options: Any) -
     return method
 
 
-def at_epoch(method: DARTS, epoch: int, *, epochs: int) -> None:
+def at_epoch(method: DARTSSearch, epoch: int, *, epochs: int) -> None:
     method._trainer = SimpleNamespace(current_epoch=epoch, max_epochs=epochs)
 
 
-def with_alpha(method: DARTS, values: Sequence[Sequence[float]]) -> DARTS:
+def with_alpha(method: DARTSSearch, values: Sequence[Sequence[float]]) -> DARTSSearch:
     for alpha, value in zip(method.alpha, values, strict=True):
         alpha.data.copy_(torch.tensor(value))
     return method
@@ -179,13 +168,13 @@ def loss_by_hand(
 
 
 def unrolled_by_autograd(
-    method: DARTS, train: Batch, valid: Batch, *, xi: float, draws: int, valid_draws: int
+    method: DARTSSearch, train: Batch, valid: Batch, *, xi: float, draws: int, valid_draws: int
 ) -> tuple[Tensor, Tensor]:
     """d/dalpha L_valid(w - xi dL_train/dw, alpha) through the step, and its first term alone."""
     chain, alpha = method.chain, list(method.alpha)
     start = parameters_of(chain)
     torch.manual_seed(draws)
-    loss = loss_by_hand(chain, start, alpha, train, method.epsilon)
+    loss = loss_by_hand(chain, start, alpha, train, method.options.epsilon)
     flat = [value for own in start.values() for value in own.values()]
     slopes = iter(torch.autograd.grad(loss, flat, create_graph=True))
     ahead = {
@@ -198,12 +187,12 @@ def unrolled_by_autograd(
     gradients = []
     for weights in (ahead, fixed):
         torch.manual_seed(valid_draws)
-        loss = loss_by_hand(chain, weights, alpha, valid, method.epsilon)
+        loss = loss_by_hand(chain, weights, alpha, valid, method.options.epsilon)
         gradients.append(torch.cat(torch.autograd.grad(loss, alpha)))
     return gradients[0], gradients[1]
 
 
-def next_draws(method: DARTS) -> int:
+def next_draws(method: DARTSSearch) -> int:
     """The seed of the draws that the method will make next."""
     generator = torch.Generator()
     generator.set_state(method.generator.get_state())
@@ -428,7 +417,9 @@ def test_angles_are_mixed_before_they_are_wrapped() -> None:
 # ------------------------------------------------------------------ Gumbel-softmax
 
 
-def drawn(method: DARTS, epoch: int, *, epochs: int = 20, count: int = 200) -> list[list[Tensor]]:
+def drawn(
+    method: DARTSSearch, epoch: int, *, epochs: int = 20, count: int = 200
+) -> list[list[Tensor]]:
     at_epoch(method, epoch, epochs=epochs)
     return [[share.detach() for share in method._drawn_shares()] for _ in range(count)]
 
@@ -524,7 +515,7 @@ def test_perturbation_against_brute_force() -> None:
             for names in chain.names()
         ]
         path = perturbation_path(
-            chain, valid, alpha=alpha, weighting=Fixed(weights=WEIGHTS), batch=10
+            chain, valid, alpha=alpha, weighting=Fixed().prepare(WEIGHTS), batch=10
         )
         assert path == brute_force(chain, alpha, valid), seed
         chosen.append(path)
@@ -539,7 +530,7 @@ def test_perturbation_with_one_candidate_has_nothing_to_leave_out() -> None:
     chain = two_tasks().only(("b", "a"))
     alpha = [torch.zeros(1).double()] * 2
     path = perturbation_path(
-        chain, events(0), alpha=alpha, weighting=Fixed(weights=WEIGHTS), batch=10
+        chain, events(0), alpha=alpha, weighting=Fixed().prepare(WEIGHTS), batch=10
     )
     assert path == ("b", "a")
 
@@ -582,15 +573,15 @@ def test_the_option_selection() -> None:
     task = Task(name="one", inputs=("x",), target="y", output=Regression(shape=[]),
                 loss=SquaredError(), metrics={})  # fmt: skip
     batch = {"x": torch.zeros(4).double(), "y": torch.zeros(4).double()}
-    study = SimpleNamespace(
-        scoring=SimpleNamespace(spread_validation=lambda: batch),
-        evaluation_batch=3,
-        rank=lambda paths: [("ranked", paths)],
+    scoring = SimpleNamespace(
+        spread_validation=lambda: batch,
+        batch=3,
+        rank=lambda chain, paths: [("ranked", paths)],
     )
     for selection, wanted in (("argmax", "b"), ("perturbation", "a")):
         chain = Chain([task], {"one": {"a": Constant(0.0), "b": Constant(1.0)}}).double()
         method = with_alpha(darts(chain, weights=[1.0], selection=selection), [[0.0, 1.0]])
-        chosen = method.select(study)
+        chosen = method.select(scoring)
         assert chosen.path == (wanted,)
         assert chosen.scores == [("ranked", [(wanted,)])]
 
@@ -599,7 +590,6 @@ def test_the_options_are_those_of_the_configuration() -> None:
     options = set(OmegaConf.load(CONF / "method" / "darts.yaml")) - {"name", "_target_"}
     # the effect of dummy_alpha_rate: test_dummy_chains.py
     assert options == {*EFFECTS, "selection", "dummy_alpha_rate"}
-    assert options == set(DEFAULTS)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from msnas.data.fields import ClassLabel, Field, JetMomentum, LogPixels, Numbers
 from msnas.data.module import InOrder, StageData
 from msnas.data.source import Source
 from msnas.errors import ConfigError, DataError
+from msnas.parts import read_events
 from msnas.plan import make_plan
-from msnas.study import read_events
 
 FRACTIONS = {"train": 0.6, "valid": 0.2, "test": 0.2}
 

@@ -34,11 +34,11 @@ from msnas.data.source import PARTS, Source
 from msnas.errors import ConfigError, DataError
 from msnas.evaluation.class_accuracy import ClassAccuracy
 from msnas.losses.cross_entropy import CrossEntropy
+from msnas.parts import read_events
 from msnas.plan import make_plan
 from msnas.problems.digit_sum import DigitSum
 from msnas.run import run
 from msnas.run_directory import RunDirectory
-from msnas.study import read_events
 
 FRACTIONS = {"train": 0.6, "valid": 0.2, "test": 0.2}
 FIELDS = ("images", "digits", "label")

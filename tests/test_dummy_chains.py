@@ -7,9 +7,9 @@ from conftest import Compose
 from rich.console import Console
 
 from msnas.methods.darts import DARTS
+from msnas.pipeline import ready_parts
 from msnas.plan import make_plan
 from msnas.run import run
-from msnas.study import Study, read_events
 from msnas.training.progress import Display
 
 DUMMIES = [
@@ -57,8 +57,11 @@ def test_alpha_learns_faster_when_a_dummy_takes_part(
 ) -> None:
     plan = make_plan(compose("method=darts", *overrides))
     display = Display(Console(file=io.StringIO()))
-    method = Study(plan, read_events(plan), display).method
-    assert isinstance(method, DARTS)
-    weights, alpha = method.configure_optimizers()
+    parts = ready_parts(plan, display)
+    assert isinstance(parts.method, DARTS)
+    search = parts.method.search(
+        chain=parts.chain, weighting=parts.fit.weighting, optimizer=parts.fit.optimizer, seed=0
+    )
+    weights, alpha = search.configure_optimizers()
     assert alpha.param_groups[0]["lr"] == rate
     assert weights.param_groups[0]["lr"] == 1e-3

@@ -260,7 +260,7 @@ def test_a_task_of_weight_0_gives_no_gradient_of_its_own(
 ) -> None:
     chain, batch = two_tasks
     losses = chain.losses(chain.run(batch, ("one", "one")), batch)
-    total = Fixed(weights=[first_weight, 1 - first_weight]).combine(losses)
+    total = Fixed().prepare([first_weight, 1 - first_weight]).combine(losses)
     expected = first_weight * losses[0] + (1 - first_weight) * losses[1]
     torch.testing.assert_close(total, expected)
     parameters = list(chain.parameters())
@@ -282,14 +282,14 @@ def test_a_task_of_weight_0_gives_no_gradient_of_its_own(
 
 
 def test_an_infinite_loss_of_weight_0_does_not_spoil_the_other() -> None:
-    loss = Fixed(weights=[0.0, 1.0]).combine([torch.tensor(math.inf), torch.tensor(2.0)])
+    loss = Fixed().prepare([0.0, 1.0]).combine([torch.tensor(math.inf), torch.tensor(2.0)])
     assert float(loss) == 2.0
 
 
 @pytest.mark.parametrize("weights", [[], [0.5, 0.6], [-0.5, 1.5], [0.0, 0.0]])
 def test_fixed_weights_must_be_a_share(weights: list[float]) -> None:
     with pytest.raises(ConfigError, match="non-negative with sum 1"):
-        Fixed(weights=weights)
+        Fixed().prepare(weights)
 
 
 def test_event_weights_scale_the_mean_and_may_be_negative(

@@ -18,7 +18,7 @@ from msnas.chain.output import Regression
 from msnas.chain.task import Task
 from msnas.errors import ConfigError
 from msnas.losses.squared_error import SquaredError
-from msnas.methods.asng import ASNG
+from msnas.methods.asng import ASNG, ASNGSearch
 from msnas.methods.natural_gradient import NaturalGradient
 from msnas.weighting.fixed import Fixed
 
@@ -327,17 +327,16 @@ class Line(nn.Module):
         return inputs["x"] * self.factor
 
 
-def asng(calls: list[tuple[float, int, bool]], *, seed: int = 0) -> ASNG:
+def asng(calls: list[tuple[float, int, bool]], *, seed: int = 0) -> ASNGSearch:
     """One task, y = 2 x, candidates 1 x, 2 x and 5 x; trains without a trainer."""
     task = Task(name="one", inputs=("x",), target="y", output=Regression(shape=[]),
                 loss=SquaredError(), metrics={})  # fmt: skip
     candidates = {str(factor): Line(float(factor), calls) for factor in (1, 2, 5)}
-    method = ASNG(
-        supernet=Chain([task], {"one": nn.ModuleDict({f"x{k}": v for k, v in candidates.items()})}),
-        weighting=Fixed(weights=[1.0]),
+    method = ASNG(floor=DEFAULT_FLOOR).search(
+        chain=Chain([task], {"one": nn.ModuleDict({f"x{k}": v for k, v in candidates.items()})}),
+        weighting=Fixed().prepare([1.0]),
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
         seed=0,
-        floor=DEFAULT_FLOOR,
     )
     method.generator.manual_seed(seed)
     method.manual_backward = lambda loss: loss.backward()
@@ -390,7 +389,7 @@ def test_the_most_probable_chain_is_watched_and_selected() -> None:
     method = asng([])
     method.distribution.theta_0.copy_(torch.tensor([0.2, 0.1, 0.7]))
     assert float(method.validate_batch(batch(3))["loss"].detach()) == pytest.approx(9)
-    chosen = method.select(SimpleNamespace(rank=lambda paths: [("ranked", paths)]))
+    chosen = method.select(SimpleNamespace(rank=lambda chain, paths: [("ranked", paths)]))
     assert chosen.path == ("x5",)
     assert chosen.scores == [("ranked", [("x5",)])]
     # theta is kept with the weights

@@ -107,12 +107,11 @@ def test_a_search_learns_from_every_event_of_its_own_part(
     task = Task(name="one", inputs=("x",), target="y", output=Regression(shape=[1]),
                 loss=SquaredError(), metrics={})  # fmt: skip
     recorder = Recorder()
-    method = ASNG(
-        supernet=Chain([task], {"one": {"only": recorder}}),
-        weighting=Fixed(weights=[1.0]),
+    method = ASNG(floor=0.1).search(
+        chain=Chain([task], {"one": {"only": recorder}}),
+        weighting=Fixed().prepare([1.0]),
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
         seed=0,
-        floor=0.1,
     )
     parts = {
         name: {**numbered(count, start), "y": torch.zeros(count, 1)}

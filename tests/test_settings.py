@@ -19,10 +19,10 @@ from hydra.core.global_hydra import GlobalHydra
 
 from msnas.data.source import Source
 from msnas.errors import ConfigError
+from msnas.pipeline import ready_parts
 from msnas.plan import Plan, make_plan
 from msnas.scan.compose import Composer
 from msnas.settings import check_scan_settings
-from msnas.study import Study, read_events
 from msnas.terminal import terminal
 from msnas.training.progress import Display
 from msnas.training.train import _make_trainer, clipping
@@ -89,9 +89,9 @@ UNKNOWN = (
         "method.samplin=fair",
         "method.samplin: unknown; did you mean method.sampling? SPOS takes sam",
     ),
-    ("+method.seed=1", "method.seed: given by the run itself; SPOS takes sampling, "),
-    ("~method.sampling", "method.sampling: missing; SPOS takes "),
-    ("+weighting.weights=[1]", "weighting.weights: given by the run itself; Fixed takes no argum"),
+    ("+method.seed=1", "method.seed: unknown; SPOS takes sampling, "),
+    ("~data.source.seed", "data.source.seed: missing; Toy takes "),
+    ("+weighting.weights=[1]", "weighting.weights: unknown; Fixed takes no argum"),
     ("+recipe.optimizer.weight_deca=1", "recipe.optimizer.weight_deca: unknown; did you mean re"),
     ("recipe.optimizer.eps=1", "recipe.optimizer.eps: not given so far; add it with +recipe.opt"),
     ("+logger.project=x", "logger.project: unknown; NoTracker takes no argument"),
@@ -295,10 +295,10 @@ def test_a_clipped_training_moves_no_further_than_its_steps(tmp_path: Path, meth
             "pretrain.enabled=false",
         ]
         plan = planned(*words, *more)
-        study = Study(plan, read_events(plan), Display(terminal(quiet=True)))
-        before = [value.detach().clone() for value in study.chain.parameters()]
-        study.search()
-        after = study.chain.parameters()
+        parts = ready_parts(plan, Display(terminal(quiet=True)))
+        before = [value.detach().clone() for value in parts.chain.parameters()]
+        parts.method.choose(parts.chain, parts.fit, parts.scoring)
+        after = parts.chain.parameters()
         far = sum(
             float((a.detach() - b).square().sum()) for a, b in zip(after, before, strict=True)
         )

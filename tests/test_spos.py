@@ -6,15 +6,13 @@ import io
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from conftest import CONF, compose_config
-from omegaconf import OmegaConf
+from conftest import compose_config
 from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,20 +29,14 @@ from msnas.losses.binary_cross_entropy import BinaryCrossEntropy
 from msnas.losses.squared_error import SquaredError
 from msnas.methods.asng import ASNG
 from msnas.methods.evolution import evolve
-from msnas.methods.spos import SPOS
+from msnas.methods.spos import EVOLUTION, SPOS, SPOSSearch
+from msnas.parts import Parts
+from msnas.pipeline import ready_parts
 from msnas.plan import make_plan
-from msnas.study import Study, read_events
 from msnas.training.progress import Display
 from msnas.weighting.fixed import Fixed
 
 WEIGHTS = (0.3, 0.7)
-EVOLUTION = OmegaConf.to_container(OmegaConf.load(CONF / "method" / "spos.yaml").evolution)
-DEFAULTS: dict[str, Any] = {
-    "sampling": "uniform",
-    "validation_chains": 16,
-    "ranking": "grid",
-    "evolution": EVOLUTION,
-}
 
 
 class Network(nn.Module):
@@ -87,21 +79,20 @@ def events(seed: int, count: int = 20) -> Batch:
     }
 
 
-def spos(chain: Chain, **options: Any) -> SPOS:
-    """The method, ready to descend without a trainer."""
-    method = SPOS(
-        supernet=chain,
-        weighting=Fixed(weights=WEIGHTS),
+def spos(chain: Chain, **options: Any) -> SPOSSearch:
+    """The search, ready to descend without a trainer."""
+    method = SPOS(**options).search(
+        chain=chain,
+        weighting=Fixed().prepare(WEIGHTS),
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
         seed=0,
-        **(DEFAULTS | options),
     )
     method.generator.manual_seed(1)
     method.manual_backward = lambda loss: loss.backward()
     return method
 
 
-def trained_paths(method: SPOS, steps: int, batch: Batch) -> list[list[ChainPath]]:
+def trained_paths(method: SPOSSearch, steps: int, batch: Batch) -> list[list[ChainPath]]:
     """The chains that `descend` runs in every step."""
     found: list[list[ChainPath]] = []
     run = method.chain.run
@@ -241,25 +232,29 @@ def test_the_limit_is_an_option() -> None:
 # ------------------------------------------------------------------ ranking
 
 
-def toy_study(output: Path, *overrides: str) -> Study:
+def toy_parts(output: Path, *overrides: str) -> Parts:
     """The toy with fresh weights, ready to be ranked."""
     config = compose_config(
         ["problem=toy", "trainer=cpu", "logger=none", f"output={output}", "method=spos",
          "data.source.events=700", "recipe.evaluation_batch=33", *overrides]
     )  # fmt: skip
     plan = make_plan(config)
-    return Study(plan, read_events(plan), Display(Console(file=io.StringIO())))
+    return ready_parts(plan, Display(Console(file=io.StringIO())))
 
 
 @pytest.mark.parametrize("ranking", ["grid", "evolution"])
 def test_the_ranking_is_the_plain_evaluation_of_every_chain(tmp_path: Path, ranking: str) -> None:
     """The toy has 9 chains: evolution meets them all and must agree."""
-    study = toy_study(tmp_path, f"method.ranking={ranking}", "task_weight=0.3")
-    selection = study.method.select(study)
+    parts = toy_parts(tmp_path, f"method.ranking={ranking}", "task_weight=0.3")
+    assert isinstance(parts.method, SPOS)
+    search = parts.method.search(
+        chain=parts.chain, weighting=parts.fit.weighting, optimizer=parts.fit.optimizer, seed=0
+    )
+    selection = search.select(parts.scoring)
     with torch.no_grad():
         losses = {
-            path: float(loss_by_hand(study.chain, study.events.valid, path))
-            for path in study.chain.paths()
+            path: float(loss_by_hand(parts.chain, parts.events.valid, path))
+            for path in parts.chain.paths()
         }
     assert len(losses) == 9
     assert [one.path for one in selection.scores] == sorted(losses, key=losses.__getitem__)
@@ -270,20 +265,18 @@ def test_the_ranking_is_the_plain_evaluation_of_every_chain(tmp_path: Path, rank
 
 def test_evolution_uses_its_settings_and_the_seed() -> None:
     """With one random chain and no generation it is a random choice."""
-    settings = EVOLUTION | {"population": 1, "generations": 0}  # type: ignore[operator]
-    study = SimpleNamespace(
-        scoring=SimpleNamespace(
-            score=lambda chain, paths, part: [SimpleNamespace(ranked_by=0.0) for _ in paths]
-        ),
-        rank=lambda paths: [SimpleNamespace(path=path) for path in paths],
+    settings = {"population": 1, "generations": 0}
+    scoring = SimpleNamespace(
+        score=lambda chain, paths, part: [SimpleNamespace(ranked_by=0.0) for _ in paths],
+        rank=lambda chain, paths: [SimpleNamespace(path=path) for path in paths],
     )
     chosen = []
     for seed in range(30):
         method = spos(two_tasks(), ranking="evolution", evolution=settings)
         method.seed = seed
-        selection = method.select(study)
+        selection = method.select(scoring)
         assert len(selection.scores) == 1
-        assert method.select(study).path == selection.path
+        assert method.select(scoring).path == selection.path
         chosen.append(selection.path)
     assert len(set(chosen)) == 6
 
@@ -398,15 +391,9 @@ def test_children_descend_from_the_best() -> None:
 @pytest.mark.parametrize("dummy", [Zeros(shape=[2]), Noise(shape=[2])])
 @pytest.mark.parametrize("method", ["spos", "asng"])
 def test_a_dummy_is_refused(method: str, dummy: nn.Module) -> None:
-    shared = {
-        "supernet": two_tasks(void=dummy),
-        "weighting": Fixed(weights=WEIGHTS),
-        "optimizer": lambda parameters: torch.optim.SGD(parameters, lr=0.1),
-        "seed": 0,
-    }
-    make = partial(SPOS, **DEFAULTS) if method == "spos" else partial(ASNG, floor=0.1)
+    made = SPOS() if method == "spos" else ASNG()
     with pytest.raises(ConfigError, match=f"candidate/regress: 'void' is a dummy.*method={method}"):
-        make(**shared)
+        made.check(two_tasks(void=dummy), Fixed().prepare(WEIGHTS))
 
 
 @pytest.mark.parametrize(
@@ -420,9 +407,4 @@ def test_a_senseless_option_is_refused(option: str, value: Any) -> None:
 @pytest.mark.parametrize("setting", ["population", "parents"])
 def test_a_senseless_setting_of_evolution_is_refused(setting: str) -> None:
     with pytest.raises(ConfigError, match=rf"method\.evolution\.{setting}"):
-        spos(two_tasks(), ranking="evolution", evolution=EVOLUTION | {setting: 0})  # type: ignore[operator]
-
-
-def test_the_options_are_those_of_the_configuration() -> None:
-    options = set(OmegaConf.load(CONF / "method" / "spos.yaml")) - {"name", "_target_"}
-    assert options == set(DEFAULTS)
+        spos(two_tasks(), ranking="evolution", evolution={setting: 0})

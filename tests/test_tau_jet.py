@@ -21,10 +21,10 @@ from msnas.data.events import Batch, Events
 from msnas.errors import ConfigError
 from msnas.losses.momentum import MomentumError
 from msnas.momentum import encode_pt
+from msnas.parts import read_events
 from msnas.plan import make_plan
 from msnas.report.build import build_report
 from msnas.run import run
-from msnas.study import read_events
 
 MULTITASK = "problem=tau_jet_multitask"
 TASKS = ["tau_jet_features", "tau_id", "jet_calibration"]

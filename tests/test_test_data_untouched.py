@@ -21,8 +21,8 @@ import msnas.pipeline
 import msnas.scoring
 from msnas.data.events import Events
 from msnas.errors import MsnasError
+from msnas.parts import read_events
 from msnas.run import run
-from msnas.study import read_events
 
 EPOCHS = ["recipe.pretrain.epochs=3", "recipe.search.epochs=4", "recipe.posttrain.epochs=3"]
 

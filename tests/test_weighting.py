@@ -36,8 +36,8 @@ FIGHT = np.array([[1.0, 0.0], [-1.0, 1.0]])
 def configured(name: str, *, tasks: int = 2, **changes: Any) -> Weighting:
     """The weighting of conf/weighting/<name>.yaml, in float64, of tasks of equal weight."""
     settings = yaml.safe_load((CONF / "weighting" / f"{name}.yaml").read_text()) | changes
-    weighting = build(settings, key="weighting", of=Weighting, weights=[1 / tasks] * tasks)
-    return weighting.double()
+    weighting = build(settings, key="weighting", of=Weighting)
+    return weighting.prepare([1 / tasks] * tasks).double()
 
 
 def descend(weighting: Weighting, losses: Sequence[Tensor], shared: Tensor, **more: Any) -> Tensor:
@@ -247,7 +247,7 @@ class Tasks(nn.Module):
 @pytest.mark.parametrize("count", [2, 3])
 def test_mean_is_fixed_with_equal_weights(count: int) -> None:
     tasks = Tasks(count=count)
-    equal = Fixed(weights=[1 / count] * count)
+    equal = Fixed().prepare([1 / count] * count)
     found = tasks.gradients(configured("mean", tasks=count))
     for one, other in zip(found, tasks.gradients(equal), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-13)
@@ -267,7 +267,7 @@ def test_three_tasks(name: str) -> None:
     )
     record = weighting.take_record(["a", "b", "c"])
     assert list(record["task_weight"].values()) == pytest.approx(weights, rel=1e-9)
-    equal = tasks.gradients(Fixed(weights=[1 / 3] * 3))
+    equal = tasks.gradients(Fixed().prepare([1 / 3] * 3))
     for one, other in zip(found[2:], equal[2:], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-13)
     assert not torch.allclose(found[0], equal[0], rtol=1e-2)
@@ -323,7 +323,7 @@ def test_where_nothing_is_shared_the_mean_is_descended_and_that_is_said_once(
 ) -> None:
     weighting, found = configured(name), []
     with caplog.at_level(logging.INFO, logger="msnas"):
-        for one in (weighting, weighting, Fixed(weights=[0.5, 0.5])):
+        for one in (weighting, weighting, Fixed().prepare([0.5, 0.5])):
             losses, shared, parameters = world()
             descend(one, losses, shared)
             found.append([value.grad for value in parameters])
@@ -364,14 +364,14 @@ def test_the_graph_behind_a_loss() -> None:
 
 
 def test_fixed_leaves_out_a_task_of_weight_0() -> None:
-    found, weights = update(Fixed(weights=[0.0, 1.0]), FIGHT)
+    found, weights = update(Fixed().prepare([0.0, 1.0]), FIGHT)
     assert found.tolist() == FIGHT[1].tolist()
     assert weights == [0.0, 1.0]
 
 
 def test_uncertainty_ends_at_the_logarithm_of_the_losses() -> None:
     values = torch.tensor([0.02, 1.0, 30.0])
-    weighting = Uncertainty(weights=[1 / 3] * 3)
+    weighting = Uncertainty().prepare([1 / 3] * 3)
     optimizer = torch.optim.Adam(weighting.parameters(), lr=0.05)
     for _ in range(1000):
         optimizer.zero_grad()
@@ -428,7 +428,7 @@ def test_gradnorm_lets_the_slow_task_pull_harder() -> None:
     # relative to the first losses 0.8 and 0.2, over their mean 1.6 and 0.4: the slow one ends at
     # its goal 1.6^alpha times the mean norm 1
     for alpha, first in ((0.0, 1.0), (0.5, math.sqrt(1.6)), (1.0, 1.6)):
-        weighting = GradNorm(weights=[0.5, 0.5], alpha=alpha, rate=0.005).double()
+        weighting = GradNorm(alpha=alpha, rate=0.005).prepare([0.5, 0.5]).double()
         gradnorm_step(weighting, [1.0, 10.0])
         for _ in range(600):
             weights = gradnorm_step(weighting, [0.8, 2.0])
@@ -451,7 +451,7 @@ def test_gradnorm_keeps_the_weight_of_a_task_apart() -> None:
 def test_random_weights_come_from_the_seed() -> None:
     def draws(seed: int) -> list[float]:
         torch.manual_seed(seed)
-        weighting = RandomWeights(weights=[0.5, 0.5])
+        weighting = RandomWeights().prepare([0.5, 0.5])
         return [update(weighting, np.eye(2))[1][0] for _ in range(400)]
 
     first = draws(0)
@@ -466,7 +466,7 @@ def test_random_weights_come_from_the_seed() -> None:
 
 def test_random_weights_are_the_gradient() -> None:
     torch.manual_seed(0)
-    found, weights = update(RandomWeights(weights=[0.5, 0.5]), np.eye(2))
+    found, weights = update(RandomWeights().prepare([0.5, 0.5]), np.eye(2))
     assert found.tolist() == pytest.approx(weights)
     assert sum(weights) == pytest.approx(1)
 
@@ -508,7 +508,7 @@ def test_what_is_not_finite_is_left_out() -> None:
 
 
 def test_an_epoch_is_measured_on_its_first_batch() -> None:
-    weighting = Fixed(weights=[0.5, 0.5])
+    weighting = Fixed().prepare([0.5, 0.5])
     norms = []
     for _ in range(2):
         for scale in (1.0, 7.0):
@@ -522,7 +522,7 @@ def test_an_epoch_is_measured_on_its_first_batch() -> None:
 
 
 def test_a_single_task_has_no_record() -> None:
-    weighting = Fixed(weights=[1.0])
+    weighting = Fixed().prepare([1.0])
     shared = 1.0 * nn.Parameter(torch.zeros(1))
     descend(weighting, [shared.sum()], shared)
     assert weighting.take_record(["a"]) == {}

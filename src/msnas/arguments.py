@@ -13,16 +13,14 @@ from msnas.config import below, refuse_others, takes
 from msnas.errors import ConfigError
 
 OFFERED: Mapping[str, tuple[str, ...]] = {
-    "method": ("supernet", "weighting", "optimizer", "seed"),
     "recipe.optimizer": ("params",),
-    "weighting": ("weights",),
 }
 """Arguments that the run itself gives, to a constructor that takes them."""
 
 NO_ARGUMENT: Mapping[str, tuple[str, ...]] = {"method": ("name",)}
 """Settings beside the arguments."""
 
-EMPTY = ("abc.ABC", "typing.Generic", "typing.Protocol", "object")
+EMPTY = ("abc.ABC", "msnas.part.Part", "typing.Generic", "typing.Protocol", "object")
 """Bases without a constructor of their own."""
 
 
@@ -42,8 +40,10 @@ def arguments_of(target: str) -> Mapping[str, bool] | None:
     if target == "torch.nn.Module":
         return {}
     found = _find(target)
-    if found is None or any("dataclass" in ast.unparse(one) for one in found.node.decorator_list):
+    if found is None:
         return None
+    if any("dataclass" in ast.unparse(one) for one in found.node.decorator_list):
+        return _fields(found)
     own = {one.name: one for one in found.node.body if isinstance(one, ast.FunctionDef)}
     if "__new__" in own:
         return None
@@ -74,6 +74,24 @@ def check_arguments(settings: Any, *, key: str = "") -> None:
                 raise ConfigError(f"{key}.{name}: missing; {takes(target, taken)}")
     for name, value in settings.items():
         check_arguments(value, key=below(key, name))
+
+
+def _fields(found: _Source) -> Mapping[str, bool] | None:
+    """The fields of a dataclass, those of its bases first."""
+    taken: dict[str, bool] = {}
+    for base in _bases(found):
+        of_base = {} if base in EMPTY else arguments_of(base)
+        if of_base is None:
+            return None
+        taken |= of_base
+    for one in found.node.body:
+        if (
+            isinstance(one, ast.AnnAssign)
+            and isinstance(one.target, ast.Name)
+            and not ast.unparse(one.annotation).startswith("ClassVar")
+        ):
+            taken[one.target.id] = one.value is None
+    return taken
 
 
 def _of_function(arguments: ast.arguments) -> Mapping[str, bool] | None:

@@ -50,11 +50,10 @@ def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict
     for a value of what the run is not conditioned on.
     """
     from msnas.conditioning.chosen import chosen_points
+    from msnas.pipeline import ready_parts
     from msnas.plan import make_plan
-    from msnas.study import Study, read_events
     from msnas.trained_chain import load_trained_chain
     from msnas.training.progress import Display
-    from msnas.training.train import prepare_torch
 
     directory = RunDirectory(Path(settings.run))
     trained = load_trained_chain(directory.path)
@@ -67,17 +66,16 @@ def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict
         raise DataError(
             f"{plan.config['data'].get('file')}: the events are not those of the run (checksum)"
         )
-    prepare_torch(threads=plan.machine["threads"])
     with somebodys(directory.path):
-        study = Study(plan, read_events(plan), Display(terminal(quiet=True)))
-        study.condition()
-        chain = study.chain.only(trained.path)
+        parts = ready_parts(plan, Display(terminal(quiet=True)))
+        parts.condition()
+        chain = parts.chain.only(trained.path)
         chain.load_state_dict(trained.chain.state_dict())
     everywhere: list[Point | None] = [*points] or [None]
     return [
         {"parameters": point or {}, "values": dict(score.values)}
         for point in everywhere
-        for score in study.scoring.score_at(chain, [trained.path], settings.part.value, point)
+        for score in parts.scoring.score_at(chain, [trained.path], settings.part.value, point)
     ]
 
 

@@ -1,4 +1,4 @@
-"""One run, stage by stage (paper, Algorithm 1 and 2)."""
+"""One run's work: from its plan to the files of its directory."""
 
 from __future__ import annotations
 
@@ -10,28 +10,44 @@ from typing import Any
 import torch
 
 from msnas.build import build
-from msnas.chain.chain import Chain, Path
-from msnas.evaluation.evaluate import ChainScore
+from msnas.chain.chain import Path
 from msnas.evaluation.outputs import write_outputs
-from msnas.methods.method import Selection
+from msnas.parts import Parts, make_parts, read_events
 from msnas.plan import Plan
 from msnas.report.tracker import Tracker, write_mirror
 from msnas.report.trajectories import plot_trajectories
 from msnas.run_directory import RunDirectory
 from msnas.scoring import Tested
+from msnas.selection import Selected, pretrain, select_chain
 from msnas.storage import whole
-from msnas.study import Study, read_events
 from msnas.training.progress import Display
+from msnas.training.store import Store
 from msnas.training.train import Trained, prepare_torch
 
 log = logging.getLogger("msnas")
 
+REPEATED: Mapping[bool | str, tuple[str, ...]] = {
+    False: (),
+    True: ("sequential", "search", "posttrain"),
+    "all": ("pretrain", "sequential", "search", "posttrain", "validity"),
+}
+"""What `force` has done anew."""
+
+
+def ready_parts(plan: Plan, display: Display, *, since: int | None = None) -> Parts:
+    """The parts of the run on its events, with fresh weights.
+
+    Of the trainings that `force` names those done before `since` [ns] are repeated.
+    """
+    prepare_torch(threads=plan.machine["threads"])
+    repeat = REPEATED[plan.config["force"]] if since is not None else ()
+    store = Store(plan.output / "cache", repeat=repeat, since=since or 0)
+    return make_parts(plan, read_events(plan), store=store, display=display)
+
 
 def pretrain_only(plan: Plan, display: Display) -> None:
     """Pre-train the one candidate `pretrain.only`: runs to come find it in the store."""
-    prepare_torch(threads=plan.machine["threads"])
-    study = Study(plan, read_events(plan), display)
-    study.pretrain(plan.config["pretrain"]["only"])
+    pretrain(ready_parts(plan, display), plan.config["pretrain"]["only"])
 
 
 def run_stages(
@@ -48,61 +64,32 @@ def run_stages(
         directory = final.again
         since = directory.begin()
     directory.write_config(plan.config)
-    config = plan.config
-    prepare_torch(threads=plan.machine["threads"])
-    tracker = build(config["logger"], key="logger", of=Tracker)
-    events = read_events(plan)
-    study = Study(plan, events, display, since=since)
-
-    method = study.method
-    pretrained = study.pretrain() if config["pretrain"]["enabled"] else {}
-    study.condition()
-    searched = study.search()
-    selection = method.select(study)
-    path = selection.path
-    log.info("selected %s", " -> ".join(path))
-    finished, chain = method.finish(study, path)
-
-    with whole(directory.model) as new:
-        torch.save(
-            {
-                "format": 1,
-                "selected": list(path),
-                "weights": chain.state_dict(),
-                "scales": {name: field.scales() for name, field in events.fields.items()},
-            },
-            new,
-        )
-    trainings = {
-        "pretrain": pretrained,
-        "search": {**searched, **selection.trainings},
-        "posttrain": finished,
-    }
+    tracker = build(plan.config["logger"], key="logger", of=Tracker)
+    parts = ready_parts(plan, display, since=since)
+    selected = select_chain(parts)
+    _write_model(directory, parts, selected)
     directory.write_history(
         {"stage": stage, "model": label, **line}
-        for stage, ones in trainings.items()
-        for label, one in ones.items()
+        for stage, trainings in selected.trainings.items()
+        for label, one in trainings.items()
         for line in one.history
     )
     for figure in plot_trajectories(directory.history(), directory.path):
         log.info("figure: %s", figure)
-    (valid,) = study.scoring.score_at(chain, [path], "valid", study.scoring.point)
-    tested = study.scoring.test(chain, path)
+    tested = parts.scoring.test(selected.chain, selected.choice.path)
     write_outputs(
         directory.outputs,
-        study,
+        selected.chain,
+        parts.events,
         tested.outputs,
         attributes={
             "key": plan.key,
-            "problem": config["problem"]["name"],
-            "method": config["method"]["name"],
-            "selected": " -> ".join(path),
+            "problem": plan.config["problem"]["name"],
+            "method": plan.config["method"]["name"],
+            "selected": " -> ".join(selected.choice.path),
         },
     )
-    result = _result(plan, study, selection, chain, valid, tested)
-    result["stages"] = {stage: _stage(ones) for stage, ones in trainings.items() if ones}
-    if tested.stage:
-        result["stages"]["validity"] = tested.stage
+    result = _result(parts, selected, tested)
     directory.write_result(result)
     if repeat:
         final.take(directory)
@@ -110,15 +97,22 @@ def run_stages(
     return result
 
 
-def _result(
-    plan: Plan,
-    study: Study,
-    selection: Selection,
-    chain: Chain,
-    valid: ChainScore,
-    tested: Tested,
-) -> dict[str, Any]:
-    """The run's numbers as result.json holds them, without the stages."""
+def _write_model(directory: RunDirectory, parts: Parts, selected: Selected) -> None:
+    with whole(directory.model) as new:
+        torch.save(
+            {
+                "format": 1,
+                "selected": list(selected.choice.path),
+                "weights": selected.chain.state_dict(),
+                "scales": {name: field.scales() for name, field in parts.events.fields.items()},
+            },
+            new,
+        )
+
+
+def _result(parts: Parts, selected: Selected, tested: Tested) -> dict[str, Any]:
+    """The run's numbers as result.json holds them."""
+    plan, choice, valid = parts.plan, selected.choice, selected.valid
     source = plan.data_identity["source"]
 
     def named(path: Path) -> dict[str, str]:
@@ -130,12 +124,12 @@ def _result(
         "method": plan.config["method"]["name"],
         "key": plan.key,
         "seed": plan.config["seed"],
-        "task_weights": study.weights,
-        "selected": named(selection.path),
+        "task_weights": parts.weights,
+        "selected": named(choice.path),
         "metrics": {"valid": dict(valid.values), "test": dict(tested.values)},
         "directions": {
             f"{task.name}/{name}": metric.higher_is_better
-            for task in chain.tasks
+            for task in selected.chain.tasks
             for name, metric in task.metrics.items()
         },
         "chains": [
@@ -145,34 +139,36 @@ def _result(
                 "stage": "search",
                 **({"ranked_by": score.ranked_by} if score.losses else {}),
             }
-            for score in selection.scores
+            for score in choice.scores
         ]
         + [
             {"selected": named(valid.path), "valid": dict(valid.values), "stage": "posttrain"},
         ],
-        "parameters": chain.parameter_count(),
+        "parameters": selected.chain.parameter_count(),
         "data": {
             **({"file": plan.config["data"]["file"]} if "file" in plan.config["data"] else {}),
             **({"sha256": source["sha256"]} if "sha256" in source else {}),
             "source": source,
-            "events": study.events.size,
-            "classes": study.events.class_counts(plan.config["data"]["stratify"]),
+            "events": parts.events.size,
+            "classes": parts.events.class_counts(plan.config["data"]["stratify"]),
         },
         "versions": {
             name: version(name) for name in ("msnas", "torch", "pytorch-lightning", "numpy")
         },
         "status": "finished",
     }
-    if study.conditioning is not None:
-        result["point"] = study.scoring.point
+    if parts.conditioning is not None:
+        result["point"] = parts.scoring.point
         result["conditions"] = tested.conditions
         result["winners"] = [
             {"parameters": point, "selected": named(best.path), "regret": regret}
-            for point, best, regret in study.scoring.winners(selection.scores, selection.path)
+            for point, best, regret in parts.scoring.winners(choice.scores, choice.path)
         ]
-    probabilities = study.method.probabilities()
-    if probabilities is not None:
-        result["probabilities"] = probabilities
+    if choice.probabilities is not None:
+        result["probabilities"] = choice.probabilities
+    result["stages"] = {stage: _stage(ones) for stage, ones in selected.trainings.items() if ones}
+    if tested.stage:
+        result["stages"]["validity"] = tested.stage
     return result
 
 

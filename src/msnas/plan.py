@@ -54,6 +54,12 @@ class Plan:
         return list(self.weights)
 
     @property
+    def weights_given(self) -> bool:
+        """Whether the user chose task weights."""
+        given = [self.config["task_weight"], *self.config["task_weights"].values()]
+        return any(value is not None for value in given)
+
+    @property
     def output(self) -> Path:
         """The folder of all runs."""
         return Path(self.config["output"])

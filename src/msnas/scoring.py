@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, final
 
@@ -58,8 +59,7 @@ def higher_is_better(chain: Chain, name: str, *, key: str) -> bool:
 class Scoring:
     """How one run judges chains: by its task weights, at the points of its conditioning.
 
-    `weighting_of` makes the run's weighting with given task weights, `weights` are the run's own;
-    judges of validity are taken from `store` or put there.
+    `weights` are the run's own, by task; judges of validity are taken from `store` or put there.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class Scoring:
         events: Events,
         *,
         conditioning: Conditioning | None,
+        weighting: Weighting,
         weights: Mapping[str, float],
-        weighting_of: Callable[[Mapping[str, float]], Weighting],
         store: Store,
         display: Display,
     ) -> None:
@@ -77,8 +77,7 @@ class Scoring:
         self.events = events
         self.conditioning = conditioning
         self.weights = weights
-        self.weighting = weighting_of(weights)
-        self._weighting_of = weighting_of
+        self.weighting = copy.deepcopy(weighting).prepare(list(weights.values()))
         self.store = store
         self.display = display
         self.batch: int = plan.config["recipe"]["evaluation_batch"]
@@ -101,6 +100,10 @@ class Scoring:
             )
             for index, score in enumerate(own)
         ]
+
+    def rank(self, chain: Chain, paths: Sequence[Path]) -> list[ChainScore]:
+        """Scores on the validation part with the weights as they are, the lowest loss first."""
+        return sorted(self.score(chain, paths, "valid"), key=lambda score: score.ranked_by)
 
     def score_at(
         self, chain: Chain, paths: Sequence[Path], part: str, point: Point | None
@@ -142,7 +145,7 @@ class Scoring:
         weights = self.conditioning.task_weights(point)
         if weights is None:
             return self.weighting
-        return self._weighting_of(dict(zip(self.weights, weights, strict=True)))
+        return copy.deepcopy(self.weighting).prepare(weights)
 
     def test(self, chain: Chain, path: Path) -> Tested:
         """The chain's numbers on the test part, looked at this once."""

@@ -8,13 +8,14 @@ from typing import final
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from msnas.candidates.candidate import Candidate
 from msnas.candidates.mlp import dense
 
 CLASSES = 10
 
 
 @final
-class DigitCNN(nn.Module):
+class DigitCNN(Candidate):
     """Two convolutions with kernel 3, a max-pooling by 2 after the second, hidden `layers`.
 
     The images of an event share the weights. With `channels` (c, d) an 8 x 8 image becomes

@@ -8,11 +8,12 @@ from typing import final
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from msnas.candidates.candidate import Candidate
 from msnas.candidates.digit_cnn import CLASSES
 
 
 @final
-class DigitRows(nn.Module):
+class DigitRows(Candidate):
     """Logits linear in the 8 row sums of an image: deliberately weak, left and right are lost.
 
     The images of an event share the weights.

@@ -7,14 +7,15 @@ from typing import final
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from msnas.candidates.candidate import Candidate
 from msnas.candidates.mlp import dense
 from msnas.candidates.tau_cnn import convolutions, convolve
 
 
 @final
-class DirectCNN(nn.Module):
+class DirectCNN(Candidate):
     """The image features of `TauCNN` and the four-vectors of both jets, joined, to one logit.
 
     No momentum in between: the single large network a chain is compared with. With the default

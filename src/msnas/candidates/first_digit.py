@@ -8,9 +8,11 @@ from typing import final
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from msnas.candidates.candidate import Candidate
+
 
 @final
-class FirstDigit(nn.Module):
+class FirstDigit(Candidate):
     """Logit linear in the first digit's probabilities: deliberately weak."""
 
     def __init__(self, *, classes: int = 10) -> None:

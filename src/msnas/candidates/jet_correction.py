@@ -8,11 +8,12 @@ from typing import final
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from msnas.candidates.candidate import Candidate
 from msnas.candidates.residual_mlp import ResidualMLP
 
 
 @final
-class JetCorrection(nn.Module):
+class JetCorrection(Candidate):
     """Adds the output of a `ResidualMLP` of all inputs to the jet's (log(0.1 + pT), eta, phi).
 
     For `jet_calibration`: shared `features` [event, value] say what kind of jet it is.

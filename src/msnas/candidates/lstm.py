@@ -8,9 +8,11 @@ from typing import final
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from msnas.candidates.candidate import Candidate
+
 
 @final
-class LSTM(nn.Module):
+class LSTM(Candidate):
     """`depth` stacked LSTM layers over the particles in their order; one logit from the last.
 
     Paper, section 4.3: 3 layers of 32, the tau of the harder jet first. Takes one input of shape

@@ -7,8 +7,9 @@ from typing import final
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from msnas.candidates.candidate import Candidate
 from msnas.candidates.mlp import dense
 from msnas.momentum import cartesian
 
@@ -31,7 +32,7 @@ def invariant_mass(encoded: Float[Tensor, "event particle 3"]) -> Float[Tensor, 
 
 
 @final
-class DiTauMass(nn.Module):
+class DiTauMass(Candidate):
     """The invariant mass of two taus, divided by 125 GeV, through 1-64-64-1 (paper, `Mass`)."""
 
     def __init__(self, *, layers: Sequence[int]) -> None:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from msnas.candidates.candidate import Candidate
 from msnas.errors import ConfigError
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "mish": nn.Mish}
@@ -32,7 +33,7 @@ def dense(sizes: Sequence[int], *, activation: str = "relu") -> nn.Sequential:
 
 
 @final
-class MLP(nn.Module):
+class MLP(Candidate):
     """All inputs, flattened and joined, through hidden `layers` to an output of `output_shape`.
 
     `input_size` is the number of input values per event. As candidate `mlp` of the paper's task 2

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from msnas.candidates.candidate import Candidate
 
 
 @final
-class Noise(nn.Module):
+class Noise(Candidate):
     """Output N(0, 1) of the given shape per event (paper, section 4.3): must never be selected.
 
     Draws from PyTorch's default generator, which a stage seeds anew for each of its epochs.
     """
 
-    is_dummy = True
+    is_dummy: ClassVar[bool] = True
 
     def __init__(self, *, shape: Sequence[int]) -> None:
         super().__init__()

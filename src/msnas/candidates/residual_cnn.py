@@ -9,11 +9,12 @@ from typing import final
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from msnas.candidates.candidate import Candidate
 from msnas.candidates.residual import ConvBlock, DenseBlock
 
 
 @final
-class ResidualCNN(nn.Module):
+class ResidualCNN(Candidate):
     """Talk, backup slide: `blocks` residual convolution blocks, their mean over the pixels, MLP.
 
     The first block has the `stride`; then a global average pooling, two dense blocks that FiLM can

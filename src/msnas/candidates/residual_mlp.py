@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from msnas.candidates.candidate import Candidate
 from msnas.candidates.residual import DenseBlock, ResidualBlock
 
 
 @final
-class ResidualMLP(nn.Module):
+class ResidualMLP(Candidate):
     """Talk, backup slide: `blocks` residual blocks, one dense block that FiLM can modulate, linear.
 
     All inputs, flattened and joined (`input_size` values per event), are first brought to `width`

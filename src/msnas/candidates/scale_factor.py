@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from msnas.candidates.candidate import Candidate
+
 
 @final
-class ScaleFactor(nn.Module):
+class ScaleFactor(Candidate):
     """a x + b for each of log pT, eta, phi: six parameters, the identity at the start.
 
     Paper, section 4.3 (`Sf`): no image is used; the jets of an event share the parameters.

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from msnas.candidates.candidate import Candidate
 from msnas.candidates.mlp import activation_of, dense
 
 
@@ -44,7 +45,7 @@ def convolve(
 
 
 @final
-class TauCNN(nn.Module):
+class TauCNN(Candidate):
     """Paper, Fig. 9(b): convolutions to a few image features, they and the jet to a correction.
 
     Four convolutions (3-32-16-16-8 channels, kernels 3, 3, 2, 2, a max-pooling by 2 after the

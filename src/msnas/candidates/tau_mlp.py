@@ -7,13 +7,14 @@ from typing import final
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from msnas.candidates.candidate import Candidate
 from msnas.candidates.mlp import dense
 
 
 @final
-class TauMLP(nn.Module):
+class TauMLP(Candidate):
     """Paper, Fig. 9(a): the image to a few features, they and the jet to a correction of it.
 
     Image 768-16-16-16-4; then features and jet 8-32-32-3, added to the jet's (log pT, eta, phi).

@@ -7,11 +7,13 @@ from typing import final
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from msnas.candidates.candidate import Candidate
 
 
 @final
-class ThresholdSum(nn.Module):
+class ThresholdSum(Candidate):
     """Logit = log((P + e) / (1 - P + e)), with P the probability of sum >= `threshold`.
 
     P is exact for independent digits: the sum of p1(i) p2(j) over i + j >= `threshold`.

@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from msnas.candidates.candidate import Candidate
+
 
 @final
-class ToyCautious(nn.Module):
+class ToyCautious(Candidate):
     """Logit = limit * tanh(linear / limit) of `input_size` joined input features.
 
     It orders events like a logistic regression, but the cross entropy of an event is never below

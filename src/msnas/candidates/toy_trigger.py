@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from msnas.candidates.candidate import Candidate
+
 
 @final
-class ToyTrigger(nn.Module):
+class ToyTrigger(Candidate):
     """Logit linear in max(0, |z| / threshold - 1), z the joined inputs' `feature`-th.
 
     Below the threshold the logit is constant and its gradient with respect to z exactly 0: in a

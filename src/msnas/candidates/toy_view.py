@@ -7,13 +7,14 @@ from typing import final
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from msnas.candidates.candidate import Candidate
 from msnas.candidates.mlp import dense
 
 
 @final
-class ToyView(nn.Module):
+class ToyView(Candidate):
     """Fixed linear combinations of the inputs through hidden `layers` (ReLU) to `output_size`.
 
     `directions` [direction, feature] holds the weights of the joined input features in each

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import ClassVar, final
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from msnas.candidates.candidate import Candidate
 
 
 @final
-class Zeros(nn.Module):
+class Zeros(Candidate):
     """Output 0 of the given shape per event (paper, section 4.3): must never be selected."""
 
-    is_dummy = True
+    is_dummy: ClassVar[bool] = True
 
     def __init__(self, *, shape: Sequence[int]) -> None:
         super().__init__()

@@ -40,6 +40,8 @@ class Chain(nn.Module):
         self.candidates = nn.ModuleDict(
             {task.name: nn.ModuleDict(dict(candidates[task.name])) for task in self.tasks}
         )
+        self.origin: dict[str, str] = {}
+        """Key of the training that the weights of a candidate come from; none while fresh."""
         # a loss that learns, such as the centres of affinity, is trained and kept with the chain
         self.learning_losses = nn.ModuleDict(
             {
@@ -61,19 +63,29 @@ class Chain(nn.Module):
         """The module of a candidate of the task at `level`."""
         return self._of(self.tasks[level])[name]
 
+    def label(self, level: int, name: str) -> str:
+        """`<task>/<candidate>`."""
+        return f"{self.tasks[level].name}/{name}"
+
+    def trainable(self, level: int, name: str) -> bool:
+        """Whether a candidate has anything to train."""
+        return any(one.requires_grad for one in self.candidate(level, name).parameters())
+
     def replace(self, level: int, name: str, module: nn.Module) -> None:
         """Put another module in the place of a candidate."""
         self._of(self.tasks[level])[name] = module
 
     def only(self, path: Path) -> Chain:
         """The chain of one candidate per task, sharing its modules."""
-        return Chain(
+        chain = Chain(
             self.tasks,
             {
                 task.name: {name: self.candidate(level, name)}
                 for level, (task, name) in enumerate(zip(self.tasks, path, strict=True))
             },
         )
+        chain.origin = dict(self.origin)
+        return chain
 
     def reads(self) -> set[str]:
         """Names of the fields all tasks together need."""

@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from msnas.momentum import decode_pt, wrap_angle
+from msnas.part import Part
 
 
-class Output(ABC):
+class Output(Part, ABC):
     """One kind of output; `shape` is what a candidate returns per event."""
 
     def __init__(self, *, shape: Sequence[int]) -> None:

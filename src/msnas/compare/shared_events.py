@@ -20,9 +20,9 @@ from msnas.errors import DataError, MsnasError
 from msnas.evaluation.delong import auc_contrast_error
 from msnas.evaluation.evaluate import collect_outputs
 from msnas.evaluation.mean_loss import MeanLoss
+from msnas.parts import read_events
 from msnas.plan import Plan, make_plan
 from msnas.report.collect import FinishedRun
-from msnas.study import read_events
 from msnas.trained_chain import load_trained_chain
 from msnas.training.train import prepare_torch
 

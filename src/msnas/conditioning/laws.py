@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from msnas.errors import ConfigError
+from msnas.part import Part
 
 
-class Law(ABC):
+class Law(Part, ABC):
     """One parameter's law; `points` are the values a run is judged at."""
 
     def __init__(self, *, points: Sequence[float]) -> None:

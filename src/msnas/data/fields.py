@@ -17,9 +17,10 @@ from torch import Tensor
 from msnas.data.checks import NUMBERS, finite
 from msnas.errors import DataError
 from msnas.momentum import decode_pt, encode_pt
+from msnas.part import Part
 
 
-class Field(ABC):
+class Field(Part, ABC):
     """One named array: its shape per event, its checks, its encoding."""
 
     def __init__(self, *, shape: Sequence[int]) -> None:
@@ -43,7 +44,7 @@ class Field(ABC):
                 f"(first: event {bad[0]}), expected finite numbers (as float32)"
             )
 
-    def fit(self, raw: np.ndarray) -> None:  # noqa: B027 - most fields have no scale
+    def fit(self, raw: np.ndarray) -> None:
         """Learn scales from the raw values [event, *shape] of the training part."""
 
     @abstractmethod

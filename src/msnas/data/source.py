@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from msnas.part import Part
+
 PARTS = ("train", "valid", "test")
 """The parts of the data; in an array `part` 0, 1, 2."""
 
@@ -15,7 +17,7 @@ OPTIONAL = ("weight", "part")
 """Arrays that a source may have beside the fields."""
 
 
-class Source(ABC):
+class Source(Part, ABC):
     """Raw events: named arrays with one entry per event along their first axis."""
 
     @abstractmethod

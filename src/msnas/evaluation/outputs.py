@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 from torch import Tensor
 
+from msnas.chain.chain import Chain
+from msnas.data.events import Events
 from msnas.storage import whole
-
-if TYPE_CHECKING:
-    from msnas.study import Study
 
 LARGEST_INPUT = 32
 """Values per event of an input that is kept; images stay in the data file."""
 
 
 def write_outputs(
-    path: Path, study: Study, outputs: Mapping[str, Tensor], *, attributes: Mapping[str, str]
+    path: Path,
+    chain: Chain,
+    events: Events,
+    outputs: Mapping[str, Tensor],
+    *,
+    attributes: Mapping[str, str],
 ) -> None:
     """Write the test events to an HDF5 file, in the units a user reads.
 
@@ -28,11 +31,10 @@ def write_outputs(
     `inputs/<field>` for the inputs of few numbers (at most LARGEST_INPUT), `weight` where events
     have one; events in one order.
     """
-    events = study.events
-    tasks = study.chain.tasks
+    tasks = chain.tasks
     targets = {task.target for task in tasks}
     arrays = {"weight": events.test["weight"]} if "weight" in events.test else {}
-    for name in sorted(study.chain.reads() - targets):
+    for name in sorted(chain.reads() - targets):
         field = events.fields[name]
         if math.prod(field.shape) <= LARGEST_INPUT:
             arrays[f"inputs/{name}"] = field.decode(events.test[name])

@@ -11,9 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from msnas.errors import ConfigError
+from msnas.part import Part
 
 
-class Loss(nn.Module, ABC):
+class Loss(Part, nn.Module, ABC):
     """One value per event; the mean over events, event weights and task weights come later.
 
     Before a loss is used it is prepared for the shape of the outputs and fitted to the truths of

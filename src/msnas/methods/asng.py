@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
 
 from msnas.chain.chain import Chain, Path
 from msnas.data.events import Batch
-from msnas.methods.method import SearchMethod, Selection, refuse_dummies
+from msnas.methods.method import Choice, Probabilities, Search, SearchMethod, refuse_dummies
 from msnas.methods.natural_gradient import NaturalGradient
-from msnas.training.stage_module import OptimizerFactory
+from msnas.scoring import Scoring
 from msnas.weighting.weighting import Weighting
-
-if TYPE_CHECKING:
-    from msnas.study import Study
 
 SAMPLES = 2
 
 
 @final
+@dataclass(frozen=True, kw_only=True)
 class ASNG(SearchMethod):
     """Chains drawn from theta; theta follows the natural gradient of the validation loss.
 
@@ -30,21 +29,28 @@ class ASNG(SearchMethod):
     also the one selected.
     """
 
+    floor: float | str = 0.1
+
+    def check(self, chain: Chain, weighting: Weighting) -> None:
+        """Raise ConfigError for a dummy, or a floor that is none."""
+        refuse_dummies(chain, method="asng")
+        NaturalGradient([len(of_task) for of_task in chain.names()], floor=self.floor)
+
+    def search(self, **of_stage: Any) -> ASNGSearch:
+        """The training of chains drawn from theta, and of theta."""
+        return ASNGSearch(self, **of_stage)
+
+
+@final
+class ASNGSearch(Search):
+    """The super-network of ASNG and its distributions."""
+
     learns_from_validation: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        *,
-        supernet: Chain,
-        weighting: Weighting,
-        optimizer: OptimizerFactory,
-        seed: int,
-        floor: float | str,
-    ) -> None:
-        super().__init__(supernet=supernet, weighting=weighting, optimizer=optimizer, seed=seed)
-        refuse_dummies(supernet, method="asng")
+    def __init__(self, options: ASNG, **of_stage: Any) -> None:
+        super().__init__(**of_stage)
         self.distribution = NaturalGradient(
-            [len(of_task) for of_task in supernet.names()], floor=floor
+            [len(of_task) for of_task in self.chain.names()], floor=options.floor
         )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -77,16 +83,16 @@ class ASNG(SearchMethod):
         """The weighted loss of the most probable chain."""
         return {"loss": self._loss(batch, self.most_probable())}
 
-    def select(self, study: Study) -> Selection:
+    def select(self, scoring: Scoring) -> Choice:
         """The most probable chain."""
         path = self.most_probable()
-        return Selection(path=path, scores=study.rank([path]))
+        return Choice(path=path, scores=scoring.rank(self.chain, [path]))
 
     def most_probable(self) -> Path:
         """The candidate of the largest theta of every task."""
         return self._path([int(theta.argmax()) for theta in self.distribution.distributions()])
 
-    def probabilities(self) -> dict[str, dict[str, float]]:
+    def probabilities(self) -> Probabilities:
         """Theta."""
         return self.by_name(self.distribution.distributions())
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +12,14 @@ from torch import Tensor, nn
 from msnas.chain.chain import Chain
 from msnas.data.events import Batch
 from msnas.errors import ConfigError
-from msnas.methods.method import SearchMethod, Selection, has_dummies
+from msnas.methods.method import Choice, Probabilities, Search, SearchMethod, has_dummies
 from msnas.methods.perturbation import perturbation_path
-from msnas.training.stage_module import OptimizerFactory
+from msnas.scoring import Scoring
 from msnas.weighting.weighting import Weighting
-
-if TYPE_CHECKING:
-    from msnas.study import Study
 
 
 @final
+@dataclass(frozen=True, kw_only=True)
 class DARTS(SearchMethod):
     """All candidates at once, mixed by softmax(alpha); alpha descends on validation batches.
 
@@ -46,59 +45,69 @@ class DARTS(SearchMethod):
     Gumbel-softmax whose temperature falls geometrically between the two `temperatures`.
     """
 
-    learns_from_validation: ClassVar[bool] = True
     selection_settings: ClassVar[frozenset[str]] = frozenset({"selection"})
 
-    def __init__(
-        self,
-        *,
-        supernet: Chain,
-        weighting: Weighting,
-        optimizer: OptimizerFactory,
-        seed: int,
-        alpha_rate: float | None,
-        dummy_alpha_rate: float | None,
-        order: int,
-        xi: float | None,
-        epsilon: float,
-        selection: str,
-        relaxation: str,
-        temperatures: Sequence[float],
-    ) -> None:
-        super().__init__(supernet=supernet, weighting=weighting, optimizer=optimizer, seed=seed)
+    alpha_rate: float | None = None
+    dummy_alpha_rate: float | None = 0.03
+    order: int = 1
+    xi: float | None = None
+    epsilon: float = 1.0
+    selection: str = "argmax"
+    relaxation: str = "softmax"
+    temperatures: Sequence[float] = (1.0, 0.1)
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for an option that is none."""
         for key, value, allowed in (
-            ("order", order, (1, 2)),
-            ("selection", selection, ("argmax", "perturbation")),
-            ("relaxation", relaxation, ("softmax", "gumbel")),
+            ("order", self.order, (1, 2)),
+            ("selection", self.selection, ("argmax", "perturbation")),
+            ("relaxation", self.relaxation, ("softmax", "gumbel")),
         ):
             if value not in allowed:
                 raise ConfigError(f"method.{key}: expected one of {allowed}, found {value!r}")
-        if not isinstance(epsilon, int | float) or epsilon < 0:
-            raise ConfigError(f"method.epsilon: expected a number >= 0, found {epsilon!r}")
-        if not isinstance(temperatures, list) or len(temperatures) != 2 or min(temperatures) <= 0:
+        if not isinstance(self.epsilon, int | float) or self.epsilon < 0:
+            raise ConfigError(f"method.epsilon: expected a number >= 0, found {self.epsilon!r}")
+        temperatures = self.temperatures
+        if (
+            not isinstance(temperatures, list | tuple)
+            or len(temperatures) != 2
+            or min(temperatures) <= 0
+        ):
             raise ConfigError(f"method.temperatures: expected two > 0, found {temperatures}")
-        for key, rate in (("alpha_rate", alpha_rate), ("dummy_alpha_rate", dummy_alpha_rate)):
-            if rate is not None and rate <= 0:
+        for key in ("alpha_rate", "dummy_alpha_rate"):
+            if (rate := getattr(self, key)) is not None and rate <= 0:
                 raise ConfigError(f"method.{key}: expected > 0 or null, found {rate}")
+
+    def check(self, chain: Chain, weighting: Weighting) -> None:
+        """Raise ConfigError for a weighting that needs each task's own gradient."""
         if weighting.uses_gradients:
             raise ConfigError(
                 f"weighting: {type(weighting).__name__} needs one output through which all losses "
                 "reach the first task; in method=darts each candidate has a loss of its own; use "
                 "weighting=fixed, uncertainty or random"
             )
-        if order == 2 and not weighting.takes_task_weights:
+        if self.order == 2 and not weighting.takes_task_weights:
             raise ConfigError("method.order: 2 needs weighting=fixed; use method.order=1")
-        if alpha_rate is None and has_dummies(supernet):
-            alpha_rate = dummy_alpha_rate
-        self.alpha_rate = alpha_rate
-        self.order = order
-        self.xi = xi
-        self.epsilon = epsilon
-        self.selection = selection
-        self.relaxation = relaxation
-        self.temperatures = tuple(temperatures)
+
+    def search(self, **of_stage: Any) -> DARTSSearch:
+        """The training of the mixture, and of alpha."""
+        return DARTSSearch(self, **of_stage)
+
+
+@final
+class DARTSSearch(Search):
+    """The super-network of DARTS, mixed by alpha."""
+
+    learns_from_validation: ClassVar[bool] = True
+
+    def __init__(self, options: DARTS, **of_stage: Any) -> None:
+        super().__init__(**of_stage)
+        self.options = options
+        self.alpha_rate = options.alpha_rate
+        if self.alpha_rate is None and has_dummies(self.chain):
+            self.alpha_rate = options.dummy_alpha_rate
         self.alpha = nn.ParameterList(
-            nn.Parameter(torch.zeros(len(of_task))) for of_task in supernet.names()
+            nn.Parameter(torch.zeros(len(of_task))) for of_task in self.chain.names()
         )
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -128,7 +137,7 @@ class DARTS(SearchMethod):
                 continue
             loss = task.mean_loss(mixture, batch)
             for output in of_task:
-                loss = loss + self.epsilon * task.mean_loss(output, batch)
+                loss = loss + self.options.epsilon * task.mean_loss(output, batch)
             losses.append(loss)
         return losses, mixtures[0]
 
@@ -142,10 +151,10 @@ class DARTS(SearchMethod):
         """One step of alpha on a validation batch."""
         optimizers = self.optimizers()
         assert isinstance(optimizers, list)
-        if self.order == 1:
+        if self.options.order == 1:
             gradient = self._gradient(valid, list(self.alpha))
         else:
-            xi = optimizers[0].param_groups[0]["lr"] if self.xi is None else self.xi
+            xi = optimizers[0].param_groups[0]["lr"] if self.options.xi is None else self.options.xi
             gradient = self.unrolled_gradient(train, valid, xi=xi)
         for alpha, value in zip(self.alpha, gradient, strict=True):
             alpha.grad = value
@@ -185,24 +194,24 @@ class DARTS(SearchMethod):
         losses = self.chain.losses(mixtures, batch)
         return {"loss": self.weighting.combine(losses), **self.chain.own_losses(losses)}
 
-    def select(self, study: Study) -> Selection:
+    def select(self, scoring: Scoring) -> Choice:
         """The largest alpha of every task, or the candidates the mixture misses most."""
-        if self.selection == "perturbation":
+        if self.options.selection == "perturbation":
             path = perturbation_path(
                 self.chain,
-                study.scoring.spread_validation(),
+                scoring.spread_validation(),
                 alpha=[alpha.detach() for alpha in self.alpha],
                 weighting=self.weighting,
-                batch=study.evaluation_batch,
+                batch=scoring.batch,
             )
         else:
             path = tuple(
                 names[int(alpha.argmax())]
                 for names, alpha in zip(self.chain.names(), self.alpha, strict=True)
             )
-        return Selection(path=path, scores=study.rank([path]))
+        return Choice(path=path, scores=scoring.rank(self.chain, [path]))
 
-    def probabilities(self) -> dict[str, dict[str, float]]:
+    def probabilities(self) -> Probabilities:
         """softmax(alpha)."""
         return self.by_name(self.shares())
 
@@ -216,10 +225,10 @@ class DARTS(SearchMethod):
 
     def _drawn_shares(self) -> list[Tensor]:
         """softmax(alpha), or a draw of the Gumbel-softmax around it."""
-        if self.relaxation == "softmax":
+        if self.options.relaxation == "softmax":
             return self.shares()
         last = max((self.trainer.max_epochs or 1) - 1, 1)
-        first, second = self.temperatures
+        first, second = self.options.temperatures
         temperature = first * (second / first) ** (self.current_epoch / last)
         shares = []
         for alpha in self.alpha:

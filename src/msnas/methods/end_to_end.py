@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, final
+from dataclasses import dataclass
+from typing import ClassVar, final
 
 from msnas.chain.chain import Chain
 from msnas.methods.fixed_chain import check_path
-from msnas.methods.method import Method, Selection
-
-if TYPE_CHECKING:
-    from msnas.study import Study
+from msnas.methods.method import Choice, Method
+from msnas.scoring import Scoring
+from msnas.training.fit import Fit
+from msnas.weighting.weighting import Weighting
 
 
 @final
+@dataclass(frozen=True, kw_only=True)
 class EndToEnd(Method):
     """Trains the given chain from fresh weights on the last task's loss alone (the talk).
 
@@ -23,13 +25,16 @@ class EndToEnd(Method):
 
     intermediate_loss: ClassVar[bool] = False
 
-    def __init__(self, *, supernet: Chain, chain: Sequence[str] | None) -> None:
-        self.path = check_path(chain, supernet)
+    chain: Sequence[str] | None = None
 
-    def pretrains(self, level: int, name: str) -> bool:
+    def check(self, chain: Chain, weighting: Weighting) -> None:
+        """Raise ConfigError unless the given chain is one."""
+        check_path(self.chain, chain)
+
+    def pretrained(self, chain: Chain, seed: int) -> list[tuple[int, str]]:
         """Nothing."""
-        return False
+        return []
 
-    def select(self, study: Study) -> Selection:
+    def choose(self, chain: Chain, fit: Fit, scoring: Scoring) -> Choice:
         """The given chain."""
-        return Selection(path=self.path)
+        return Choice(path=check_path(self.chain, chain))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, final
+from dataclasses import dataclass
+from typing import final
 
 from msnas.chain.chain import Chain, Path
 from msnas.errors import ConfigError
-from msnas.methods.method import Method, Selection
+from msnas.methods.method import Choice, Method
 from msnas.methods.sequential import train_sequentially
+from msnas.scoring import Scoring
+from msnas.training.fit import Fit
 from msnas.training.train import Trained
-
-if TYPE_CHECKING:
-    from msnas.study import Study
+from msnas.weighting.weighting import Weighting
 
 
 @final
+@dataclass(frozen=True, kw_only=True)
 class FixedChain(Method):
     """Trains the given chain by one of the two strategies of the paper's section 4.4.1.
 
@@ -23,23 +25,26 @@ class FixedChain(Method):
     end; without, a task's candidate is trained on the frozen outputs of those before it.
     """
 
-    def __init__(self, *, supernet: Chain, chain: Sequence[str] | None, reoptimise: bool) -> None:
-        self.path = check_path(chain, supernet)
-        self.reoptimise = reoptimise
+    chain: Sequence[str] | None = None
+    reoptimise: bool = True
 
-    def pretrains(self, level: int, name: str) -> bool:
+    def check(self, chain: Chain, weighting: Weighting) -> None:
+        """Raise ConfigError unless the given chain is one."""
+        check_path(self.chain, chain)
+
+    def pretrained(self, chain: Chain, seed: int) -> list[tuple[int, str]]:
         """The chain's own candidates; without re-optimisation they are trained in sequence."""
-        return self.reoptimise and name == self.path[level]
+        return list(enumerate(check_path(self.chain, chain))) if self.reoptimise else []
 
-    def select(self, study: Study) -> Selection:
+    def choose(self, chain: Chain, fit: Fit, scoring: Scoring) -> Choice:
         """The given chain."""
-        return Selection(path=self.path)
+        return Choice(path=check_path(self.chain, chain))
 
-    def finish(self, study: Study, path: Path) -> tuple[Mapping[str, Trained], Chain]:
+    def finish(self, chain: Chain, path: Path, fit: Fit) -> tuple[Mapping[str, Trained], Chain]:
         """Train end to end, or task after task."""
         if self.reoptimise:
-            return super().finish(study, path)
-        return train_sequentially(study, path)
+            return super().finish(chain, path, fit)
+        return train_sequentially(chain, path, fit)
 
 
 def check_path(path: Sequence[str] | None, chain: Chain) -> Path:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from dataclasses import dataclass
+from typing import final
 
-from msnas.methods.method import Method, Selection
-from msnas.scoring import higher_is_better
-
-if TYPE_CHECKING:
-    from msnas.study import Study
+from msnas.chain.chain import Chain
+from msnas.methods.method import Choice, Method
+from msnas.scoring import Scoring, higher_is_better
+from msnas.training.fit import Fit
 
 
 @final
+@dataclass(frozen=True, kw_only=True)
 class GridSearch(Method):
     """Trains every chain end to end from the same pre-trained candidates and takes the best.
 
@@ -20,22 +21,21 @@ class GridSearch(Method):
     interrupted search goes on with the chain it was at.
     """
 
-    def __init__(self, *, select_by: str) -> None:
-        self.select_by = select_by
+    select_by: str = "loss"
 
-    def select(self, study: Study) -> Selection:
+    def choose(self, chain: Chain, fit: Fit, scoring: Scoring) -> Choice:
         """The best chain after training them all."""
-        higher = higher_is_better(study.chain, self.select_by, key="method.select_by")
+        higher = higher_is_better(chain, self.select_by, key="method.select_by")
         trainings, scores = {}, []
-        with study.display.stage("Search: every chain, end to end"):
-            for path in study.chain.paths():
-                trained, chain = study.train_chain(path)
+        with fit.display.stage("Search: every chain, end to end"):
+            for path in chain.paths():
+                trained, finished = fit.posttrain(chain, path)
                 trainings[" -> ".join(path)] = trained
-                scores += study.scoring.score(chain, [path], "valid")
+                scores += scoring.score(finished, [path], "valid")
         sign = -1 if higher else 1
         by_loss = self.select_by == "loss"
         best = min(
             scores,
             key=lambda one: one.ranked_by if by_loss else sign * one.values[self.select_by],
         )
-        return Selection(path=best.path, scores=scores, trainings=trainings)
+        return Choice(path=best.path, scores=scores, trainings=trainings)

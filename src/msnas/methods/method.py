@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from msnas.chain.chain import Chain, Path
 from msnas.errors import ConfigError
 from msnas.evaluation.evaluate import ChainScore
+from msnas.part import Part
+from msnas.scoring import Scoring
+from msnas.training.fit import Fit
 from msnas.training.stage_module import OptimizerFactory, StageModule
 from msnas.training.train import Trained
 from msnas.weighting.weighting import Weighting
 
-if TYPE_CHECKING:
-    from msnas.study import Study
+Probabilities = dict[str, dict[str, float]]
+"""Belief in each candidate of each task, sum 1 per task."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
+class Choice:
     """The chain a method chose, and the scores on validation data it chose by.
 
     `trainings` are trainings the choice itself needed, by name, such as a grid search's chains.
@@ -30,50 +33,82 @@ class Selection:
     path: Path
     scores: list[ChainScore] = field(default_factory=list)
     trainings: Mapping[str, Trained] = field(default_factory=dict)
+    probabilities: Probabilities | None = None
 
 
-class Method(ABC):
-    """A way to a selected, trained chain.
-
-    Its constructor may ask by name for `supernet` (the Chain of all candidates), `weighting`,
-    `optimizer` (OptimizerFactory) and `seed`; what its YAML file holds comes on top.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Method(Part, ABC):
+    """A way to a selected, trained chain; its fields are the options a user has."""
 
     intermediate_loss: ClassVar[bool] = True
     """Whether the losses of all tasks count; if not, only the last one's."""
 
-    def pretrains(self, level: int, name: str) -> bool:
-        """Whether a candidate is pre-trained, unless `pretrain.enabled=false`."""
-        return True
+    def check(self, chain: Chain, weighting: Weighting) -> None:
+        """Raise ConfigError for candidates or a weighting that the method cannot work with."""
+
+    def pretrained(self, chain: Chain, seed: int) -> list[tuple[int, str]]:
+        """Level and name of the candidates to pre-train, unless `pretrain.enabled=false`.
+
+        `seed` is that of all the method's own draws.
+        """
+        return [(level, name) for level, names in enumerate(chain.names()) for name in names]
 
     @abstractmethod
-    def select(self, study: Study) -> Selection:
+    def choose(self, chain: Chain, fit: Fit, scoring: Scoring) -> Choice:
         """Choose one candidate per task, on validation data."""
 
-    def finish(self, study: Study, path: Path) -> tuple[Mapping[str, Trained], Chain]:
+    def finish(self, chain: Chain, path: Path, fit: Fit) -> tuple[Mapping[str, Trained], Chain]:
         """Train the selected chain: end to end, from the weights it has by now."""
-        trained, chain = study.posttrain(path)
-        return {"chain": trained}, chain
-
-    def probabilities(self) -> dict[str, dict[str, float]] | None:
-        """Belief in each candidate of each task, sum 1 per task; None if a method has none."""
-        return None
+        with fit.display.stage("Post-training: the connected chain, end to end"):
+            trained, finished = fit.posttrain(chain, path)
+        return {"chain": trained}, finished
 
 
-class SearchMethod(StageModule, Method):
+class SearchMethod(Method):
     """A method that first trains all candidates together, as a super-network."""
 
     selection_settings: ClassVar[frozenset[str]] = frozenset()
-    """Settings that only `select` reads: runs that differ in them share the super-network."""
+    """Options that only `Search.select` reads: runs that differ in them share the super-network."""
+
+    @abstractmethod
+    def search(self, **of_stage: Any) -> Search:
+        """The training of the super-network; `of_stage` is what `Search` is made with."""
+
+    def choose(self, chain: Chain, fit: Fit, scoring: Scoring) -> Choice:
+        """Train the super-network and select from it."""
+        search = self.search(
+            chain=chain,
+            weighting=fit.fresh_weighting(),
+            optimizer=fit.optimizer,
+            seed=fit.method_seed,
+        )
+        trained = fit.search(chain, search, without=self.selection_settings)
+        return replace(
+            search.select(scoring),
+            trainings={"super-network": trained},
+            probabilities=search.probabilities(),
+        )
+
+
+class Search(StageModule):
+    """The training of a super-network, and what it then selects."""
 
     def __init__(
-        self, *, supernet: Chain, weighting: Weighting, optimizer: OptimizerFactory, seed: int
+        self, *, chain: Chain, weighting: Weighting, optimizer: OptimizerFactory, seed: int
     ) -> None:
         super().__init__(optimizer=optimizer, seed=seed)
-        self.chain = supernet
+        self.chain = chain
         self.weighting = weighting
 
-    def by_name(self, values: Sequence[Tensor]) -> dict[str, dict[str, float]]:
+    @abstractmethod
+    def select(self, scoring: Scoring) -> Choice:
+        """The chain that the trained super-network, or what was learnt with it, prefers."""
+
+    def probabilities(self) -> Probabilities | None:
+        """What the search has come to believe; None if it has no belief."""
+        return None
+
+    def by_name(self, values: Sequence[Tensor]) -> Probabilities:
         """One number per candidate of every task, from tensors [candidate], one per task."""
         return {
             task.name: {name: float(one.detach()) for name, one in zip(names, value, strict=True)}
@@ -85,7 +120,7 @@ class SearchMethod(StageModule, Method):
         return self.chain.reads()
 
     def weights(self) -> dict[str, Tensor]:
-        """Parameters and buffers of all candidates and of the method itself."""
+        """Parameters and buffers of all candidates and of the search itself."""
         return self.state_dict()
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from dataclasses import dataclass
+from typing import final
 
 import torch
 
-from msnas.chain.chain import Chain
-from msnas.methods.method import Method, Selection
-
-if TYPE_CHECKING:
-    from msnas.study import Study
+from msnas.chain.chain import Chain, Path
+from msnas.methods.method import Choice, Method
+from msnas.scoring import Scoring
+from msnas.training.fit import Fit
 
 
 @final
+@dataclass(frozen=True, kw_only=True)
 class RandomChoice(Method):
     """A uniformly random chain, pre-trained and trained end to end: the floor for any search."""
 
-    def __init__(self, *, supernet: Chain, seed: int) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        self.path = tuple(
-            names[int(torch.randint(len(names), (), generator=generator))]
-            for names in supernet.names()
-        )
-
-    def pretrains(self, level: int, name: str) -> bool:
+    def pretrained(self, chain: Chain, seed: int) -> list[tuple[int, str]]:
         """The chosen candidates."""
-        return name == self.path[level]
+        return list(enumerate(draw_path(chain, seed)))
 
-    def select(self, study: Study) -> Selection:
+    def choose(self, chain: Chain, fit: Fit, scoring: Scoring) -> Choice:
         """The chain drawn from the seed."""
-        return Selection(path=self.path)
+        return Choice(path=draw_path(chain, fit.method_seed))
+
+
+def draw_path(chain: Chain, seed: int) -> Path:
+    """One chain, each with the same probability."""
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(
+        names[int(torch.randint(len(names), (), generator=generator))] for names in chain.names()
+    )

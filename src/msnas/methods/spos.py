@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
 
 from msnas.chain.chain import Chain, Path
+from msnas.config import refuse_others
 from msnas.data.events import Batch
 from msnas.errors import ConfigError
 from msnas.identity import derived_seed
 from msnas.methods.evolution import evolve
-from msnas.methods.method import SearchMethod, Selection, refuse_dummies
-from msnas.training.stage_module import OptimizerFactory
+from msnas.methods.method import Choice, Search, SearchMethod, refuse_dummies
+from msnas.scoring import Scoring
 from msnas.weighting.weighting import Weighting
-
-if TYPE_CHECKING:
-    from msnas.study import Study
-
 
 BEST_SHOWN = 50
 """Chains of an evolutionary ranking that are reported."""
 
 
+EVOLUTION: Mapping[str, float] = {
+    "population": 50,
+    "generations": 20,
+    "parents": 10,
+    "crossover": 25,
+    "mutation": 25,
+    "probability": 0.1,
+}
+
+
 @final
+@dataclass(frozen=True, kw_only=True)
 class SPOS(SearchMethod):
     """A random chain per batch; afterwards all chains are ranked on validation data.
 
@@ -41,34 +50,45 @@ class SPOS(SearchMethod):
 
     selection_settings: ClassVar[frozenset[str]] = frozenset({"ranking", "evolution"})
 
-    def __init__(
-        self,
-        *,
-        supernet: Chain,
-        weighting: Weighting,
-        optimizer: OptimizerFactory,
-        seed: int,
-        sampling: str,
-        validation_chains: int,
-        ranking: str,
-        evolution: Mapping[str, Any],
-    ) -> None:
-        super().__init__(supernet=supernet, weighting=weighting, optimizer=optimizer, seed=seed)
-        if sampling not in ("uniform", "fair"):
-            raise ConfigError(f"method.sampling: expected uniform or fair, found {sampling!r}")
-        if validation_chains < 1:
-            raise ConfigError(f"method.validation_chains: expected >= 1, found {validation_chains}")
-        refuse_dummies(supernet, method="spos")
-        if ranking not in ("grid", "evolution"):
-            raise ConfigError(f"method.ranking: expected grid or evolution, found {ranking!r}")
-        for key, value in evolution.items():
+    sampling: str = "uniform"
+    validation_chains: int = 16
+    ranking: str = "grid"
+    evolution: Mapping[str, Any] = field(default_factory=lambda: dict(EVOLUTION))
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for an option that is none."""
+        if self.sampling not in ("uniform", "fair"):
+            raise ConfigError(f"method.sampling: expected uniform or fair, found {self.sampling!r}")
+        if self.validation_chains < 1:
+            raise ConfigError(
+                f"method.validation_chains: expected >= 1, found {self.validation_chains}"
+            )
+        if self.ranking not in ("grid", "evolution"):
+            raise ConfigError(f"method.ranking: expected grid or evolution, found {self.ranking!r}")
+        refuse_others(self.evolution, EVOLUTION, target="SPOS", key="method.evolution")
+        object.__setattr__(self, "evolution", {**EVOLUTION, **self.evolution})
+        for key, value in self.evolution.items():
             lowest = 1 if key in ("population", "parents") else 0
             if value < lowest or (key == "probability" and value > 1):
                 raise ConfigError(f"method.evolution.{key}: expected >= {lowest}, found {value}")
-        self.sampling = sampling
-        self.ranking = ranking
-        self.evolution = evolution
-        self.validation_paths = fixed_paths(supernet, limit=validation_chains)
+
+    def check(self, chain: Chain, weighting: Weighting) -> None:
+        """Raise ConfigError for a dummy."""
+        refuse_dummies(chain, method="spos")
+
+    def search(self, **of_stage: Any) -> SPOSSearch:
+        """The training of random chains."""
+        return SPOSSearch(self, **of_stage)
+
+
+@final
+class SPOSSearch(Search):
+    """The super-network of SPOS, a chain or a few of it at a time."""
+
+    def __init__(self, options: SPOS, **of_stage: Any) -> None:
+        super().__init__(**of_stage)
+        self.options = options
+        self.validation_paths = fixed_paths(self.chain, limit=options.validation_chains)
 
     def descend(self, batch: Batch) -> Tensor:
         """The gradient of one chain, or the sum over the chains of a fair draw."""
@@ -93,25 +113,25 @@ class SPOS(SearchMethod):
         """The tasks' gradients and weights."""
         return self.weighting.take_record([task.name for task in self.chain.supervised()])
 
-    def select(self, study: Study) -> Selection:
+    def select(self, scoring: Scoring) -> Choice:
         """The chain of the lowest weighted validation loss in the super-network."""
         paths = self.chain.paths()
-        if self.ranking == "evolution":
+        if self.options.ranking == "evolution":
             losses = evolve(
                 self.chain.names(),
                 lambda some: [
-                    score.ranked_by for score in study.scoring.score(self.chain, some, "valid")
+                    score.ranked_by for score in scoring.score(self.chain, some, "valid")
                 ],
                 generator=torch.Generator().manual_seed(derived_seed(self.seed, "evolution")),
-                **self.evolution,
+                **self.options.evolution,
             )
             paths = sorted(losses, key=losses.__getitem__)[:BEST_SHOWN]
-        scores = study.rank(paths)
-        return Selection(path=scores[0].path, scores=scores)
+        scores = scoring.rank(self.chain, paths)
+        return Choice(path=scores[0].path, scores=scores)
 
     def _draw(self) -> list[Path]:
         names = self.chain.names()
-        if self.sampling == "uniform":
+        if self.options.sampling == "uniform":
             return [
                 tuple(
                     of_task[int(torch.randint(len(of_task), (), generator=self.generator))]

@@ -38,14 +38,13 @@ class Trained:
     key: str
     weights: Mapping[str, Tensor]
     history: list[dict[str, Any]]
-    loss: float
     seconds: float
     cached: bool
 
     @classmethod
-    def untrained(cls, weights: Mapping[str, Tensor], *, loss: float) -> Trained:
+    def untrained(cls, weights: Mapping[str, Tensor]) -> Trained:
         """What has nothing to train."""
-        return cls(key="", weights=weights, history=[], loss=loss, seconds=0.0, cached=False)
+        return cls(key="", weights=weights, history=[], seconds=0.0, cached=False)
 
     @property
     def epochs(self) -> int:
@@ -138,11 +137,10 @@ class StageTrainer:
             key=key,
             weights=weights,
             history=record["history"],
-            loss=record["loss"],
             seconds=record["seconds"],
             cached=cached,
         )
-        row.finish(epochs=trained.epochs, loss=trained.loss, cached=cached)
+        row.finish(epochs=trained.epochs, loss=record["loss"], cached=cached)
         return trained
 
     def seed_of(self, stage: str, label: str) -> int:

@@ -37,13 +37,15 @@ class GradNorm(Weighting):
     initial_losses: Tensor
     task_weights: Tensor
 
-    def __init__(self, *, weights: Sequence[float], alpha: float, rate: float) -> None:
-        super().__init__(weights=weights)
+    def __init__(self, *, alpha: float = 1.5, rate: float = 0.025) -> None:
+        super().__init__()
         self.alpha = check_number(alpha, key="weighting.alpha", above=0, inclusive=True)
         self.rate = check_number(rate, key="weighting.rate", above=0)
-        self.register_buffer("initial_losses", torch.full((len(weights),), torch.nan))
-        self.register_buffer("task_weights", torch.ones(len(weights)))
         self._said = False
+
+    def _prepare(self, tasks: int) -> None:
+        self.register_buffer("initial_losses", torch.full((tasks,), torch.nan))
+        self.register_buffer("task_weights", torch.ones(tasks))
 
     def _step(
         self,

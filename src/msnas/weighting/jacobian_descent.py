@@ -34,21 +34,24 @@ class JacobianDescent(Weighting):
 
     uses_gradients: ClassVar[bool] = True
 
-    def __init__(self, *, weights: Sequence[float], aggregator: Any) -> None:
-        super().__init__(weights=weights)
+    def __init__(self, *, aggregator: Any) -> None:
+        super().__init__()
         if not isinstance(aggregator, WeightedAggregator) or isinstance(aggregator, Stateful):
             raise ConfigError(
                 "weighting.aggregator: expected one of torchjd.aggregation that gives each "
                 "gradient a weight and keeps no state, such as torchjd.aggregation.MGDA, found "
                 f"{aggregator!r}"
             )
+        self._name = repr(aggregator)
         self.aggregator = WeightedAggregator(ScaleFree(aggregator.weighting))
+        self._said = False
+
+    def _prepare(self, tasks: int) -> None:
         try:
             with torch.random.fork_rng(devices=[]):
-                self.aggregator(torch.eye(len(weights)))
+                self.aggregator(torch.eye(tasks))
         except ValueError as error:
-            raise ConfigError(f"weighting.aggregator: {aggregator!r}: {error}") from error
-        self._said = False
+            raise ConfigError(f"weighting.aggregator: {self._name}: {error}") from error
 
     def _step(
         self,

@@ -22,9 +22,8 @@ class Uncertainty(Weighting):
     same function of s_t - log 2, so only the start differs, and here all tasks start equal.
     """
 
-    def __init__(self, *, weights: Sequence[float]) -> None:
-        super().__init__(weights=weights)
-        self.uncertainty = UW(len(weights))
+    def _prepare(self, tasks: int) -> None:
+        self.uncertainty = UW(tasks)
 
     def _step(
         self,

@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Self, final
 
 from torch import Tensor, nn
 
 from msnas.errors import ConfigError
+from msnas.part import Part
 from msnas.weighting.conflict import Conflict, measure_conflict
 
 
-class Weighting(nn.Module, ABC):
+class Weighting(Part, nn.Module, ABC):
     """One loss per supervised task, in the order of the chain.
 
     `weights` (sum 1) judge: validation losses, rankings and the training loss shown are
     sum_t weights_t L_t whatever the weighting, so epochs and chains stay comparable. What is
-    descended is what the classes differ in. Every stage of training gets a fresh one.
+    descended is what the classes differ in. Before use it is prepared for the tasks' weights; every
+    stage of training gets a fresh one.
     """
 
     takes_task_weights: ClassVar[bool] = False
@@ -27,8 +29,17 @@ class Weighting(nn.Module, ABC):
     uses_gradients: ClassVar[bool] = False
     """Whether a step looks at each task's own gradient, at an output that all tasks share."""
 
-    def __init__(self, *, weights: Sequence[float]) -> None:
+    weights: tuple[float, ...]
+
+    def __init__(self) -> None:
         super().__init__()
+        self._conflict: Conflict | None = None
+        self._descended: Tensor | None = None
+        self._steps = 0
+
+    @final
+    def prepare(self, weights: Sequence[float]) -> Self:
+        """This weighting, ready for tasks of these `weights`; raise ConfigError if it cannot be."""
         if not weights or min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
             raise ConfigError(f"task weights must be non-negative with sum 1, found {weights}")
         if len(weights) < 2 and not self.takes_task_weights:
@@ -37,9 +48,11 @@ class Weighting(nn.Module, ABC):
                 "with a loss; use weighting=fixed"
             )
         self.weights = tuple(float(weight) for weight in weights)
-        self._conflict: Conflict | None = None
-        self._descended: Tensor | None = None
-        self._steps = 0
+        self._prepare(len(weights))
+        return self
+
+    def _prepare(self, tasks: int) -> None:
+        """Make what depends on the number of tasks."""
 
     @final
     def combine(self, losses: Sequence[Tensor]) -> Tensor:

@@ -1,0 +1,67 @@
+"""A part remembers what it was made with, so that made in Python and in YAML it is the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msnas.errors import ConfigError
+
+
+class Part:
+    """Base of what a configuration names in a `_target_` and a user may make in Python."""
+
+    _made_with: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Have the constructor keep its arguments."""
+        super().__init_subclass__(**named)
+        if "__init__" in vars(cls):
+            cls.__init__ = _remembering(cls.__init__)  # type: ignore[method-assign]
+
+    def settings(self) -> dict[str, Any]:
+        """The node of a configuration that makes the same: `_target_` and every argument."""
+        if dataclasses.is_dataclass(self):
+            values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        else:
+            arguments, named = self._made_with
+            bound = inspect.signature(type(self)).bind(*arguments, **named)
+            bound.apply_defaults()
+            values = bound.arguments
+        return {
+            "_target_": f"{type(self).__module__}.{type(self).__qualname__}",
+            **{name: settings_of(value, key=name) for name, value in values.items()},
+        }
+
+
+def settings_of(value: Any, *, key: str) -> Any:
+    """`value` as plain settings, parts in it as their nodes.
+
+    Raises ConfigError, naming `key`, for what a configuration cannot hold.
+    """
+    if isinstance(value, Part):
+        return value.settings()
+    if isinstance(value, Mapping):
+        return {str(name): settings_of(one, key=f"{key}.{name}") for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [settings_of(one, key=f"{key}[{index}]") for index, one in enumerate(value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ConfigError(
+        f"{key}: found a {type(value).__name__}; allowed are plain values and parts of msnas"
+    )
+
+
+def _remembering(construct: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(construct)
+    def remember(self: Any, *arguments: Any, **named: Any) -> None:
+        if "_made_with" not in vars(
+            self
+        ):  # else a constructor of a base, called by the class's own
+            object.__setattr__(self, "_made_with", (arguments, named))
+        construct(self, *arguments, **named)
+
+    return remember

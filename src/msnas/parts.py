@@ -1,0 +1,143 @@
+"""What a plan names, made: the parts of a run before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from msnas.build import build
+from msnas.chain.chain import Chain, check_chain
+from msnas.chain.from_config import build_chain
+from msnas.conditioning.conditioning import Conditioning
+from msnas.conditioning.from_config import build_conditioning, condition_chain
+from msnas.data.events import Events, load_events
+from msnas.data.fields import Field
+from msnas.errors import ConfigError
+from msnas.methods.method import Method
+from msnas.plan import Plan
+from msnas.scoring import Scoring
+from msnas.training.fit import Fit
+from msnas.training.progress import Display
+from msnas.training.store import Store
+from msnas.weighting.check import check_weighting
+from msnas.weighting.weighting import Weighting
+
+
+def read_events(plan: Plan) -> Events:
+    """The events the plan asks for."""
+    data = plan.config["data"]
+    return load_events(
+        plan.source,
+        {
+            name: build(field, key=f"data.fields.{name}", of=Field)
+            for name, field in data["fields"].items()
+        },
+        events=data["events"],
+        split_seed=data["split_seed"],
+        fractions=data["fractions"],
+        stratify=data["stratify"],
+        where=str(data.get("file", plan.config["problem"]["name"])),
+        thin=data.get("thin"),
+    )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The chain of all candidates with fresh weights, the method, and what trains and judges.
+
+    `weights` are those that judge, by task.
+    """
+
+    plan: Plan
+    events: Events
+    chain: Chain
+    method: Method
+    weights: dict[str, float]
+    conditioning: Conditioning | None
+    fit: Fit
+    scoring: Scoring
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return int(self.plan.config["seed"])
+
+    def condition(self) -> None:
+        """Condition the candidates, if so configured; until trained they compute what they did."""
+        if self.conditioning is not None:
+            condition_chain(
+                self.chain,
+                self.conditioning,
+                {name: value[:2] for name, value in self.events.train.items()},
+                layers=self.plan.config["conditioning"]["layers"],
+                seed=self.seed,
+            )
+
+
+def make_parts(plan: Plan, events: Events, *, store: Store, display: Display) -> Parts:
+    """Make them; raise ConfigError for what does not go together."""
+    config = plan.config
+    chain = build_chain(config["tasks"], plan.chain, seed=config["seed"])
+    check_chain(chain, events.train)
+    for task in chain.tasks:
+        task.fit_loss(events.train)
+    conditioning = build_conditioning(config["conditioning"], chain)
+    settings = {name: value for name, value in config["method"].items() if name != "name"}
+    method = build(settings, key="method", of=Method)
+    weights = _judging_weights(plan, method)
+    drawn = conditioning is not None and conditioning.of_task_weight
+    training_weights = {name: 1 / len(weights) for name in weights} if drawn else weights
+    weighting = build(config["weighting"], key="weighting", of=Weighting)
+    weighting.prepare(list(training_weights.values()))
+    check_weighting(
+        weighting,
+        given=plan.weights_given,
+        drawn=drawn,
+        last_task_only=None if method.intermediate_loss else config["method"]["name"],
+        precision=plan.machine["precision"],
+    )
+    if conditioning is not None and config["method"].get("reoptimise") is False:
+        raise ConfigError(
+            "method.reoptimise=false: a chain trained task after task cannot be conditioned; "
+            "use conditioning=none or method.reoptimise=true"
+        )
+    method.check(chain, weighting)
+    return Parts(
+        plan=plan,
+        events=events,
+        chain=chain,
+        method=method,
+        weights=weights,
+        conditioning=conditioning,
+        fit=Fit(
+            plan,
+            events,
+            weighting=weighting,
+            task_weights=training_weights,
+            conditioning=conditioning,
+            store=store,
+            display=display,
+        ),
+        scoring=Scoring(
+            plan,
+            events,
+            conditioning=conditioning,
+            weighting=weighting,
+            weights=weights,
+            store=store,
+            display=display,
+        ),
+    )
+
+
+def _judging_weights(plan: Plan, method: Method) -> dict[str, float]:
+    """The plan's, or 1 for the last task alone if the method wants no intermediate loss."""
+    if method.intermediate_loss:
+        return plan.weights
+    if plan.weights_given:
+        raise ConfigError(
+            f"task_weight, task_weights: method={plan.config['method']['name']} trains on the "
+            "last task's loss alone; leave them out"
+        )
+    return {name: float(name == plan.tasks[-1]) for name in plan.tasks}
