@@ -149,11 +149,13 @@ def test_with_workers_it_unwinds_and_the_second_ends_at_once(second: str, status
 
 def test_it_comes_before_what_takes_time() -> None:
     done = python(
-        "import sys; import msnas.stop\n"
+        "import sys; import msnas.cli\n"
         "print(sorted(set(sys.modules) & {'hydra', 'omegaconf', 'yaml', 'rich', 'numpy', 'torch'}))"
     )
     assert done.stdout == "[]\n", done.stderr
-    for script in ("train.py", "sweep.py"):
-        lines = (ROOT / script).read_text().splitlines()
-        begins = lines.index('if __name__ == "__main__":')
-        assert lines[begins + 1].strip().startswith("stop_at_signals()")
+    done = python(
+        "import sys; import msnas.cli\n"
+        "msnas.cli.stop_at_signals = lambda: sys.exit('first')\n"
+        "msnas.cli.main(['train', 'problem=toy'])"
+    )
+    assert done.stderr == "first\n"

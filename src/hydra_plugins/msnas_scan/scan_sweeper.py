@@ -78,7 +78,11 @@ class ScanSweeper(Sweeper):
             )
         )
         check_scan_settings(settings)
-        composer = Composer(self.hydra_context.config_loader, hydra.job.config_name)
+        composer = Composer(
+            self.hydra_context.config_loader,
+            hydra.job.config_name,
+            search_path=hydra.searchpath,
+        )
         runs, impossible = find_scan(
             arguments,
             params=plain(self.params),

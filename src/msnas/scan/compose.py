@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, final
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from msnas.conf_folders import SEARCH_PATH
 from msnas.errors import ConfigError
 from msnas.overrides import check_values, no_group, no_option, refusal
 
@@ -37,14 +38,20 @@ class Composer:
     """Composes as Hydra does, but each choice of config groups only once.
 
     Hydra reads the files of the groups (0.1 s) and then changes single values; only the second
-    differs between most runs of a scan.
+    differs between most runs of a scan. The folders of `hydra.searchpath` must be given apart:
+    Hydra takes them from the overrides of every single composition.
     """
 
-    def __init__(self, loader: ConfigLoader, config_name: str | None) -> None:
+    def __init__(
+        self, loader: ConfigLoader, config_name: str | None, *, search_path: Iterable[str] = ()
+    ) -> None:
         assert isinstance(loader, ConfigLoaderImpl)
-        self.loader = loader
+        sources = copy.deepcopy(loader.config_search_path)
+        for folder in search_path:
+            sources.prepend(provider=SEARCH_PATH, path=folder, anchor="schema")
+        self.loader = ConfigLoaderImpl(sources)
         self.config_name = config_name
-        self.parser = OverridesParser.create(config_loader=loader)
+        self.parser = OverridesParser.create(config_loader=self.loader)
         self._known: dict[str, _Read] = {}
         self._bases: dict[tuple[str, ...], _Base | Exception] = {}
 

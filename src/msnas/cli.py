@@ -1,0 +1,55 @@
+"""The command `msnas`. Imports nothing heavy: a signal may come at once."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Mapping, Sequence
+
+from msnas.stop import stop_at_signals
+
+COMMANDS: Mapping[str, str] = {
+    "train": "one run: select a chain of candidates and train it",
+    "sweep": "many runs, on one machine or a cluster, and their report",
+    "report": "tables, figures and a page of finished runs",
+    "compare": "searches against a grid search of the same seeds",
+    "predict": "apply a finished run's chain to events",
+    "evaluate": "a finished run's numbers, at any value of what it is conditioned on",
+    "convert": "Delphes files to events",
+    "dashboard": "a workspace at Weights & Biases",
+}
+"""`train` and `sweep` compose the configuration, the others are `python -m msnas.<command>`."""
+
+HELP_WORDS = ("--help", "-h")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Do what the command line, or `words`, say."""
+    name, *rest = (sys.argv[1:] if words is None else words) or [""]
+    if name in HELP_WORDS:
+        sys.stdout.write(_help())
+    elif name in ("train", "sweep"):
+        stop_at_signals()  # before what takes time to import
+        if any(word in HELP_WORDS for word in rest):
+            from msnas.help import help_text
+
+            sys.stdout.write(help_text(name, rest))
+        else:
+            from msnas.start import start
+
+            start(name, rest)
+    elif name in COMMANDS:
+        sys.argv[1:] = rest
+        runpy.run_module(f"msnas.{name}", run_name="__main__", alter_sys=True)
+    else:
+        from msnas.config import unknown
+
+        known = f"commands: {', '.join(COMMANDS)}; msnas --help tells what they do"
+        sys.exit(f"error: {unknown(name, COMMANDS, words=known) if name else known}")
+
+
+def _help() -> str:
+    lines = [f"  {name:<10} {words}" for name, words in COMMANDS.items()]
+    return "\n".join(
+        ["usage: msnas <command> key=value ...", "", *lines, "", "msnas <command> --help", ""]
+    )
