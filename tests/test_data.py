@@ -421,7 +421,7 @@ def test_a_missing_file_is_named_with_the_place_looked_in(compose: Compose) -> N
 
 
 def test_a_folder_is_no_file(compose: Compose, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^data\.file: .* not found .*; expected an HDF5 file"):
+    with pytest.raises(DataError, match=r"^data\.file: .* not found .*; data.file=<path> names"):
         make_plan(compose(f"data.file={tmp_path}"))
 
 

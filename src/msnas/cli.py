@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 
 from msnas.stop import stop_at_signals
 
@@ -39,8 +39,10 @@ def main(words: Sequence[str] | None = None) -> None:
 
             start(name, rest)
     elif name in COMMANDS:
-        sys.argv[1:] = rest
-        runpy.run_module(f"msnas.{name}", run_name="__main__", alter_sys=True)
+        module = import_module(f"msnas.{name}")
+        if hasattr(module, "__path__"):  # a package
+            module = import_module(f"msnas.{name}.__main__")
+        sys.exit(module.main(rest))
     else:
         from msnas.config import unknown
 

@@ -28,7 +28,7 @@ class EventFile(Source):
         if not self.path.is_file():
             raise DataError(
                 f"data.file: {file} not found (looked in {Path.cwd()}); "
-                "expected an HDF5 file as docs/data.md describes"
+                "data.file=<path> names an HDF5 file as docs/data.md describes"
             )
 
     def load(self, names: Collection[str]) -> dict[str, np.ndarray]:
