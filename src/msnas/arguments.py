@@ -8,9 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from msnas.code import file_of, package_of, root_of
+from msnas.code import file_of, module_of
 from msnas.config import below, refuse_others, takes
 from msnas.errors import ConfigError
+from msnas.packages import check_allowed, root_of
 
 OFFERED: Mapping[str, tuple[str, ...]] = {
     "recipe.optimizer": ("params",),
@@ -58,6 +59,7 @@ def arguments_of(target: str) -> Mapping[str, bool] | None:
 def check_arguments(settings: Any, *, key: str = "") -> None:
     """Raise ConfigError where a class named below `key` does not take what it gets, or lacks it.
 
+    Or where it is of no allowed package.
     What the source does not tell is left to the constructor.
     """
     if isinstance(settings, list):
@@ -66,6 +68,8 @@ def check_arguments(settings: Any, *, key: str = "") -> None:
     if not isinstance(settings, dict):
         return
     target = settings.get("_target_")
+    if "_target_" in settings:
+        check_allowed(target, key=key)
     if isinstance(target, str) and (taken := arguments_of(target)) is not None:
         given = [name for name in settings if name not in ("_target_", *NO_ARGUMENT.get(key, ()))]
         refuse_others(given, taken, offered=OFFERED.get(key, ()), target=target, key=key)
@@ -109,9 +113,9 @@ def _find(target: str) -> _Source | None:
     """The class's definition, wherever its module has it from."""
     root = root_of(target.split(".")[0])
     file = file_of(target, root) if root is not None else None
-    if file is None:
+    if root is None or file is None:
         return None
-    classes, imported = _read(file)
+    classes, imported = _read(file, root)
     name = target.rpartition(".")[2]
     if name in classes:
         return _Source(target, classes[name], imported)
@@ -120,16 +124,18 @@ def _find(target: str) -> _Source | None:
 
 
 @lru_cache
-def _read(file: Path) -> tuple[Mapping[str, ast.ClassDef], Mapping[str, str]]:
+def _read(file: Path, root: Path) -> tuple[Mapping[str, ast.ClassDef], Mapping[str, str]]:
     """The classes of a module, and the full names of what it imports."""
-    tree = ast.parse(file.read_bytes())
+    try:
+        tree = ast.parse(file.read_bytes(), filename=str(file))
+    except (SyntaxError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
     imported: dict[str, str] = {}
     for node in tree.body:
         if isinstance(node, ast.Import):
             imported |= {one.asname or one.name: one.name for one in node.names}
         elif isinstance(node, ast.ImportFrom):
-            package = package_of(file, node.level) if node.level else []
-            module = ".".join([*package, *([node.module] if node.module else [])])
+            module = module_of(node, root, file)
             imported |= {one.asname or one.name: f"{module}.{one.name}" for one in node.names}
     return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}, imported
 

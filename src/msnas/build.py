@@ -12,23 +12,13 @@ from typing import Any, TypeVar
 
 from msnas.config import check_plain, plain, refuse_others
 from msnas.errors import ConfigError, MsnasError
-
-ALLOWED = (
-    "msnas",
-    "torch.nn",
-    "torch.optim",
-    "torchmetrics.classification",
-    "torchmetrics.regression",
-    "gpytorch",
-    "torchjd",
-)
-"""Packages whose classes may be named (of torchmetrics none of those that fetch a model)."""
+from msnas.packages import allowed, check_allowed, is_allowed
 
 T = TypeVar("T")
 
 
 def check_target(target: object, *, key: str) -> None:
-    """Raise ConfigError unless `target` names a class of this package or of a named library.
+    """Raise ConfigError unless `target` names a class of an allowed package (`msnas.packages`).
 
     The class itself must live there too: a dotted path through a module's imports to something
     else (`msnas.store.os.system`) is refused.
@@ -107,26 +97,16 @@ def _check_keys(node: Any, *, key: str) -> None:
             _check_keys(child, key=f"{key}[{index}]")
 
 
-def _import_class(target: object, *, key: str) -> type[Any]:
-    words = target.split(".") if isinstance(target, str) else []
-    if not _allowed(target) or not all(word.isidentifier() for word in words):
-        raise ConfigError(
-            f"{key}._target_: {target!r} is not allowed; classes may come from {list(ALLOWED)}"
-        )
+def _import_class(target: Any, *, key: str) -> type[Any]:
+    check_allowed(target, key=key)
     try:
-        found = _find(words)
+        found = _find(target.split("."))
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"{key}._target_: cannot import {target!r}: {reason}") from error
-    if not inspect.isclass(found) or not _allowed(found.__module__):
-        raise ConfigError(
-            f"{key}._target_: {target!r} is not a class of {list(ALLOWED)} but {found!r}"
-        )
+    if not inspect.isclass(found) or not is_allowed(found.__module__):
+        raise ConfigError(f"{key}._target_: {target!r} is not a class of {allowed()} but {found!r}")
     return found
-
-
-def _allowed(path: object) -> bool:
-    return isinstance(path, str) and any(f"{path}.".startswith(f"{root}.") for root in ALLOWED)
 
 
 def _find(words: list[str]) -> Any:

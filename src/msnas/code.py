@@ -1,8 +1,9 @@
 """Which code a number depends on: the sources of named classes. Imports no PyTorch.
 
 A class is told by the source of its module and of the modules that one imports, as far as they
-belong to its own package. Of this package the parts count; what trains and stores them has a
-version of its own (`identity.NUMERICS_VERSION`). A class of a library is told by its version.
+belong to its own package, to this one, or to one that lies beside its own (but not where packages
+are installed). Of this package the parts count; what trains and stores them has a version of its
+own (`identity.NUMERICS_VERSION`). A class of a library is told by its version.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from msnas.build import ALLOWED
+from msnas.packages import ALWAYS, root_of
 
-LIBRARIES = {root.split(".")[0] for root in ALLOWED} - {"msnas"}
+HERE = Path(__file__).parent
+
+LIBRARIES = {root.split(".")[0] for root in ALWAYS} - {HERE.name}
+
+INSTALLED = ("site-packages", "dist-packages")
+"""Folders of packages that have nothing to do with each other."""
 
 PARTS = (
     "candidates",
@@ -36,6 +41,11 @@ PARTS = (
 
 Code = dict[str, str]
 """Hashes by source file (`<package>/<path>`), versions by library."""
+
+
+class _Source(NamedTuple):
+    root: Path
+    path: Path
 
 
 def code_of(settings: Any) -> Code:
@@ -69,38 +79,44 @@ def _targets(settings: Any) -> Iterator[str]:
             yield from _targets(value)
 
 
-@lru_cache
 def _sources_of(target: str) -> Code:
-    """The class's module, and what it uses of its package."""
     root = root_of(target.split(".")[0])
-    if root is None:
-        return {}
+    return _sources_from(target, root) if root is not None else {}
+
+
+@lru_cache
+def _sources_from(target: str, root: Path) -> Code:
+    """The class's module, and what it uses of its package, of this one, and of those beside it."""
     found: Code = {}
-    waiting = [path for path in [file_of(target, root)] if path is not None]
+    waiting = [_Source(root, path) for path in [file_of(target, root)] if path is not None]
     while waiting:
-        path = waiting.pop()
-        name = path.relative_to(root.parent).as_posix()
-        if name not in found:
-            found[name], imports = _read(path)
-            files = (file_of(one, root) for one in imports)
-            waiting += [file for file in files if file is not None and _counts(file, root)]
+        source = waiting.pop()
+        name = source.path.relative_to(source.root.parent).as_posix()
+        if name in found:
+            continue
+        found[name], imports = _read(source)
+        for used in imports:
+            other = _root_from(used.split(".")[0], source.root)
+            path = file_of(used, other) if other is not None else None
+            if other is not None and path is not None and _counts(path, other):
+                waiting.append(_Source(other, path))
     return found
 
 
+def _root_from(package: str, root: Path) -> Path | None:
+    """Where a package lies that a module below `root` imports, if its sources count."""
+    if package == root.stem:
+        return root
+    if package == HERE.name:
+        return HERE
+    if root.name == HERE.name or root.parent.name in INSTALLED:
+        return None
+    places = (root.with_name(package), root.with_name(f"{package}.py"))
+    return next((place for place in places if place.exists()), None)
+
+
 def _counts(file: Path, root: Path) -> bool:
-    return root.name != "msnas" or file.relative_to(root).parts[0].removesuffix(".py") in PARTS
-
-
-def root_of(package: str) -> Path | None:
-    """The folder of a package, or the file of one that is a single module."""
-    try:
-        spec = find_spec(package)
-    except ValueError:  # __main__
-        return None
-    if spec is None or spec.origin is None:
-        return None
-    file = Path(spec.origin)
-    return file.parent if file.name == "__init__.py" else file
+    return root.name != HERE.name or file.relative_to(root).parts[0].removesuffix(".py") in PARTS
 
 
 def file_of(name: str, root: Path) -> Path | None:
@@ -118,10 +134,14 @@ def file_of(name: str, root: Path) -> Path | None:
 
 
 @lru_cache
-def _read(path: Path) -> tuple[str, tuple[str, ...]]:
+def _read(source: _Source) -> tuple[str, tuple[str, ...]]:
     """Hash of a source without comments and docstrings, and the names it imports when it runs."""
-    tree = ast.parse(path.read_bytes())
-    imports = tuple(_imports(tree, path))
+    content = source.path.read_bytes()
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):  # the import will say so
+        return hashlib.sha256(content).hexdigest()[:16], ()
+    imports = tuple(_imports(tree, source))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [one for one in node.body if not _is_text(one)] or [ast.Pass()]
@@ -136,27 +156,23 @@ def _is_text(node: ast.stmt) -> bool:
     )
 
 
-def _imports(tree: ast.AST, path: Path) -> Iterator[str]:
+def _imports(tree: ast.AST, source: _Source) -> Iterator[str]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
         if isinstance(node, ast.Import):
             yield from (one.name for one in node.names)
         elif isinstance(node, ast.ImportFrom):
-            package = package_of(path, node.level) if node.level else []
-            module = ".".join([*package, *([node.module] if node.module else [])])
-            yield from (f"{module}.{one.name}" for one in node.names)
+            yield from (f"{module_of(node, *source)}.{one.name}" for one in node.names)
         else:
-            yield from _imports(node, path)
+            yield from _imports(node, source)
 
 
-def package_of(path: Path, level: int) -> list[str]:
-    """The package that an import with `level` dots starts from."""
-    folder = path.parent
-    for _ in range(level - 1):
-        folder = folder.parent
-    names: list[str] = []
-    while (folder / "__init__.py").is_file():
-        names.insert(0, folder.name)
-        folder = folder.parent
-    return names
+def module_of(node: ast.ImportFrom, root: Path, path: Path) -> str:
+    """The full name of what the module at `path` of the package at `root` imports from."""
+    names = [node.module] if node.module else []
+    if node.level:
+        folder = path.parents[node.level - 1]
+        if folder.is_relative_to(root.parent):  # else it cannot be imported
+            names = [*folder.relative_to(root.parent).parts, *names]
+    return ".".join(names)

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from msnas.command_line import parse_with_conditions
 from msnas.errors import DataError, MsnasError
+from msnas.packages import allowing
 from msnas.run_directory import RunDirectory
 from msnas.storage import somebodys, whole
 from msnas.terminal import terminal
@@ -41,6 +42,10 @@ class Settings:
     run: str = field(default=MISSING, metadata={"help": "directory of a finished run"})
     part: Part = field(default=Part.test, metadata={"help": "which events"})
     out: str | None = field(default=None, metadata={"help": "JSON file to write"})
+    allow: list[str] = field(
+        default_factory=list,
+        metadata={"help": "packages beside msnas that you trust, whose classes the run may name"},
+    )
 
 
 def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -49,6 +54,11 @@ def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict
     Raises DataError for a run that is not finished or data that have changed since, ConfigError
     for a value of what the run is not conditioned on.
     """
+    with allowing(settings.allow):
+        return _evaluate(settings, conditions)
+
+
+def _evaluate(settings: Settings, conditions: Mapping[str, str]) -> list[dict[str, Any]]:
     from msnas.conditioning.chosen import chosen_points
     from msnas.pipeline import ready_parts
     from msnas.plan import make_plan

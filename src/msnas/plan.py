@@ -19,6 +19,7 @@ from msnas.config import check_name, check_plain, plain
 from msnas.data.source import Source
 from msnas.errors import ConfigError
 from msnas.identity import digest
+from msnas.packages import allowing
 from msnas.settings import OF_A_SCAN, check_settings
 from msnas.training.lightning import check_trainer
 from msnas.weighting.task_weights import task_weights
@@ -42,6 +43,7 @@ class Plan:
     weights: dict[str, float]
     machine: dict[str, Any]
     data_identity: dict[str, Any]
+    allow: Sequence[str] = ()
 
     @property
     def chain(self) -> list[str]:
@@ -124,11 +126,24 @@ def make_plan(
 
     Sources of events are looked for and kept in `sources`: many plans read a file once. A run
     that another machine does (`elsewhere`) may ask for a graphics card this one has not. What a
-    run has `written` may hold keys that this version does not know.
+    run has `written` may hold keys that this version does not know; it allows no package.
     """
     config = copy.deepcopy(plain(cfg))
     check_plain(config)
     check_settings(config, written=written)
+    allow = config.pop("allow", [])
+    with allowing([] if written else allow):
+        return _plan(config, sources=sources, elsewhere=elsewhere, written=written, allow=allow)
+
+
+def _plan(
+    config: dict[str, Any],
+    *,
+    sources: dict[str, Source] | None,
+    elsewhere: bool,
+    written: bool,
+    allow: Sequence[str],
+) -> Plan:
     for name in (*OF_A_SCAN, *RESOLVED):
         config.pop(name, None)
     # the copies stand among the candidates, so that a run's own config.yaml makes no more of them
@@ -159,6 +174,7 @@ def make_plan(
         source=source,
         weights=weights,
         machine=_machine(config["trainer"], elsewhere=elsewhere),
+        allow=() if written else allow,
         data_identity={
             **data,
             "_target_": config["data"]["source"]["_target_"],

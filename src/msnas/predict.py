@@ -17,6 +17,7 @@ from omegaconf import MISSING
 
 from msnas.command_line import parse_with_conditions
 from msnas.errors import DataError, MsnasError, StorageError
+from msnas.packages import allowing
 from msnas.storage import whole
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class Settings:
     out: str = field(default=MISSING, metadata={"help": "HDF5 file to write"})
     overwrite: bool = field(default=False, metadata={"help": "replace `out` if it exists"})
     batch: int = field(default=500, metadata={"help": "events at a time"})
+    allow: list[str] = field(
+        default_factory=list,
+        metadata={"help": "packages beside msnas that you trust, whose classes the run may name"},
+    )
 
 
 def predict(
@@ -44,6 +49,11 @@ def predict(
     Raises DataError for a run that is not finished, data that do not fit its fields, or an
     existing `out`.
     """
+    with allowing(settings.allow):
+        return _predict(settings, conditions or {})
+
+
+def _predict(settings: Settings, conditions: Mapping[str, str]) -> dict[str, np.ndarray]:
     import h5py
 
     from msnas.conditioning.chosen import chosen_point
@@ -63,7 +73,7 @@ def predict(
     check_events(raw, fields, where=settings.data)
     part = trained.ready(
         {name: one.encode(raw[name]) for name, one in fields.items()},
-        chosen_point(conditions or {}, trained.conditioning, trained.point),
+        chosen_point(conditions, trained.conditioning, trained.point),
     )
     outputs = collect_outputs(chain, part, paths=[path], batch=settings.batch)
     predictions = {

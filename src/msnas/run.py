@@ -13,6 +13,7 @@ from rich.console import Console
 from msnas.build import build
 from msnas.errors import StorageError, one_line
 from msnas.locks import file_lock
+from msnas.packages import allowing
 from msnas.plan import Plan, make_plan
 from msnas.report.run_log import run_log
 from msnas.report.table import show_result
@@ -31,6 +32,11 @@ def run(cfg: DictConfig | Mapping[str, Any], *, console: Console | None = None) 
     """
     console = console or terminal()
     plan = make_plan(cfg)
+    with allowing(plan.allow):
+        return _run(plan, console)
+
+
+def _run(plan: Plan, console: Console) -> dict[str, Any]:
     if plan.config["pretrain"]["only"] is not None:
         _pretrain(plan, console)
         return {}

@@ -214,6 +214,7 @@ class Settings(ScanSettings):
         bool | str,
         expected("true, false or all", lambda value: isinstance(value, bool) or value == "all"),
     ]
+    allow: NotRequired[Texts]
     recipe: Recipe
     data: Data
     tasks: dict[Name, Task]

@@ -19,6 +19,7 @@ from msnas.compare.output import Compared, Comparison, show, write
 from msnas.compare.performance import compare_performance
 from msnas.compare.rankings import TABLE_METHOD, compare_rankings
 from msnas.errors import ConfigError, DataError, MsnasError
+from msnas.packages import allowing
 from msnas.report.collect import OtherRun, collect_runs
 from msnas.terminal import say, terminal
 
@@ -42,6 +43,10 @@ class Settings:
         metadata={"help": "folder for compare.json and compare.csv; null: <first of runs>/compare"},
     )
     confidence: float = field(default=0.95, metadata={"help": "of the intervals, such as 0.68"})
+    allow: list[str] = field(
+        default_factory=list,
+        metadata={"help": "packages beside msnas that you trust, whose classes the runs may name"},
+    )
 
 
 def compare(settings: Settings) -> Comparison:
@@ -56,11 +61,12 @@ def compare(settings: Settings) -> Comparison:
     finished, others = collect_runs([Path(folder) for folder in settings.runs])
     groups, repeats = group_runs(finished)
     others = [*others, *repeats]
-    compared = [
-        one
-        for group in groups
-        if (one := _compare_group(group, settings)).agreement or one.performance
-    ]
+    with allowing(settings.allow):
+        compared = [
+            one
+            for group in groups
+            if (one := _compare_group(group, settings)).agreement or one.performance
+        ]
     if not compared:
         raise DataError(_nothing(settings, groups, others))
     used = {id(one.group) for one in compared}

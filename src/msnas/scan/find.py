@@ -10,6 +10,7 @@ from msnas.build import class_of
 from msnas.config import plain
 from msnas.data.source import Source
 from msnas.errors import MsnasError, one_line
+from msnas.packages import allowing
 from msnas.plan import make_plan
 from msnas.run_directory import RunDirectory
 from msnas.scan.axes import Axis, combinations, make_axes, of_the_scan
@@ -105,4 +106,5 @@ def _takes_weight(
         return True
     from msnas.methods.method import Method
 
-    return class_of(config["method"], key="method", of=Method).intermediate_loss
+    with allowing(plan.allow):
+        return class_of(config["method"], key="method", of=Method).intermediate_loss
