@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
 from msnas.storage import write_record
 
@@ -28,7 +29,15 @@ ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 HTAUTAU_TASKS = list(OmegaConf.load(CONF / "problem" / "htautau.yaml").problem.chain)
 
+QUIET = Console(quiet=True)
+STAGES = ("pretrain", "search", "posttrain")
+
 Compose = Callable[..., DictConfig]
+
+
+def epochs(count: int) -> list[str]:
+    """Overrides: this many epochs of each stage."""
+    return [f"recipe.{stage}.epochs={count}" for stage in STAGES]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,103 +3,32 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from conftest import CONF, compose_config
+from conftest import CONF, QUIET, compose_config
+from made_chain import WEIGHTS, Constant, Times, events, loss_of, regression, task, two_tasks
 from omegaconf import OmegaConf
-from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
-from torch.nn import functional
 
 from msnas.candidates.noise import Noise
-from msnas.candidates.zeros import Zeros
 from msnas.chain.chain import Chain
-from msnas.chain.output import Binary, Regression, TauMomentum
-from msnas.chain.task import Task
+from msnas.chain.output import TauMomentum
 from msnas.data.events import Batch
 from msnas.errors import ConfigError
-from msnas.losses.binary_cross_entropy import BinaryCrossEntropy
 from msnas.losses.squared_error import SquaredError
 from msnas.methods.darts import DARTS, DARTSSearch
 from msnas.methods.perturbation import perturbation_path
 from msnas.run import run
 from msnas.weighting.fixed import Fixed
 
-WEIGHTS = (0.3, 0.7)
 RATE = 0.1
-
-
-class Network(nn.Module):
-    """The joined inputs through one hidden layer."""
-
-    def __init__(self, size_in: int, size_out: int, *, scalar: bool = False) -> None:
-        super().__init__()
-        self.network = nn.Sequential(nn.Linear(size_in, 4), nn.Tanh(), nn.Linear(4, size_out))
-        self.scalar = scalar
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        output: Tensor = self.network(torch.cat(tuple(inputs.values()), 1))
-        return output.squeeze(-1) if self.scalar else output
-
-
-class Constant(nn.Module):
-    """The same raw output for every event."""
-
-    def __init__(self, value: Sequence[Any]) -> None:
-        super().__init__()
-        self.value = nn.Parameter(torch.tensor(value))
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        count = len(next(iter(inputs.values())))
-        return self.value.expand(count, *self.value.shape)
-
-
-class Times(nn.Module):
-    """The single input times a constant."""
-
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = nn.Parameter(torch.tensor(factor))
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        (value,) = inputs.values()
-        return self.factor * value
-
-
-def two_tasks(seed: int = 0, *, noise: bool = False) -> Chain:
-    """x -> z (2 numbers) -> label; 3 and 2 candidates, in float64."""
-    torch.manual_seed(seed)
-    tasks = [
-        Task(name="regress", inputs=("x",), target="z", output=Regression(shape=[2]),
-             loss=SquaredError(), metrics={}),
-        Task(name="classify", inputs=("z",), target="label", output=Binary(),
-             loss=BinaryCrossEntropy(), metrics={}),
-    ]  # fmt: skip
-    third: nn.Module = Noise(shape=[2]) if noise else Network(3, 2)
-    return Chain(
-        tasks,
-        {
-            "regress": {"a": Network(3, 2), "b": Network(3, 2), "c": third},
-            "classify": {"a": Network(2, 1, scalar=True), "b": Network(2, 1, scalar=True)},
-        },
-    ).double()
-
-
-def events(seed: int, count: int = 20) -> Batch:
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        "x": torch.randn(count, 3, generator=generator, dtype=torch.float64),
-        "z": torch.randn(count, 2, generator=generator, dtype=torch.float64),
-        "label": torch.randint(2, (count,), generator=generator),
-    }
 
 
 def darts(chain: Chain, *, weights: Sequence[float] = WEIGHTS, **options: Any) -> DARTSSearch:
@@ -127,6 +56,11 @@ def with_alpha(method: DARTSSearch, values: Sequence[Sequence[float]]) -> DARTSS
     for alpha, value in zip(method.alpha, values, strict=True):
         alpha.data.copy_(torch.tensor(value))
     return method
+
+
+def with_noise(seed: int = 0, *, noise: bool) -> Chain:
+    """The third of the first task's candidates draws random numbers."""
+    return two_tasks(seed=seed, **({"c": Noise(shape=[2])} if noise else {}))
 
 
 ALPHA = ([0.3, -0.2, 0.5], [0.4, -0.1])
@@ -158,11 +92,7 @@ def loss_by_hand(
         share = alpha[level].exp() / alpha[level].exp().sum()
         mixture = sum(one * output for one, output in zip(share, outputs, strict=True))
         for weight, output in [(1.0, mixture), *((epsilon, output) for output in outputs)]:
-            if level == 0:
-                loss = (output - batch["z"]).square().sum(1).mean()
-            else:
-                loss = functional.softplus((1 - 2 * batch["label"]) * output).mean()
-            total = total + WEIGHTS[level] * weight * loss
+            total = total + WEIGHTS[level] * weight * loss_of(level, output, batch)
         handed = {"z": mixture}
     return total
 
@@ -205,7 +135,7 @@ VALID_DRAWS = 7
 
 def second_order(seed: int, *, noise: bool, forget: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """Found, exact, and the exact first term alone; `forget` draws afresh on every side."""
-    method = with_alpha(darts(two_tasks(seed, noise=noise), order=2), ALPHA)
+    method = with_alpha(darts(with_noise(seed, noise=noise), order=2), ALPHA)
     train, valid = events(seed), events(seed + 100)
     exact, direct = unrolled_by_autograd(
         method, train, valid, xi=XI, draws=next_draws(method), valid_draws=VALID_DRAWS
@@ -230,7 +160,7 @@ def test_the_second_order_is_the_gradient_through_the_step(seed: int, noise: boo
 
 
 def test_the_first_order_is_far_from_the_second() -> None:
-    method = with_alpha(darts(two_tasks(0)), ALPHA)
+    method = with_alpha(darts(two_tasks()), ALPHA)
     _, exact, _ = second_order(0, noise=False)
     first_order = torch.cat(method._gradient(events(100), list(method.alpha)))
     by_hand = torch.autograd.grad(
@@ -250,7 +180,7 @@ def test_fresh_draws_on_both_sides_would_ruin_the_second_order() -> None:
 @pytest.mark.parametrize("noise", [False, True])
 def test_the_weights_are_restored_to_the_last_bit(noise: bool) -> None:
     """A backup that is an alias of the weights would leave them moved."""
-    method = with_alpha(darts(two_tasks(noise=noise), order=2), ALPHA)
+    method = with_alpha(darts(with_noise(noise=noise), order=2), ALPHA)
     before = copy.deepcopy(method.state_dict())
     moves: list[bool] = []
     kept = method._gradient
@@ -269,10 +199,9 @@ def test_the_weights_are_restored_to_the_last_bit(noise: bool) -> None:
 
 def test_a_validation_loss_at_its_minimum_leaves_the_first_term_alone() -> None:
     """A gradient of 0 has no direction to differ in."""
-    task = Task(name="one", inputs=("x",), target="y", output=Regression(shape=[]),
-                loss=SquaredError(), metrics={})  # fmt: skip
+    one = regression("one", "x", "y")
     method = darts(
-        Chain([task], {"one": {"a": Times(1.0), "b": Times(3.0)}}).double(), weights=[1.0], order=2
+        Chain([one], {"one": {"a": Times(1.0), "b": Times(3.0)}}).double(), weights=[1.0], order=2
     )
     train = {"x": torch.ones(4).double(), "y": torch.zeros(4).double()}
     valid = {"x": torch.zeros(4).double(), "y": torch.ones(4).double()}
@@ -364,17 +293,10 @@ def test_alpha_starts_at_0_and_all_candidates_are_equal() -> None:
 
 def constants() -> Chain:
     """y: 1 or 3; then z: y or 2 y."""
-    tasks = [
-        Task(name=name, inputs=inputs, target=target, output=Regression(shape=[]),
-             loss=SquaredError(), metrics={})
-        for name, inputs, target in (("first", ("x",), "y"), ("second", ("y",), "z"))
-    ]  # fmt: skip
+    second = {"a": Times(1.0), "b": Times(2.0)}
     return Chain(
-        tasks,
-        {
-            "first": {"a": Constant(1.0), "b": Constant(3.0)},
-            "second": {"a": Times(1.0), "b": Times(2.0)},
-        },
+        [regression("first", "x", "y"), regression("second", "y", "z")],
+        {"first": {"a": Constant(1.0), "b": Constant(3.0)}, "second": second},
     )
 
 
@@ -401,10 +323,9 @@ def test_the_loss_by_pencil(epsilon: float) -> None:
 
 def test_angles_are_mixed_before_they_are_wrapped() -> None:
     """3.0 and 3.5 (that is 3.5 - 2 pi) have 3.25 between them, not 0.1 on the other side."""
-    task = Task(name="tau", inputs=("x",), target="tau", output=TauMomentum(shape=[1, 3]),
-                loss=SquaredError(), metrics={})  # fmt: skip
+    tau = task("tau", "x", "tau", TauMomentum(shape=[1, 3]), SquaredError())
     raw = {"a": Constant([[1.0, 0.5, 3.0]]), "b": Constant([[2.0, 0.5, 3.5]])}
-    method = darts(Chain([task], {"tau": raw}).double(), weights=[1.0], epsilon=0.0)
+    method = darts(Chain([tau], {"tau": raw}).double(), weights=[1.0], epsilon=0.0)
     wanted = torch.tensor([[[1.5, 0.5, 3.25 - 2 * math.pi]]], dtype=torch.float64)
     batch = {"x": torch.zeros(1, 1).double(), "tau": wanted}
     assert float(method.supernet_loss(batch, method.shares()).detach()) < 1e-12
@@ -483,11 +404,7 @@ def mean_losses_without(
             weights = weights * (1 - torch.eye(len(names)).double()[left_out])
         outputs = [chain.candidate(level, name)(values) for name in names]
         mixture = sum(w * o for w, o in zip(weights / weights.sum(), outputs, strict=True))
-        if level == 0:
-            loss = (mixture - batch["z"]).square().sum(1).mean()
-        else:
-            loss = functional.softplus((1 - 2 * batch["label"]) * mixture).mean()
-        total += WEIGHTS[level] * float(loss)
+        total += WEIGHTS[level] * float(loss_of(level, mixture, batch))
         values = {"z": mixture}
     return total
 
@@ -508,7 +425,7 @@ def test_perturbation_against_brute_force() -> None:
     """On 40 random mixtures, over batches of unequal size; alpha alone often says otherwise."""
     chosen, by_alpha = [], []
     for seed in range(40):
-        chain, valid = two_tasks(seed), events(seed, count=33)
+        chain, valid = two_tasks(seed=seed), events(seed, count=33)
         generator = torch.Generator().manual_seed(seed)
         alpha = [
             torch.randn(len(names), generator=generator, dtype=torch.float64)
@@ -570,8 +487,7 @@ def test_every_option_changes_the_training(option: str) -> None:
 
 def test_the_option_selection() -> None:
     """The mixture misses `a`, though alpha is larger for `b`: it alone is off by little."""
-    task = Task(name="one", inputs=("x",), target="y", output=Regression(shape=[]),
-                loss=SquaredError(), metrics={})  # fmt: skip
+    one = regression("one", "x", "y")
     batch = {"x": torch.zeros(4).double(), "y": torch.zeros(4).double()}
     scoring = SimpleNamespace(
         spread_validation=lambda: batch,
@@ -579,7 +495,7 @@ def test_the_option_selection() -> None:
         rank=lambda chain, paths: [("ranked", paths)],
     )
     for selection, wanted in (("argmax", "b"), ("perturbation", "a")):
-        chain = Chain([task], {"one": {"a": Constant(0.0), "b": Constant(1.0)}}).double()
+        chain = Chain([one], {"one": {"a": Constant(0.0), "b": Constant(1.0)}}).double()
         method = with_alpha(darts(chain, weights=[1.0], selection=selection), [[0.0, 1.0]])
         chosen = method.select(scoring)
         assert chosen.path == (wanted,)
@@ -612,98 +528,70 @@ def test_a_senseless_option_is_refused(option: str, value: Any) -> None:
 
 # ------------------------------------------------------------------ dummies
 
-DUMMIES = {
-    "toy_regression": {
-        "zeros": {"_target_": f"{Zeros.__module__}.Zeros", "shape": [3]},
-        "noise": {"_target_": f"{Noise.__module__}.Noise", "shape": [3]},
-    },
-    "toy_classification": {
-        "zeros": {"_target_": f"{Zeros.__module__}.Zeros", "shape": []},
-        "noise": {"_target_": f"{Noise.__module__}.Noise", "shape": []},
-    },
-}
+SHAPES: dict[str, list[int]] = {"toy_regression": [3], "toy_classification": []}
 
 
 def run_with_dummies(output: Path, *overrides: str, tasks: Sequence[str]) -> dict[str, Any]:
     """A short run on the toy, with both dummies beside a task's two best candidates."""
-    config = OmegaConf.to_container(
-        compose_config(
-            [
-                "problem=toy",
-                "trainer=cpu",
-                "logger=none",
-                f"output={output}",
-                "data.source.events=2000",
-                "candidate/toy_regression=[curve,plane]",
-                "candidate/toy_classification=[cautious,logistic]",
-                *overrides,
-            ]
-        ),
-        resolve=True,
-    )
+    words = [
+        "problem=toy",
+        "trainer=cpu",
+        "logger=none",
+        f"output={output}",
+        "data.source.events=2000",
+    ]
+    words += ["candidate/toy_regression=[curve,plane]"]
+    words += ["candidate/toy_classification=[cautious,logistic]"]
+    config = OmegaConf.to_container(compose_config([*words, *overrides]), resolve=True)
     assert isinstance(config, dict)
-    for task in tasks:
-        config["tasks"][task]["candidates"] |= DUMMIES[task]
-    return run(config, console=Console(file=io.StringIO()))
+    for name in tasks:
+        config["tasks"][name]["candidates"] |= {
+            dummy.lower(): {
+                "_target_": f"msnas.candidates.{dummy.lower()}.{dummy}",
+                "shape": SHAPES[name],
+            }
+            for dummy in ("Zeros", "Noise")
+        }
+    return run(config, console=QUIET)
 
 
-@pytest.mark.parametrize("selection", ["argmax", "perturbation"])
-def test_dummies_lose_in_darts(tmp_path: Path, selection: str) -> None:
-    result = run_with_dummies(
-        tmp_path,
-        "method=darts",
-        f"method.selection={selection}",
-        "data.source.events=5000",
-        "recipe.pretrain.epochs=6",
-        "recipe.search.epochs=12",
-        "recipe.posttrain.epochs=2",
-        tasks=list(DUMMIES),
-    )
-    assert not {"zeros", "noise"} & set(result["selected"].values())
-    for of_task in result["probabilities"].values():
-        assert len(of_task) == 4
-        assert max(of_task["zeros"], of_task["noise"]) < min(
-            probability for name, probability in of_task.items() if name not in ("zeros", "noise")
+def test_dummies_lose_in_darts(tmp_path: Path) -> None:
+    """By both ways to select: they share the super-network, and its alpha."""
+    for selection in ("argmax", "perturbation"):
+        result = run_with_dummies(
+            tmp_path,
+            *("method=darts", f"method.selection={selection}", "data.source.events=5000"),
+            *("recipe.pretrain.epochs=6", "recipe.search.epochs=12", "recipe.posttrain.epochs=2"),
+            tasks=list(SHAPES),
         )
+        assert not {"zeros", "noise"} & set(result["selected"].values())
+    assert result["stages"]["search"]["cached"] == ["super-network"]
+    for of_task in result["probabilities"].values():
+        dummies = [of_task.pop("zeros"), of_task.pop("noise")]
+        assert len(of_task) == 2
+        assert max(dummies) < min(of_task.values())
 
 
-@pytest.mark.parametrize("task", DUMMIES)
-def test_dummies_lose_in_grid_search(tmp_path: Path, task: str) -> None:
-    result = run_with_dummies(
-        tmp_path,
-        "method=grid_search",
-        "recipe.pretrain.epochs=4",
-        "recipe.posttrain.epochs=3",
-        tasks=[task],
-    )
-    searched = [one for one in result["chains"] if one["stage"] == "search"]
-    assert len(searched) == 8
-    real, dummy = [], []
-    for one in searched:
-        kind = dummy if one["selected"][task] in ("zeros", "noise") else real
-        kind.append(one["valid"][f"{task}/loss"])
-    assert max(real) < min(dummy)
-    assert result["selected"][task] not in ("zeros", "noise")
-
-
-def test_dummies_of_both_tasks_lose_in_grid_search(tmp_path: Path) -> None:
-    result = run_with_dummies(
-        tmp_path,
-        "method=grid_search",
-        "recipe.pretrain.epochs=1",
-        "recipe.posttrain.epochs=1",
-        tasks=list(DUMMIES),
-    )
+@pytest.mark.parametrize(
+    ("tasks", "epochs", "more"),
+    [
+        (["toy_regression"], (4, 3), []),
+        (["toy_classification"], (4, 3), []),
+        (list(SHAPES), (1, 1), []),
+        (["toy_regression"], (1, 1), ["task_weight=1"]),
+    ],
+)
+def test_dummies_lose_in_grid_search(
+    tmp_path: Path, tasks: list[str], epochs: tuple[int, int], more: list[str]
+) -> None:
+    lengths = [f"recipe.pretrain.epochs={epochs[0]}", f"recipe.posttrain.epochs={epochs[1]}"]
+    result = run_with_dummies(tmp_path, "method=grid_search", *lengths, *more, tasks=tasks)
     assert not {"zeros", "noise"} & set(result["selected"].values())
-
-
-def test_a_dummy_with_the_whole_task_weight_loses_in_grid_search(tmp_path: Path) -> None:
-    result = run_with_dummies(
-        tmp_path,
-        "method=grid_search",
-        "task_weight=1",
-        "recipe.pretrain.epochs=1",
-        "recipe.posttrain.epochs=1",
-        tasks=["toy_regression"],
-    )
-    assert result["selected"]["toy_regression"] not in ("zeros", "noise")
+    searched = [one for one in result["chains"] if one["stage"] == "search"]
+    assert len(searched) == 4 * 2 ** len(tasks)
+    if epochs == (4, 3):
+        losses: dict[bool, list[float]] = {False: [], True: []}
+        for one in searched:
+            is_dummy = one["selected"][tasks[0]] in ("zeros", "noise")
+            losses[is_dummy].append(one["valid"][f"{tasks[0]}/loss"])
+        assert max(losses[False]) < min(losses[True])

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from conftest import compose_config
-from rich.console import Console
+from conftest import QUIET, compose_config
+from made_chain import WEIGHTS, events, loss_of_path, two_tasks
 from torch import Tensor, nn
-from torch.nn import functional
 
 from msnas.candidates.noise import Noise
 from msnas.candidates.zeros import Zeros
 from msnas.chain.chain import Chain
 from msnas.chain.chain import Path as ChainPath
-from msnas.chain.output import Binary, Regression
-from msnas.chain.task import Task
 from msnas.data.events import Batch
 from msnas.errors import ConfigError
-from msnas.losses.binary_cross_entropy import BinaryCrossEntropy
-from msnas.losses.squared_error import SquaredError
 from msnas.methods.asng import ASNG
 from msnas.methods.evolution import evolve
 from msnas.methods.spos import EVOLUTION, SPOS, SPOSSearch
@@ -35,48 +29,6 @@ from msnas.pipeline import ready_parts
 from msnas.plan import make_plan
 from msnas.training.progress import Display
 from msnas.weighting.fixed import Fixed
-
-WEIGHTS = (0.3, 0.7)
-
-
-class Network(nn.Module):
-    """The joined inputs through one hidden layer."""
-
-    def __init__(self, size_in: int, size_out: int, *, scalar: bool = False) -> None:
-        super().__init__()
-        self.network = nn.Sequential(nn.Linear(size_in, 3), nn.Tanh(), nn.Linear(3, size_out))
-        self.scalar = scalar
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        output: Tensor = self.network(torch.cat(tuple(inputs.values()), 1))
-        return output.squeeze(-1) if self.scalar else output
-
-
-def two_tasks(first: int = 3, second: int = 2, **extra: nn.Module) -> Chain:
-    """x -> z (2 numbers) -> label, with numbered candidates; `extra` ones belong to task 1."""
-    torch.manual_seed(0)
-    tasks = [
-        Task(name="regress", inputs=("x",), target="z", output=Regression(shape=[2]),
-             loss=SquaredError(), metrics={}),
-        Task(name="classify", inputs=("z",), target="label", output=Binary(),
-             loss=BinaryCrossEntropy(), metrics={}),
-    ]  # fmt: skip
-    return Chain(
-        tasks,
-        {
-            "regress": {**{f"r{n}": Network(3, 2) for n in range(first)}, **extra},
-            "classify": {f"c{n}": Network(2, 1, scalar=True) for n in range(second)},
-        },
-    ).double()
-
-
-def events(seed: int, count: int = 20) -> Batch:
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        "x": torch.randn(count, 3, generator=generator, dtype=torch.float64),
-        "z": torch.randn(count, 2, generator=generator, dtype=torch.float64),
-        "label": torch.randint(2, (count,), generator=generator),
-    }
 
 
 def spos(chain: Chain, **options: Any) -> SPOSSearch:
@@ -109,23 +61,12 @@ def trained_paths(method: SPOSSearch, steps: int, batch: Batch) -> list[list[Cha
     return found
 
 
-def loss_by_hand(chain: Chain, batch: Batch, path: ChainPath) -> Tensor:
-    """The weighted loss of one chain of `two_tasks`, written out."""
-    first, second = (chain.candidate(level, name) for level, name in enumerate(path))
-    z = first({"x": batch["x"]})
-    logit = second({"z": z})
-    return (
-        WEIGHTS[0] * (z - batch["z"]).square().sum(1).mean()
-        + WEIGHTS[1] * functional.softplus((1 - 2 * batch["label"]) * logit).mean()
-    )
-
-
 # ------------------------------------------------------------------ sampling
 
 
 def test_every_chain_is_drawn_equally_often() -> None:
     """Chi-square over the 6 chains, below the 99.9 % quantile for 5 degrees of freedom."""
-    method = spos(two_tasks(3, 2))
+    method = spos(two_tasks())
     steps = 1800
     found = trained_paths(method, steps, events(0, count=1))
     assert all(len(one) == 1 for one in found)
@@ -169,10 +110,10 @@ def test_a_fair_step_serves_every_candidate_equally(first: int, second: int) -> 
 
 @pytest.mark.parametrize("sampling", ["uniform", "fair"])
 def test_the_gradient_is_the_sum_over_the_drawn_chains(sampling: str) -> None:
-    method, batch = spos(two_tasks(3, 2), sampling=sampling), events(0)
+    method, batch = spos(two_tasks(), sampling=sampling), events(0)
     (paths,) = trained_paths(method, 1, batch)
     found = [one.grad for one in method.chain.parameters()]
-    losses = [loss_by_hand(method.chain, batch, path) for path in paths]
+    losses = [loss_of_path(method.chain, batch, path) for path in paths]
     parameters = list(method.chain.parameters())
     expected = torch.autograd.grad(sum(losses), parameters, allow_unused=True)
     for one, other in zip(found, expected, strict=True):
@@ -191,10 +132,10 @@ def test_the_gradient_is_the_sum_over_the_drawn_chains(sampling: str) -> None:
 
 
 def test_all_chains_are_watched_up_to_the_limit() -> None:
-    method, batch = spos(two_tasks(3, 2), validation_chains=6), events(1)
+    method, batch = spos(two_tasks(), validation_chains=6), events(1)
     assert sorted(method.validation_paths) == sorted(method.chain.paths())
     with torch.no_grad():
-        losses = [float(loss_by_hand(method.chain, batch, one)) for one in method.chain.paths()]
+        losses = [float(loss_of_path(method.chain, batch, one)) for one in method.chain.paths()]
         assert float(method.validate_batch(batch)["loss"]) == pytest.approx(sum(losses) / 6)
 
 
@@ -208,7 +149,7 @@ def test_a_fixed_set_with_every_candidate_is_watched_above_the_limit(
     for level, names in enumerate(method.chain.names()):
         assert {path[level] for path in paths} == set(names)
     with torch.no_grad():
-        losses = [float(loss_by_hand(method.chain, batch, path)) for path in paths]
+        losses = [float(loss_of_path(method.chain, batch, path)) for path in paths]
         before = float(method.validate_batch(batch)["loss"])
     assert before == pytest.approx(sum(losses) / len(losses))
     # with the weights as they are, another epoch's draws change nothing
@@ -223,8 +164,7 @@ def test_a_fixed_set_with_every_candidate_is_watched_above_the_limit(
 
 def test_the_limit_is_an_option() -> None:
     sizes = [
-        len(spos(two_tasks(3, 2), validation_chains=limit).validation_paths)
-        for limit in (1, 5, 6, 16)
+        len(spos(two_tasks(), validation_chains=limit).validation_paths) for limit in (1, 5, 6, 16)
     ]
     assert sizes == [3, 3, 6, 6]
 
@@ -234,12 +174,11 @@ def test_the_limit_is_an_option() -> None:
 
 def toy_parts(output: Path, *overrides: str) -> Parts:
     """The toy with fresh weights, ready to be ranked."""
-    config = compose_config(
-        ["problem=toy", "trainer=cpu", "logger=none", f"output={output}", "method=spos",
-         "data.source.events=700", "recipe.evaluation_batch=33", *overrides]
-    )  # fmt: skip
+    words = ["problem=toy", "trainer=cpu", "logger=none", f"output={output}", "method=spos"]
+    words += ["data.source.events=700", "recipe.evaluation_batch=33"]
+    config = compose_config([*words, *overrides])
     plan = make_plan(config)
-    return ready_parts(plan, Display(Console(file=io.StringIO())))
+    return ready_parts(plan, Display(QUIET))
 
 
 @pytest.mark.parametrize("ranking", ["grid", "evolution"])
@@ -253,7 +192,7 @@ def test_the_ranking_is_the_plain_evaluation_of_every_chain(tmp_path: Path, rank
     selection = search.select(parts.scoring)
     with torch.no_grad():
         losses = {
-            path: float(loss_by_hand(parts.chain, parts.events.valid, path))
+            path: float(loss_of_path(parts.chain, parts.events.valid, path))
             for path in parts.chain.paths()
         }
     assert len(losses) == 9
