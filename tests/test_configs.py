@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import hydra.utils
 import pytest
 import torch
 import yaml
-from conftest import CONF, HTAUTAU_TASKS, ROOT
+from conftest import CONF, HTAUTAU_TASKS, ROOT, compose_config
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -123,24 +124,29 @@ def test_candidates_are_classes_of_this_package(name: str) -> None:
     assert package(name) == f"tasks.{task}.candidates.{candidate}"
 
 
-def composed_with(name: str) -> DictConfig:
-    """The configuration with the option `name` chosen, added where no default names its group."""
+@functools.cache
+def composed_with(group: str, option: str) -> DictConfig:
+    """The configuration with a choice, added where no default names its group."""
+    added = group.startswith("candidate/") and Path(group).name not in HTAUTAU_TASKS
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        if not added:
+            try:
+                return hydra.compose("config", [f"{group}={option}"], return_hydra_config=True)
+            except ConfigCompositionException as error:
+                if "No match in the defaults list" not in str(error):
+                    raise
+        return hydra.compose("config", [f"+{group}={option}"], return_hydra_config=True)
+
+
+def choice(name: str) -> tuple[str, str]:
+    """Group and choice with which a file's content is there; lists of all files are tried once."""
     group, option = Path(name).parent.as_posix(), Path(name).stem
     if group in RELOCATED:
-        overrides = [f"{group}@{RELOCATED[group]}={option}"]
-    elif group == "task" or group.startswith("candidate/"):
-        added = "+" if group != "task" and Path(group).name not in HTAUTAU_TASKS else ""
-        overrides = [f"{added}{group}=[{option}]"]
-    else:
-        overrides = [f"{group}={option}"]
-    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        try:
-            return hydra.compose("config", overrides=overrides, return_hydra_config=True)
-        except ConfigCompositionException as error:
-            if "No match in the defaults list" not in str(error):
-                raise
-            added = [f"+{override}" for override in overrides]
-            return hydra.compose("config", overrides=added, return_hydra_config=True)
+        return f"{group}@{RELOCATED[group]}", option
+    if group == "task" or group.startswith("candidate/"):
+        every = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        return group, f"[{','.join(every)}]"
+    return group, option
 
 
 def assert_holds(found: Any, expected: Any, place: str) -> None:
@@ -156,7 +162,7 @@ def assert_holds(found: Any, expected: Any, place: str) -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_option_composes_and_its_values_arrive(name: str) -> None:
-    cfg = composed_with(name)
+    cfg = composed_with(*choice(name))
     expected = content(name)
     expected.pop("defaults", None)
     group = name.split("/")[0]
@@ -186,9 +192,7 @@ def test_problems_experiments_and_debugging_make_a_plan(
     override: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        cfg = hydra.compose("config", overrides=["trainer=cpu", override])
-    plan = make_plan(cfg)
+    plan = make_plan(compose_config(["trainer=cpu", override]))
     assert len(plan.chain) >= 1
     assert sum(plan.weights.values()) == pytest.approx(1)
     for task in plan.chain:

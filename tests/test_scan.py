@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CONF, ROOT, compose_config
+from conftest import CONF, ROOT, compose_config, composed_by_hydra
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -95,7 +95,7 @@ def test_keys_change_with_the_code_alone(
 def test_settings_of_the_scan_are_no_part_of_a_run(composer: Composer) -> None:
     config = plain(composer.compose([*TOY, "retry_failed=true", "scan.name=a"]))
     GlobalHydra.instance().clear()
-    single = plain(compose_config(TOY))
+    single = plain(composed_by_hydra(TOY))
     assert config.keys() - single.keys() == {"scan", "retry_failed", "dry_run", "report"}
     assert make_plan(config).config == make_plan(single).config
     assert make_plan(config).key == make_plan(single).key
@@ -128,7 +128,7 @@ def test_fast_composition_is_hydras(
     composer.compose(["problem=toy", "seed=99"])  # what was composed before must not matter
     fast = make_plan(composer.compose(overrides))
     GlobalHydra.instance().clear()
-    real = make_plan(compose_config(overrides))
+    real = make_plan(composed_by_hydra(overrides))
     assert fast.config == real.config
     assert fast.key == real.key
 
