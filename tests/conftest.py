@@ -119,7 +119,7 @@ def telling_imports(folder: Path) -> Path:
 
 
 @functools.cache
-def _composer() -> Composer:
+def composer(config_name: str = "config") -> Composer:
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -128,7 +128,7 @@ def _composer() -> Composer:
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        return Composer(hydra.config_loader, "config")
+        return Composer(hydra.config_loader, config_name)
 
 
 def compose_config(overrides: list[str]) -> DictConfig:
@@ -136,7 +136,7 @@ def compose_config(overrides: list[str]) -> DictConfig:
 
     That it is the one Hydra composes: test_scan.py.
     """
-    return _composer().compose(overrides)
+    return composer().compose(overrides)
 
 
 def composed_by_hydra(overrides: list[str]) -> DictConfig:

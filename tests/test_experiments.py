@@ -8,12 +8,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import CONF
+from conftest import CONF, composer
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
 from msnas.config import plain
-from msnas.scan.compose import Composer
 from msnas.scan.find import find_scan
 from msnas.scan.work import RunWork
 
@@ -38,19 +36,17 @@ RUNS = {
 
 @functools.cache
 def runs_of(experiment: str, *arguments: str) -> list[RunWork]:
+    words = [f"experiment={experiment}", "trainer=cpu", *arguments]
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        words = [f"experiment={experiment}", "trainer=cpu", *arguments]
         sweeper = compose("sweep", words, return_hydra_config=True).hydra.sweeper
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        runs, impossible = find_scan(
-            words,
-            params=plain(sweeper.params),
-            parts=plain(sweeper.parts),
-            default_params=plain(sweeper.default_params),
-            composer=Composer(hydra.config_loader, "sweep"),
-            elsewhere=False,
-        )
+    runs, impossible = find_scan(
+        words,
+        params=plain(sweeper.params),
+        parts=plain(sweeper.parts),
+        default_params=plain(sweeper.default_params),
+        composer=composer("sweep"),
+        elsewhere=False,
+    )
     assert impossible == []
     return runs
 

@@ -1,21 +1,23 @@
-"""What is stored does not change unseen: a bit that a disk flips is named, and mended."""
+"""What is stored does not change unseen: what a disk spoils is named, and mended."""
 
 from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import compose_config
+from conftest import QUIET, compose_config, epochs
+from omegaconf import DictConfig
 from rich.console import Console
 from same_numbers import tensor_bytes, without_volatile
 
 from msnas.errors import DataError
 from msnas.evaluate import Settings, evaluate_run
 from msnas.methods.spos import SPOS
+from msnas.plan import make_plan
 from msnas.report.collect import collect_runs
 from msnas.report.outputs import read_outputs
 from msnas.run import run
@@ -24,16 +26,17 @@ from msnas.scan.work import RunWork
 from msnas.storage import read_record
 from msnas.training.store import Entry, read_folder
 
-QUIET = Console(quiet=True)
-STAGES = ("pretrain", "search", "posttrain")
 POSITIONS = 100
 """Flipped bits of every stored file."""
 
 
-def toy(output: Path, *overrides: str) -> dict[str, Any]:
+def configured(output: Path, *overrides: str) -> DictConfig:
     words = ["problem=toy", "data.events=200", "trainer=cpu", "logger=none", f"output={output}"]
-    epochs = [f"recipe.{stage}.epochs=2" for stage in STAGES]
-    return run(compose_config([*words, *epochs, *overrides]), console=QUIET)
+    return compose_config([*words, *epochs(2), *overrides])
+
+
+def toy(output: Path, *overrides: str) -> dict[str, Any]:
+    return run(configured(output, *overrides), console=QUIET)
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +160,7 @@ def test_a_damaged_run_is_repaired(
     before = RunDirectory(place).read()
     model = tensor_bytes(place / "model.ckpt")
     next(flipped(place / name, seed=3, count=1))
-    words = ["problem=toy", "data.events=200", "trainer=cpu", "logger=none", f"output={copied}"]
-    config = compose_config([*words, *(f"recipe.{stage}.epochs=2" for stage in STAGES)])
+    config = configured(copied)
     again = run(config, console=Console(width=300))
     said = capsys.readouterr().out
     assert "damaged, done again: " in said
@@ -176,10 +178,7 @@ def test_a_damaged_run_is_repaired(
 
 
 def test_a_scan_repairs_a_damaged_run(copied: Path) -> None:
-    from msnas.plan import make_plan
-
-    words = ["problem=toy", "data.events=200", "trainer=cpu", "logger=none", f"output={copied}"]
-    plan = make_plan(compose_config([*words, *(f"recipe.{stage}.epochs=2" for stage in STAGES)]))
+    plan = make_plan(configured(copied))
     work = RunWork([], plan, launched_as=[], force=False)
     assert (work.state, work.left) == ("finished", False)
     next(flipped(work.directory.model, seed=3, count=1))
@@ -187,28 +186,48 @@ def test_a_scan_repairs_a_damaged_run(copied: Path) -> None:
     assert (damaged.state, damaged.left) == ("partial", True)
 
 
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "a bit": lambda content: content[:99] + bytes([content[99] ^ 1]) + content[100:],
+    "nothing": lambda content: b"",
+    "garbage": lambda content: b"garbage",
+    "half": lambda content: content[: len(content) // 2],
+}
+SPOILT = [("pretrain", "a bit"), ("posttrain", "a bit"), *(("search", one) for one in DAMAGES)]
+
+
 @pytest.mark.parametrize("file", ["weights.pt", "record.json"])
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("stage", "damage"), SPOILT)
 def test_a_damaged_training_is_done_again(
-    copied: Path, stored: Path, stage: str, file: str
+    copied: Path, stored: Path, stage: str, file: str, damage: str
 ) -> None:
-    for entry in entries(copied):
-        if entry.parent.name == stage and not entry.suffix:
-            next(flipped(entry / file, seed=4, count=1))
+    spoilt = [one for one in entries(copied) if one.parent.name == stage and not one.suffix]
+    for entry in spoilt:
+        (entry / file).write_bytes(DAMAGES[damage]((entry / file).read_bytes()))
     shutil.rmtree(copied / "toy")
     again = toy(copied)
     (result,) = stored.rglob("result.json")
     before = read_record(result)
     assert without_volatile(again)["metrics"] == without_volatile(before)["metrics"]
-    assert again["stages"][stage]["cached"] == []
+    for other, trained in again["stages"].items():
+        assert trained["cached"] == ([] if other == stage else list(trained["epochs"]))
     (log,) = copied.rglob("log")
-    assert log.read_text().count("trained anew") == len(again["stages"][stage]["epochs"])
+    said = [line for line in log.read_text().splitlines() if "trained anew" in line]
+    assert len(said) == len(again["stages"][stage]["epochs"])
+    assert all(any(f"{entry} cannot be read" in line for entry in spoilt) for line in said)
 
 
-def test_a_damaged_checkpoint_does_not_enter_a_training(copied: Path) -> None:
+@pytest.mark.parametrize("damage", ["a bit", "garbage"])
+def test_a_damaged_checkpoint_does_not_enter_a_training(
+    copied: Path, tmp_path: Path, damage: str
+) -> None:
     (partial,) = (path for path in entries(copied) if path.suffix == ".partial")
-    record = read_record(partial / "record.json")
-    next(flipped(partial / record["checkpoint"], seed=5, count=1))
-    entry = Entry(partial.with_suffix(""), {})
-    assert entry.resumable() is None
-    assert list(partial.iterdir()) == []
+    checkpoint = partial / read_record(partial / "record.json")["checkpoint"]
+    checkpoint.write_bytes(DAMAGES[damage](checkpoint.read_bytes()))
+    if damage == "a bit":
+        assert Entry(partial.with_suffix(""), {}).resumable() is None
+        assert list(partial.iterdir()) == []
+    else:
+        again = toy(copied, "seed=1")
+        assert again["metrics"] == toy(tmp_path / "whole", "seed=1")["metrics"]
+        (log,) = copied.glob(f"toy/spos/{again['key']}/log")
+        assert f"{partial} cannot be read" in log.read_text()

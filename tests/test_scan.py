@@ -9,14 +9,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CONF, ROOT, compose_config, composed_by_hydra
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from conftest import ROOT, compose_config, composed_by_hydra, composer
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
@@ -30,7 +28,6 @@ from msnas.locks import file_lock
 from msnas.plan import make_plan
 from msnas.run_directory import RunDirectory
 from msnas.scan.axes import Axis, combinations, make_axes
-from msnas.scan.compose import Composer
 from msnas.scan.engine import Engine, EngineError, check_installed
 from msnas.scan.find import find_runs
 from msnas.scan.ledger import seconds_of_method
@@ -38,14 +35,7 @@ from msnas.scan.scan import Scan
 from msnas.scan.work import ImpossibleRun, RunWork, pretrainings
 
 TOY = ["problem=toy", "trainer=cpu", "logger=none"]
-
-
-@pytest.fixture
-def composer() -> Iterator[Composer]:
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        yield Composer(hydra.config_loader, "sweep")
+SWEEP = composer("sweep")
 
 
 def axes_of(
@@ -63,10 +53,8 @@ def jobs(*arguments: str, **settings: Any) -> list[list[str]]:
     return [list(one.values()) for one in combinations(axes_of(*arguments, **settings))]
 
 
-def find(
-    composer: Composer, *arguments: str, **settings: Any
-) -> tuple[list[RunWork], list[ImpossibleRun]]:
-    return find_runs(axes_of(*arguments, **settings), composer, elsewhere=False)
+def find(*arguments: str, **settings: Any) -> tuple[list[RunWork], list[ImpossibleRun]]:
+    return find_runs(axes_of(*arguments, **settings), SWEEP, elsewhere=False)
 
 
 # the keys of runs that exist already
@@ -92,9 +80,8 @@ def test_keys_change_with_the_code_alone(
     assert make_plan(compose_config(one)).key == key
 
 
-def test_settings_of_the_scan_are_no_part_of_a_run(composer: Composer) -> None:
-    config = plain(composer.compose([*TOY, "retry_failed=true", "scan.name=a"]))
-    GlobalHydra.instance().clear()
+def test_settings_of_the_scan_are_no_part_of_a_run() -> None:
+    config = plain(SWEEP.compose([*TOY, "retry_failed=true", "scan.name=a"]))
     single = plain(composed_by_hydra(TOY))
     assert config.keys() - single.keys() == {"scan", "retry_failed", "dry_run", "report"}
     assert make_plan(config).config == make_plan(single).config
@@ -121,13 +108,10 @@ def test_settings_of_the_scan_are_no_part_of_a_run(composer: Composer) -> None:
     ],
     ids=lambda one: " ".join(one),
 )
-def test_fast_composition_is_hydras(
-    composer: Composer, overrides: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fast_composition_is_hydras(overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    composer.compose(["problem=toy", "seed=99"])  # what was composed before must not matter
-    fast = make_plan(composer.compose(overrides))
-    GlobalHydra.instance().clear()
+    SWEEP.compose(["problem=toy", "seed=99"])  # what was composed before must not matter
+    fast = make_plan(SWEEP.compose(overrides))
     real = make_plan(composed_by_hydra(overrides))
     assert fast.config == real.config
     assert fast.key == real.key
@@ -185,11 +169,11 @@ def test_axes_without_values(arguments: list[str], settings: dict[str, Any], mes
 # runs
 
 
-def test_equal_runs_are_one(composer: Composer) -> None:
-    runs, impossible = find(composer, *TOY, "task_weight=0.5,.50,null", "seed=0,1", "logger=none")
+def test_equal_runs_are_one() -> None:
+    runs, impossible = find(*TOY, "task_weight=0.5,.50,null", "seed=0,1", "logger=none")
     assert not impossible
     assert [run.plan.config["seed"] for run in runs] == [0, 1]
-    assert runs[0].key == make_plan(composer.compose([*TOY, "task_weight=0.5"])).key
+    assert runs[0].key == make_plan(SWEEP.compose([*TOY, "task_weight=0.5"])).key
 
 
 @pytest.mark.parametrize(
@@ -200,20 +184,20 @@ def test_equal_runs_are_one(composer: Composer) -> None:
         ["task_weights.toy_regression=1", "task_weights.toy_classification=1"],
     ],
 )
-def test_a_default_axis_of_v1_gives_way(composer: Composer, given: list[str]) -> None:
+def test_a_default_axis_of_v1_gives_way(given: list[str]) -> None:
     default = {"task_weight": [0, 0.5, 1], "seed": "range(0,2)"}
-    runs, impossible = find(composer, *TOY, *given, default=default)
+    runs, impossible = find(*TOY, *given, default=default)
     assert not impossible
     assert len(runs) == 2
     assert not any("task_weight=" in word for run in runs for word in run.overrides)
     # one that was asked for does not
-    asked, impossible = find(composer, *TOY, *given, "task_weight=0.1,0.5")
+    asked, impossible = find(*TOY, *given, "task_weight=0.1,0.5")
     assert all("task_weight" in one.error for one in impossible)
     assert all("task_weight=0.1" in run.overrides or len(asked) == 2 for run in asked)
 
 
-def test_impossible_runs_are_told_and_the_others_stay(composer: Composer) -> None:
-    runs, impossible = find(composer, *TOY, "method=spos,nope", "seed=0,x", "task_weight=0.5,2")
+def test_impossible_runs_are_told_and_the_others_stay() -> None:
+    runs, impossible = find(*TOY, "method=spos,nope", "seed=0,x", "task_weight=0.5,2")
     assert len(runs) == 1
     assert len(impossible) == 7
     errors = [one.error for one in impossible]
@@ -222,9 +206,7 @@ def test_impossible_runs_are_told_and_the_others_stay(composer: Composer) -> Non
     assert sum("task_weight: expected a number from 0 to 1" in one for one in errors) == 1
 
 
-def test_a_data_file_is_read_once(
-    composer: Composer, event_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_data_file_is_read_once(event_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
     whole = Path.open
 
@@ -233,26 +215,26 @@ def test_a_data_file_is_read_once(
         return whole(self, *arguments, **named)
 
     monkeypatch.setattr(Path, "open", counted)
-    runs, _ = find(composer, "trainer=cpu", f"data.file={event_file}", "seed=range(0,10)")
+    runs, _ = find("trainer=cpu", f"data.file={event_file}", "seed=range(0,10)")
     assert len(runs) == 10
     assert opened.count(event_file) == 1
 
 
-def test_two_hundred_finished_runs_are_recognised(composer: Composer, tmp_path: Path) -> None:
+def test_two_hundred_finished_runs_are_recognised(tmp_path: Path) -> None:
     words = [
         *TOY, f"output={tmp_path / 'runs'}", "task_weight=0,.1,.2,.3,.4,.5,.6,.7,.8,.9",
         "seed=range(0,20)", "report=false",
     ]  # fmt: skip
-    for run in find(composer, *words)[0]:
+    for run in find(*words)[0]:
         write(run, RESULT)
     assert sweep(tmp_path, *words) == 0, said(tmp_path)
     assert "200 of 200 runs finished" in said(tmp_path)
     assert list((tmp_path / "runs").glob("cache")) == []
 
 
-def test_pretrainings_once_per_candidate_and_seed(composer: Composer, tmp_path: Path) -> None:
+def test_pretrainings_once_per_candidate_and_seed(tmp_path: Path) -> None:
     runs, _ = find(
-        composer, *TOY, f"output={tmp_path}", "method=spos,darts,grid_search",
+        *TOY, f"output={tmp_path}", "method=spos,darts,grid_search",
         "task_weight=0,0.5,1", "seed=0,1",
     )  # fmt: skip
     assert len(runs) == 18
@@ -262,18 +244,18 @@ def test_pretrainings_once_per_candidate_and_seed(composer: Composer, tmp_path: 
     assert len(set(only)) == 6
     works[0].entry.mkdir(parents=True)
     assert len(pretrainings(runs)) == 11
-    without, _ = find(composer, *TOY, f"output={tmp_path}", "pretrain.enabled=false")
+    without, _ = find(*TOY, f"output={tmp_path}", "pretrain.enabled=false")
     assert pretrainings(without) == []
 
 
-def test_pretrain_only_refuses_what_is_no_candidate(composer: Composer) -> None:
+def test_pretrain_only_refuses_what_is_no_candidate() -> None:
     with pytest.raises(ConfigError, match=r"'a/b' is not a candidate; allowed .*toy_regression/li"):
-        make_plan(composer.compose([*TOY, "pretrain.only=a/b"]))
+        make_plan(SWEEP.compose([*TOY, "pretrain.only=a/b"]))
     with pytest.raises(ConfigError, match=r"not together with pretrain.enabled=false"):
         make_plan(
-            composer.compose([*TOY, "pretrain.only=toy_regression/line", "pretrain.enabled=false"])
+            SWEEP.compose([*TOY, "pretrain.only=toy_regression/line", "pretrain.enabled=false"])
         )
-    _, impossible = find(composer, *TOY, "pretrain.only=toy_regression/line")
+    _, impossible = find(*TOY, "pretrain.only=toy_regression/line")
     assert "a scan does that itself" in impossible[0].error
 
 
@@ -324,13 +306,11 @@ def scan_of(
 
 
 @pytest.fixture
-def runs(
-    composer: Composer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., list[RunWork]]:
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[RunWork]]:
     monkeypatch.chdir(tmp_path)
 
     def found(*more: str) -> list[RunWork]:
-        return find(composer, *TOY, "pretrain.enabled=false", "seed=0,1,2", *more)[0]
+        return find(*TOY, "pretrain.enabled=false", "seed=0,1,2", *more)[0]
 
     return found
 

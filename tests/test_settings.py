@@ -14,14 +14,11 @@ import pytest
 import torch
 import yaml
 from conftest import CONF, ROOT, compose_config
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
 from msnas.data.source import Source
 from msnas.errors import ConfigError
 from msnas.pipeline import ready_parts
 from msnas.plan import Plan, make_plan
-from msnas.scan.compose import Composer
 from msnas.settings import check_scan_settings
 from msnas.terminal import terminal
 from msnas.training.progress import Display
@@ -37,10 +34,7 @@ def sources() -> dict[str, Source]:
 
 def planned(*overrides: str) -> Plan:
     """What the command line is, as a scan composes it."""
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        return make_plan(Composer(hydra.config_loader, "config").compose([*TOY, *overrides]))
+    return make_plan(compose_config([*TOY, *overrides]))
 
 
 def refused(*overrides: str) -> str:
