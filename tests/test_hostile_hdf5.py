@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-import msnas.trained_chain
+import msnas.model
 from msnas.data import hdf5
 from msnas.data.event_file import EventFile
 from msnas.data.events import check_events
@@ -212,7 +212,7 @@ def test_events_are_refused_with_file_and_data_set(
         read_events(path)
     chain = SimpleNamespace(tasks=[SimpleNamespace(target="label")], reads=lambda: {"x", "label"})
     trained = SimpleNamespace(chain=chain, path=(), fields={"x": Numbers(shape=[])})
-    monkeypatch.setattr(msnas.trained_chain, "load_trained_chain", lambda directory: trained)
+    monkeypatch.setattr(msnas.model, "load_model", lambda directory: trained)
     out = tmp_path / "out.h5"
     with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: x{said}") as again:
         predict(Settings(run="run", data=str(path), out=str(out)))

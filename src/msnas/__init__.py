@@ -1,3 +1,57 @@
-"""Model selection by neural architecture search for multi-step machine learning."""
+"""Model selection by neural architecture search for multi-step machine learning.
+
+>>> import msnas
+>>> best = msnas.select("toy", msnas.SPOS(sampling="fair"), task_weight=0.5)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "select": "msnas.api",
+    "load": "msnas.api",
+    "runs": "msnas.api",
+    "Selected": "msnas.api",
+    "load_problem": "msnas.problem",
+    "Problem": "msnas.problem",
+    "Task": "msnas.chain.task",
+    "Regression": "msnas.chain.output",
+    "Binary": "msnas.chain.output",
+    "Classes": "msnas.chain.output",
+    "SquaredError": "msnas.losses.squared_error",
+    "BinaryCrossEntropy": "msnas.losses.binary_cross_entropy",
+    "CrossEntropy": "msnas.losses.cross_entropy",
+    "MeanLoss": "msnas.evaluation.mean_loss",
+    "MLP": "msnas.candidates.mlp",
+    "LSTM": "msnas.candidates.lstm",
+    "SPOS": "msnas.methods.spos",
+    "DARTS": "msnas.methods.darts",
+    "ASNG": "msnas.methods.asng",
+    "GridSearch": "msnas.methods.grid_search",
+    "FixedChain": "msnas.methods.fixed_chain",
+    "EndToEnd": "msnas.methods.end_to_end",
+    "RandomChoice": "msnas.methods.random_choice",
+    "Fixed": "msnas.weighting.fixed",
+    "Uncertainty": "msnas.weighting.uncertainty",
+    "GradNorm": "msnas.weighting.gradnorm",
+    "RandomWeights": "msnas.weighting.random_weights",
+}
+"""Public names; each is imported when it is first asked for (PyTorch takes seconds)."""
+
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, or AttributeError."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'msnas' has no attribute {name!r}; there are {__all__}")
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Public names."""
+    return [*globals(), *_WHERE]

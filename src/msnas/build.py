@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from msnas import given
 from msnas.config import check_plain, plain, refuse_others
 from msnas.errors import ConfigError, MsnasError
 from msnas.packages import allowed, check_allowed, is_allowed
@@ -52,6 +53,11 @@ def class_of(config: Mapping[str, Any], *, key: str, of: type[T]) -> type[T]:
 
 
 def _build(node: Mapping[str, Any], *, key: str, of: type[T], **arguments: Any) -> T:
+    if node["_target_"] == given.TARGET:
+        made = given.take(node, key=key)
+        if not isinstance(made, of):
+            raise ConfigError(f"{key}: a {type(made).__name__} is no {of.__module__}.{of.__name__}")
+        return made
     found = class_of(node, key=key, of=of)
     settings = {
         name: _nested(value, key=f"{key}.{name}")

@@ -60,13 +60,13 @@ def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict
 
 def _evaluate(settings: Settings, conditions: Mapping[str, str]) -> list[dict[str, Any]]:
     from msnas.conditioning.chosen import chosen_points
+    from msnas.model import load_model
     from msnas.pipeline import ready_parts
     from msnas.plan import make_plan
-    from msnas.trained_chain import load_trained_chain
     from msnas.training.progress import Display
 
     directory = RunDirectory(Path(settings.run))
-    trained = load_trained_chain(directory.path)
+    trained = load_model(directory.path)
     points = chosen_points(conditions, trained.conditioning, trained.point)
     config, result = directory.read()
     with somebodys(directory.path):

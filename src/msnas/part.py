@@ -6,9 +6,11 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 from msnas.errors import ConfigError
+from msnas.packages import is_allowed
 
 
 class Part:
@@ -30,11 +32,27 @@ class Part:
             arguments, named = self._made_with
             bound = inspect.signature(type(self)).bind(*arguments, **named)
             bound.apply_defaults()
-            values = bound.arguments
+            variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+            values = {
+                name: value
+                for name, value in bound.arguments.items()
+                if bound.signature.parameters[name].kind not in variable  # PyTorch's own
+            }
         return {
-            "_target_": f"{type(self).__module__}.{type(self).__qualname__}",
+            "_target_": public_name(type(self)),
             **{name: settings_of(value, key=name) for name, value in values.items()},
         }
+
+
+def public_name(kind: type) -> str:
+    """The shortest path that leads to a class of a library; for other classes where it is made."""
+    words = kind.__module__.split(".")
+    if words[0] != "msnas":
+        for count in range(1, len(words)):
+            module = ".".join(words[:count])
+            if is_allowed(module) and getattr(import_module(module), kind.__name__, None) is kind:
+                return f"{module}.{kind.__name__}"
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def settings_of(value: Any, *, key: str) -> Any:

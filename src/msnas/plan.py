@@ -204,10 +204,10 @@ def _check_pretrain_only(config: Mapping[str, Any]) -> None:
 
 
 def _check_stratify(data: Mapping[str, Any]) -> None:
-    if data["stratify"] not in data["fields"]:
+    if data["stratify"] is not None and data["stratify"] not in data["fields"]:
         raise ConfigError(
             f"data.stratify: {data['stratify']!r} is not a field; fields are "
-            f"{sorted(data['fields'])}"
+            f"{sorted(data['fields'])}, or null: events are split as they are"
         )
 
 

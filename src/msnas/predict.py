@@ -56,33 +56,20 @@ def predict(
 def _predict(settings: Settings, conditions: Mapping[str, str]) -> dict[str, np.ndarray]:
     import h5py
 
-    from msnas.conditioning.chosen import chosen_point
     from msnas.data.event_file import EventFile
-    from msnas.data.events import check_events
-    from msnas.evaluation.evaluate import collect_outputs
-    from msnas.trained_chain import load_trained_chain
+    from msnas.model import load_model
 
     out = Path(settings.out)
     if out.exists() and not settings.overwrite:
         raise DataError(f"out: {out} exists; choose another name or overwrite=true")
-    trained = load_trained_chain(Path(settings.run))
-    chain, path = trained.chain, trained.path
-    targets = {task.target for task in chain.tasks}
-    fields = {name: trained.fields[name] for name in sorted(chain.reads() - targets)}
-    raw = EventFile(file=settings.data).load(list(fields))
-    check_events(raw, fields, where=settings.data)
-    part = trained.ready(
-        {name: one.encode(raw[name]) for name, one in fields.items()},
-        chosen_point(conditions, trained.conditioning, trained.point),
+    model = load_model(Path(settings.run))
+    raw = EventFile(file=settings.data).load(model.inputs)
+    predictions = model.predict(
+        raw, conditions=conditions, batch=settings.batch, where=settings.data
     )
-    outputs = collect_outputs(chain, part, paths=[path], batch=settings.batch)
-    predictions = {
-        task.name: task.output.prediction(task.scored(outputs[path[: level + 1]])).detach().numpy()
-        for level, task in enumerate(chain.tasks)
-    }
     try:
         with whole(out) as new, h5py.File(new, "w") as file:
-            for key, value in trained.provenance.items():
+            for key, value in model.provenance.items():
                 file.attrs[key] = value
             file.attrs["data"] = Path(settings.data).name
             for name, values in predictions.items():

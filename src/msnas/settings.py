@@ -99,7 +99,7 @@ class Data(TypedDict):
     ]
     split_seed: Seed
     fractions: Fractions
-    stratify: Text
+    stratify: TextOrNull
     tau_fraction: NotRequired[Any]
     thin: NotRequired[Thin | None]
     source: Node

@@ -20,10 +20,10 @@ from msnas.errors import DataError, MsnasError
 from msnas.evaluation.delong import auc_contrast_error
 from msnas.evaluation.evaluate import collect_outputs
 from msnas.evaluation.mean_loss import MeanLoss
+from msnas.model import load_model
 from msnas.parts import read_events
 from msnas.plan import Plan, make_plan
 from msnas.report.collect import FinishedRun
-from msnas.trained_chain import load_trained_chain
 from msnas.training.train import prepare_torch
 
 RESAMPLES = 300
@@ -65,7 +65,7 @@ class SharedTestEvents:
         """
         if run.directory not in self._outputs:
             try:
-                trained = load_trained_chain(run.directory)
+                trained = load_model(run.directory)
             except (KeyError, RuntimeError) as error:
                 raise DataError(f"{run.directory}: model.ckpt does not fit ({error})") from error
             found = collect_outputs(

@@ -38,8 +38,14 @@ class Events:
         """Events in all parts."""
         return sum(len(next(iter(part.values()))) for part in (self.train, self.valid, self.test))
 
-    def class_counts(self, field: str) -> dict[str, dict[str, int]]:
-        """Events of each part by their class in `field`; several classes are joined by spaces."""
+    def class_counts(self, field: str | None) -> dict[str, dict[str, int]]:
+        """Events of each part by their class in `field`; several classes are joined by spaces.
+
+        Without a field, all are counted together, as `all`.
+        """
+        if field is None:
+            sizes = {name: len(next(iter(getattr(self, name).values()))) for name in PARTS}
+            return {name: {"all": size} for name, size in sizes.items()}
         counts: dict[str, dict[str, int]] = {}
         for name in PARTS:
             value = getattr(self, name)[field]
@@ -58,13 +64,14 @@ def load_events(
     events: int | str,
     split_seed: int,
     fractions: Mapping[str, float],
-    stratify: str,
+    stratify: str | None,
     where: str,
     thin: Mapping[str, Any] | None = None,
 ) -> Events:
     """Load, check, choose, split, thin and encode events.
 
-    `events` in total, the same number of each class of the field `stratify`, or "all". Which
+    `events` in total, the same number of each class of the field `stratify`, or "all"; without
+    such a field all events are of one class. Which
     ones, and the split into `fractions` of train, valid and test (equal for every class), is
     drawn from `split_seed` alone. Where the source gives the split itself, as an array `part`
     (see `Source.load`), each class keeps its own shares of the parts, and `fractions` and
@@ -79,15 +86,15 @@ def load_events(
     check_events(raw, fields, where=where)
     if set(fractions) != set(PARTS) or min(fractions.values()) <= 0:
         raise ConfigError(f"data.fractions: expected {list(PARTS)}, all > 0, found {fractions}")
+    raw_label = np.zeros(len(next(iter(raw.values()))), int) if stratify is None else raw[stratify]
     indices = split_indices(
-        raw[stratify],
+        raw_label,
         events=events,
         generator=np.random.default_rng(split_seed),
         fractions=[fractions[part] / sum(fractions.values()) for part in PARTS],
         where=where,
         part=raw.get("part"),
     )
-    raw_label = raw[stratify]
     if thin is not None:
         indices["train"] = thinned(raw_label, indices["train"], thin)
     parts: dict[str, Batch] = {part: {} for part in PARTS}
@@ -110,7 +117,11 @@ def load_events(
             parts[part]["weight"] = torch.from_numpy(weight) * own
     loaded = Events(**parts, fields=fields)
     counts = loaded.class_counts(stratify)
-    log.info("events by %s: %s", stratify, ", ".join(f"{part} {counts[part]}" for part in PARTS))
+    log.info(
+        "events by %s: %s",
+        stratify or "part",
+        ", ".join(f"{part} {counts[part]}" for part in PARTS),
+    )
     return loaded
 
 

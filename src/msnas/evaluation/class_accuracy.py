@@ -20,6 +20,7 @@ from torchmetrics import Metric
 from msnas.errors import ConfigError
 from msnas.evaluation.variable_metric import VariableMetric
 from msnas.losses.logits import is_single
+from msnas.part import Part
 
 
 def decided(
@@ -30,7 +31,7 @@ def decided(
 
 
 @final
-class ClassAccuracy(Metric):
+class ClassAccuracy(Part, Metric):
     """How often the class is the right one; higher is better.
 
     With `class_index`, among the objects of that true class only.
@@ -70,7 +71,7 @@ class ClassAccuracy(Metric):
 
 
 @final
-class BalancedAccuracy(Metric):
+class BalancedAccuracy(Part, Metric):
     """The mean over `classes` of the accuracy among a class's own objects; higher is better.
 
     Example:

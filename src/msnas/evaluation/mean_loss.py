@@ -9,10 +9,11 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from msnas.losses.loss import Loss
+from msnas.part import Part
 
 
 @final
-class MeanLoss(Metric):
+class MeanLoss(Part, Metric):
     """Mean over events of `loss`, whatever loss a task is trained with; lower is better.
 
     With the loss of momenta this is the paper's mean squared error: (100 GeV)^2, summed over the

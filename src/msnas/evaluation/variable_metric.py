@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from torchmetrics import Metric
 
+from msnas.part import Part
 
-class VariableMetric(Metric):
+
+class VariableMetric(Part, Metric):
     """A metric with one number for each of its `variables`."""
 
     def __init__(self, *, variables: Sequence[str]) -> None:

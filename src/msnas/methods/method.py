@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,11 @@ class Choice:
 @dataclass(frozen=True, kw_only=True)
 class Method(Part, ABC):
     """A way to a selected, trained chain; its fields are the options a user has."""
+
+    @classmethod
+    def option(cls) -> str:
+        """What it is called where nobody gives it a name: `GridSearch` is `grid_search`."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     intermediate_loss: ClassVar[bool] = True
     """Whether the losses of all tasks count; if not, only the last one's."""

@@ -12,18 +12,20 @@ from msnas.build import build
 from msnas.chain.chain import Chain
 from msnas.chain.chain import Path as ChainPath
 from msnas.chain.from_config import build_chain
+from msnas.conditioning.chosen import chosen_point
 from msnas.conditioning.conditioning import Conditioning, Point
 from msnas.conditioning.from_config import build_conditioning, condition_chain, own_point
-from msnas.data.events import Batch
+from msnas.data.events import Batch, check_events
 from msnas.data.fields import Field
 from msnas.errors import DataError
+from msnas.evaluation.evaluate import collect_outputs
 from msnas.run_directory import MODEL, RunDirectory
 from msnas.storage import somebodys
 from msnas.training.store import read_torch
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedChain:
+class Model:
     """A chain of one candidate per task, the fields with their scales, and where it is from.
 
     `point` are the run's own values of what it is conditioned on, if it is.
@@ -36,6 +38,38 @@ class TrainedChain:
     conditioning: Conditioning | None = None
     point: Point | None = None
 
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the fields that the chain reads."""
+        return sorted(self.chain.reads() - {task.target for task in self.chain.tasks})
+
+    def predict(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        *,
+        conditions: Mapping[str, str],
+        batch: int,
+        where: str = "arrays",
+    ) -> dict[str, np.ndarray]:
+        """What every task puts out for raw events [event, ...], in the units a user reads.
+
+        `conditions` are values for what the run is conditioned on, by key, as text; `where` names
+        the events in errors. Raises DataError for arrays that do not fit the fields.
+        """
+        fields = {name: self.fields[name] for name in self.inputs}
+        check_events(arrays, fields, where=where)
+        part = self.ready(
+            {name: field.encode(np.asarray(arrays[name])) for name, field in fields.items()},
+            chosen_point(conditions, self.conditioning, self.point),
+        )
+        outputs = collect_outputs(self.chain, part, paths=[self.path], batch=batch)
+        return {
+            task.name: task.output.prediction(task.scored(outputs[self.path[: level + 1]]))
+            .detach()
+            .numpy()
+            for level, task in enumerate(self.chain.tasks)
+        }
+
     def ready(self, part: Batch, point: Point | None = None) -> Batch:
         """Events as the chain reads them: for a conditioned one, at `point` or the run's own."""
         if self.conditioning is None or self.point is None:
@@ -43,7 +77,7 @@ class TrainedChain:
         return self.conditioning.at(part, self.point if point is None else point)
 
 
-def load_trained_chain(directory: Path) -> TrainedChain:
+def load_model(directory: Path) -> Model:
     """Read config.yaml and model.ckpt of a run; nothing in them is executed.
 
     Raises DataError if the run is not finished or its files cannot be used, ConfigError for a
@@ -83,7 +117,7 @@ def load_trained_chain(directory: Path) -> TrainedChain:
                 conditioning, first_weight=next(iter(result["task_weights"].values())), tasks=tasks
             )
         chain.load_state_dict(model["weights"])
-    return TrainedChain(
+    return Model(
         chain=chain,
         path=path,
         fields=fields,

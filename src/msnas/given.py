@@ -1,0 +1,128 @@
+"""Objects handed over in Python: a configuration names them by what they are.
+
+A module, a metric or arrays that no YAML file could make are kept in this process under a hash of
+their content; the configuration holds that hash. Elsewhere, as for `python -m msnas.predict`, it
+cannot be made into the object again, and `take` says so. Imports no PyTorch.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
+from typing import Any, final
+
+import numpy as np
+
+from msnas.data.source import Source
+from msnas.errors import ConfigError
+
+TARGET = "msnas.given.Given"
+
+_known: dict[str, Any] = {}
+
+
+@final
+class Given:
+    """Stands in a configuration for an object: `kind` is its class, `content` its hash."""
+
+    def __init__(self, *, kind: str, content: str) -> None:
+        self.kind = kind
+        self.content = content
+
+
+def give(value: Any) -> dict[str, Any]:
+    """The node of a configuration for an object of this process, or for a function that makes one.
+
+    A function, called without arguments, makes a fresh module for every seed; an object is the
+    same at the beginning of every run, with the weights it has by now.
+    """
+    example = _example(value) if _makes(value) else copy.deepcopy(value)
+    checksum = hashlib.sha256(b"made" if _makes(value) else b"kept")
+    for piece in _content(example):
+        checksum.update(piece)
+    content = checksum.hexdigest()[:16]
+    _known[content] = value if _makes(value) else example
+    return {"_target_": TARGET, "kind": type(example).__name__, "content": content}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two objects behave alike."""
+    return list(_content(one)) == list(_content(other))
+
+
+def take(node: Mapping[str, Any], *, key: str) -> Any:
+    """The object that `give` was given, made or copied; raise ConfigError if it is not here."""
+    if node.get("content") not in _known:
+        raise ConfigError(
+            f"{key}: {node.get('kind')!r} was handed over in Python and is not known here; "
+            "make its problem there, and msnas.load(run)"
+        )
+    value = _known[node["content"]]
+    return value() if _makes(value) else copy.deepcopy(value)
+
+
+@final
+class Arrays(Source):
+    """Arrays in memory, [event, ...] each; `weight` and `part` as in every source."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.arrays = {name: np.asarray(value) for name, value in arrays.items()}
+
+    def load(self, names: Collection[str]) -> dict[str, np.ndarray]:
+        """All of them."""
+        return dict(self.arrays)
+
+    def identity(self) -> dict[str, Any]:
+        """The checksum of all content."""
+        checksum = hashlib.sha256()
+        for piece in _content(self):
+            checksum.update(piece)
+        return {"sha256": checksum.hexdigest()}
+
+
+def _example(make: Any) -> Any:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return make()
+
+
+def _makes(value: Any) -> bool:
+    return inspect.isfunction(value) or inspect.isclass(value) or isinstance(value, partial)
+
+
+def _content(value: Any) -> Iterator[bytes]:
+    """What decides how an object behaves: sources of its classes, attributes, weights."""
+    if isinstance(value, Arrays):
+        for name in sorted(value.arrays):
+            array = np.ascontiguousarray(value.arrays[name])
+            yield f"{name} {array.dtype.str} {array.shape}".encode()
+            yield array.tobytes()
+        return
+    modules = dict(value.named_modules()) if hasattr(value, "named_modules") else {"": value}
+    for name, module in modules.items():
+        kind = type(module)
+        yield f"{name} {kind.__module__}.{kind.__qualname__}".encode()
+        if kind.__module__.split(".")[0] != "torch":
+            yield _source(kind)
+        plain = {
+            key: one
+            for key, one in vars(module).items()
+            if one is None or isinstance(one, bool | int | float | str | tuple)
+        }
+        yield repr(sorted(plain.items())).encode()
+    if hasattr(value, "state_dict"):
+        for name, tensor in value.state_dict().items():
+            yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
+            yield tensor.detach().cpu().contiguous().numpy().tobytes()
+
+
+def _source(kind: type) -> bytes:
+    try:
+        return inspect.getsource(kind).encode()
+    except (OSError, TypeError):  # typed into a console: its name has to do
+        return b""

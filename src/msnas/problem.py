@@ -1,0 +1,226 @@
+"""A problem: events, tasks in their order, candidates for each. By name, or from arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from inspect import isclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from msnas.config import is_name
+from msnas.errors import ConfigError, DataError
+from msnas.given import Arrays, give, same
+from msnas.packages import allowing, is_allowed
+from msnas.part import Part, public_name, settings_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from msnas.chain.task import Task
+    from msnas.data.fields import Field
+    from msnas.data.source import Source
+
+    Maker = Part | nn.Module | Callable[[], nn.Module]
+
+
+FRACTIONS = {"train": 0.6, "valid": 0.2, "test": 0.2}
+
+
+class AnyProblem:
+    """What `select` takes: group choices and values of a configuration, and nodes that replace."""
+
+    def __init__(
+        self,
+        *,
+        words: Sequence[str],
+        values: Mapping[str, Any],
+        nodes: Mapping[str, Any],
+        folder: str | None = None,
+    ) -> None:
+        self.words = list(words)
+        self.values = dict(values)
+        self.nodes = dict(nodes)
+        self.folder = folder
+
+    def put_into(self, config: DictConfig) -> None:
+        """Replace whole nodes of a composed configuration."""
+        with open_dict(config):
+            for name, node in self.nodes.items():
+                config[name] = OmegaConf.create(node)
+
+
+def load_problem(
+    name: str,
+    *,
+    events: int | str | None = None,
+    file: str | None = None,
+    folder: str | None = None,
+    allow: Sequence[str] = (),
+) -> AnyProblem:
+    """A problem of conf/problem: `htautau`, `toy`, ...
+
+    `events` is how many to take (or "all"), `file` another file of the same layout. `folder` is a
+    configuration folder of one's own, `allow` the packages whose classes it names.
+    """
+    values = {"data.events": events, "data.file": file, "allow": list(allow) or None}
+    return AnyProblem(
+        words=[f"problem={name}"],
+        values={key: value for key, value in values.items() if value is not None},
+        nodes={},
+        folder=folder,
+    )
+
+
+@final
+class Problem(AnyProblem):
+    """A problem of one's own.
+
+    `arrays` are [event, ...] each, by name; `weight` (event weights) and `part` (0, 1, 2 for train,
+    valid, test: the split, if it is given) are optional. Or a `source` of such arrays. `tasks` come
+    in the order of the chain; `candidates[task][name]` is a candidate of msnas, any PyTorch module
+    that is called with the task's inputs by name, or a function that makes one: a module starts
+    from the weights it has, whatever the seed, what is made or a candidate of msnas from fresh
+    ones. `fields` say how arrays become tensors; by default numbers stay numbers, and the target of
+    a classification becomes classes. `stratify` is the array by whose classes events are split and
+    counted; by default the target of the last classification. `reference` names one candidate a
+    task, for methods that train one given chain. `allow` names packages whose classes are told by
+    name and arguments, as on the command line, not by content.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        arrays: Mapping[str, np.ndarray] | None = None,
+        source: Source | None = None,
+        tasks: Sequence[Task],
+        candidates: Mapping[str, Mapping[str, Maker]],
+        fields: Mapping[str, Field] | None = None,
+        stratify: str | None = None,
+        fractions: Mapping[str, float] = FRACTIONS,
+        events: int | str = "all",
+        split_seed: int = 0,
+        reference: Sequence[str] | None = None,
+        allow: Sequence[str] = (),
+    ) -> None:
+        if not is_name(name):
+            raise ConfigError(f"name: {name!r} is no name; expected letters, digits, _ or -")
+        if (arrays is None) == (source is None):
+            raise ConfigError("arrays, source: expected one of the two")
+        known = [task.name for task in tasks]
+        if candidates.keys() != set(known):
+            raise ConfigError(f"candidates: found {sorted(candidates)}, expected those of {known}")
+        made = Arrays(_checked(arrays)) if source is None and arrays is not None else source
+        assert made is not None
+        with allowing(allow):
+            chosen = dict(fields) if fields is not None else _fields(made, tasks)
+            if stratify is None:
+                classes = [one.target for one in tasks if _is_classification(one)]
+                stratify = classes[-1] if classes else None
+            data = {
+                "events": events,
+                "split_seed": split_seed,
+                "fractions": dict(fractions),
+                "stratify": stratify,
+                "source": node_of(made, key="source"),
+                "fields": {key: node_of(one, key=f"fields.{key}") for key, one in chosen.items()},
+            }
+            nodes = {
+                "problem": {
+                    "name": name,
+                    "chain": known,
+                    **({"reference_chain": list(reference)} if reference else {}),
+                },
+                "data": data,
+                "tasks": {task.name: _task(task, candidates[task.name]) for task in tasks},
+                "task_weights": dict.fromkeys(known),
+                "allow": list(allow),
+            }
+        super().__init__(words=["~problem"], values={}, nodes=nodes)
+
+
+def _task(task: Task, candidates: Mapping[str, Maker]) -> dict[str, Any]:
+    key = f"tasks.{task.name}"
+    return {
+        "inputs": list(task.inputs),
+        "target": task.target,
+        "output": node_of(task.output, key=f"{key}.output"),
+        "loss": None if task.loss is None else node_of(task.loss, key=f"{key}.loss"),
+        "metrics": {
+            name: node_of(one, key=f"{key}.metrics.{name}") for name, one in task.metrics.items()
+        },
+        "candidates": {
+            name: node_of(one, key=f"{key}.candidates.{name}") for name, one in candidates.items()
+        },
+    }
+
+
+def node_of(value: Any, *, key: str) -> dict[str, Any]:
+    """By name and arguments if those are plain and may be read back, else by content."""
+    if isinstance(value, Part):
+        if is_allowed(type(value).__module__):
+            with suppress(ConfigError):  # an argument that is neither plain nor a part
+                return value.settings()
+    elif not callable(value):
+        raise ConfigError(f"{key}: found a {type(value).__name__}, expected a part or a module")
+    elif (named := _named(value)) is not None:
+        return named
+    return give(value)
+
+
+def _named(value: Any) -> dict[str, Any] | None:
+    """The node of a library's class, of a partial of one, or of what one makes by default."""
+    kind, arguments = value, {}
+    if isinstance(value, partial) and not value.args:
+        kind, arguments = value.func, value.keywords
+    elif not isclass(value) and is_allowed(type(value).__module__):
+        with suppress(TypeError):
+            if same(value, type(value)()):
+                kind = type(value)
+    if not isclass(kind) or not is_allowed(kind.__module__):
+        return None
+    with suppress(ConfigError):
+        return {"_target_": public_name(kind), **settings_of(arguments, key=kind.__name__)}
+    return None
+
+
+def _checked(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    found = {name: np.asarray(value) for name, value in arrays.items()}
+    for name, value in found.items():
+        if not is_name(name) or value.ndim == 0 or value.dtype.kind not in "fiub":
+            raise DataError(
+                f"arrays: {name!r}: found type {value.dtype} of shape {list(value.shape)}, "
+                "expected numbers of shape [event, ...]"
+            )
+    return found
+
+
+def _is_classification(task: Task) -> bool:
+    from msnas.chain.output import Binary, Classes
+
+    return isinstance(task.output, Binary | Classes)
+
+
+def _fields(source: Source, tasks: Sequence[Task]) -> dict[str, Field]:
+    """A field for every array that a task reads or is to find."""
+    from msnas.data.fields import ClassLabel, Numbers
+
+    outputs = {task.target for task in tasks}
+    labels = {task.target for task in tasks if _is_classification(task)}
+    wanted = {name for task in tasks for name in task.inputs} - outputs
+    wanted |= {task.target for task in tasks if task.supervised}
+    raw = source.load(sorted(wanted))
+    if missing := sorted(wanted - raw.keys()):
+        raise DataError(f"arrays: missing {missing[0]!r}, found {sorted(raw)}")
+    found: dict[str, Field] = {}
+    for name in sorted(wanted):
+        shape = raw[name].shape[1:]
+        if name in labels and len(raw[name]):
+            found[name] = ClassLabel(classes=int(raw[name].max()) + 1, shape=list(shape))
+        else:
+            found[name] = Numbers(shape=list(shape))
+    return found
