@@ -24,19 +24,22 @@ from msnas.compare.groups import group_runs
 from msnas.compare.output import as_json, show
 from msnas.compare.shared_events import SharedTestEvents, bootstrap_error
 from msnas.errors import ConfigError, DataError
-from msnas.evaluation.agreement import (
+from msnas.evaluation.class_accuracy import ClassAccuracy
+from msnas.report.collect import collect_runs
+from msnas.results.quality import (
     hit,
     kendall_tau,
-    mean_estimate,
     probability_ranking,
     random_hit,
     random_regret,
-    rate_estimate,
     regret,
 )
-from msnas.evaluation.class_accuracy import ClassAccuracy
-from msnas.evaluation.delong import auc_contrast_error, auc_covariance
-from msnas.report.collect import collect_runs
+from msnas.results.statistics import (
+    auc_contrast_error,
+    auc_covariance,
+    mean_estimate,
+    rate_estimate,
+)
 from msnas.run import run
 
 NAMES = {"one": ["a", "b"], "two": ["c", "d"]}

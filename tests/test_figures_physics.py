@@ -30,9 +30,9 @@ from msnas.report.figures.roc import EFFICIENCY, Roc, roc_curve
 from msnas.report.figures.score import ScoreByClass
 from msnas.report.histogram import histogram
 from msnas.report.outputs import BINARY, JET, MOMENTUM, Momenta
-from msnas.report.resolution import profile, pt_edges, residuals
 from msnas.report.scan import Scan
 from msnas.report.trajectories import read_trajectories
+from msnas.results.resolution import profile, pt_edges, residuals
 
 TASKS = ("calibration", "id")
 EVENTS = 400

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from made_imbalance import near
 
-from msnas.report.front import FrontPoint, knee, mean_front, recommended_v1
+from msnas.results.front import FrontPoint, knee, mean_front, recommended_v1
 
 
 def front_of(*values: tuple[float, float, float]) -> list[FrontPoint]:

@@ -18,8 +18,8 @@ from msnas.report.figures.fig5_selected import SelectedChains
 from msnas.report.figures.fig6_methods import MethodsAgainstV1
 from msnas.report.figures.talk_methods import Methods
 from msnas.report.scan import Scan
-from msnas.report.statistics import median_of
 from msnas.report.style import save
+from msnas.results.statistics import median_of
 
 FIGURES: list[Figure[Any]] = [
     Reoptimisation(),

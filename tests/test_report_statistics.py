@@ -14,10 +14,10 @@ from msnas.report.quantities import Quantity
 from msnas.report.sampling_error import paired_sampling_error
 from msnas.report.sampling_error import sampling_error as error_of
 from msnas.report.scan import Scan
-from msnas.report.statistics import median_of
 from msnas.report.style import looks, method_colour
 from msnas.report.summary import chains_table, differences_table, methods_table
 from msnas.report.v1_axis import TICKS, v1_position
+from msnas.results.statistics import median_of
 
 AUC = Quantity(name="classify/auc", label="AUC", higher_is_better=True)
 

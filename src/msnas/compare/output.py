@@ -17,8 +17,8 @@ from msnas.compare.groups import Group
 from msnas.compare.performance import Difference
 from msnas.compare.rankings import Agreement
 from msnas.errors import DataError
-from msnas.evaluation.agreement import FEWEST_SEEDS, Estimate
 from msnas.report.collect import OtherRun
+from msnas.results.statistics import FEWEST_SEEDS, Estimate
 from msnas.storage import whole
 from msnas.terminal import say
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from msnas.compare.groups import Group, first_of
 from msnas.compare.rankings import metrics_with_direction
 from msnas.errors import MsnasError
-from msnas.evaluation.agreement import Estimate, mean_estimate
+from msnas.results.statistics import Estimate, mean_estimate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,19 +12,17 @@ from itertools import product
 from typing import Any
 
 from msnas.compare.groups import Group
-from msnas.evaluation.agreement import (
-    Estimate,
+from msnas.report.collect import FinishedRun
+from msnas.results.quality import (
     Path,
     hit,
     kendall_tau,
-    mean_estimate,
     probability_ranking,
     random_hit,
     random_regret,
-    rate_estimate,
     regret,
 )
-from msnas.report.collect import FinishedRun
+from msnas.results.statistics import Estimate, mean_estimate, rate_estimate
 
 TABLE_METHOD = "grid_search"
 """The method that trains every chain, so that its validation numbers are a table to rank by."""

@@ -17,13 +17,13 @@ from torchmetrics.classification import BinaryAUROC
 
 from msnas.chain.task import Task
 from msnas.errors import DataError, MsnasError
-from msnas.evaluation.delong import auc_contrast_error
 from msnas.evaluation.evaluate import collect_outputs
 from msnas.evaluation.mean_loss import MeanLoss
 from msnas.model import load_model
 from msnas.parts import read_events
 from msnas.plan import Plan, make_plan
 from msnas.report.collect import FinishedRun
+from msnas.results.statistics import auc_contrast_error
 from msnas.training.train import prepare_torch
 
 RESAMPLES = 300

@@ -13,14 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from plotly.subplots import make_subplots
 
-from msnas.evaluation.agreement import FEWEST_SEEDS
 from msnas.report.chosen import page_layout
 from msnas.report.figure import NothingToDraw
 from msnas.report.quantities import Quantity
 from msnas.report.scan import Scan
-from msnas.report.statistics import LEVEL, Median, median_of
 from msnas.report.style import Look, frame, legend_columns, lighter, looks, new_figure, style
 from msnas.report.v1_axis import plotly_v1_axis, v1_axis, v1_position
+from msnas.results.statistics import FEWEST_SEEDS, LEVEL, Median, median_of
 
 APART = 0.11
 """Between kinds of run at the same v1, in decades of the axis."""

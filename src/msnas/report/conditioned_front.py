@@ -12,7 +12,6 @@ import numpy as np
 from msnas.report.alike import likeness, most_alike
 from msnas.report.collect import FinishedRun
 from msnas.report.figure import NothingToDraw
-from msnas.report.front import FrontPoint, Recommended, mean_front, recommended_v1
 from msnas.report.loss_parameters import along
 from msnas.report.outputs import key_of
 from msnas.report.seconds import seconds_notes
@@ -24,6 +23,7 @@ from msnas.report.two_tasks import (
     over_weights,
     two_tasks,
 )
+from msnas.results.front import FrontPoint, Recommended, mean_front, recommended_v1
 
 Part = Literal["valid", "test"]
 PARTS: tuple[Part, Part] = ("valid", "test")

@@ -12,6 +12,7 @@ from msnas.data.checks import finite
 from msnas.data.hdf5 import read_hdf5
 from msnas.errors import DataError
 from msnas.report.collect import FinishedRun
+from msnas.results.outputs import Momenta as Momenta
 from msnas.storage import damage_of
 
 NAME = "outputs.h5"
@@ -39,18 +40,6 @@ class Outputs:
     def key(self) -> str:
         """The run's key."""
         return key_of(self.run)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Momenta:
-    """Jets before and after their calibration, each [event, particle, component].
-
-    `jet` is (pT [GeV], eta, phi, m [GeV]), `output` and `true` are (pT [GeV], eta, phi).
-    """
-
-    jet: Float[np.ndarray, "event particle 4"]
-    output: Float[np.ndarray, "event particle 3"]
-    true: Float[np.ndarray, "event particle 3"]
 
 
 def read_outputs(run: FinishedRun) -> Outputs:

@@ -14,8 +14,8 @@ from plotly.subplots import make_subplots
 
 from msnas.report.chosen import page_layout
 from msnas.report.parameter_axis import ParameterAxis
-from msnas.report.statistics import LEVEL, Median, median_of
 from msnas.report.style import frame, legend_columns, lighter, new_figure, style
+from msnas.results.statistics import LEVEL, Median, median_of
 
 FIXED = "one training for each value"
 ONCE = "one training for all values (YOTO)"

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from msnas.errors import DataError
-from msnas.evaluation.delong import auc_contrast_error, auc_covariance
 from msnas.report.collect import FinishedRun
 from msnas.report.outputs import Outputs, binary_of, read_outputs
 from msnas.report.quantities import VALIDITY, Quantity
-from msnas.report.statistics import proportion_error
+from msnas.results.statistics import auc_contrast_error, auc_covariance, proportion_error
 
 AUC = "torchmetrics.classification.BinaryAUROC"
 ACCURACY = "msnas.evaluation.class_accuracy.ClassAccuracy"

@@ -12,7 +12,7 @@ from msnas.report.parts import NamedTable
 from msnas.report.quantities import Quantity
 from msnas.report.sampling_error import paired_sampling_error, sampling_error
 from msnas.report.scan import Scan
-from msnas.report.statistics import LEVEL, Median, median_of
+from msnas.results.statistics import LEVEL, Median, median_of
 
 REFERENCE = "grid_search"
 """The method that others are compared with, if there is one."""

@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from msnas.evaluation.agreement import FEWEST_SEEDS
 from msnas.report.chosen import page_layout
 from msnas.report.style import frame, lighter, new_figure, style
+from msnas.results.statistics import FEWEST_SEEDS
 
 QUANTILES = (0, 0.25, 0.5, 0.75, 1)
 

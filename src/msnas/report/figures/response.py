@@ -26,9 +26,9 @@ from msnas.report.outputs import (
     momenta_of,
     read_outputs,
 )
-from msnas.report.resolution import LOWEST_PT, Profile, Residuals, profile, pt_edges, residuals
 from msnas.report.scan import Scan
 from msnas.report.style import Look, looks, new_figure, style
+from msnas.results.resolution import LOWEST_PT, Profile, Residuals, profile, pt_edges, residuals
 
 MOST_METHODS = 5
 BINS = 10

@@ -13,13 +13,13 @@ from matplotlib.figure import Figure as Drawing
 from plotly.subplots import make_subplots
 
 from msnas.errors import DataError
-from msnas.evaluation.delong import auc_covariance
 from msnas.report.chosen import choose, page_layout, with_failures, with_outputs
 from msnas.report.collect import FinishedRun
 from msnas.report.figure import Figure
 from msnas.report.outputs import BINARY, binary_of, key_of, last_task_with, read_outputs
 from msnas.report.scan import Scan
 from msnas.report.style import frame, legend_columns, looks, new_figure, style
+from msnas.results.statistics import auc_covariance
 
 EFFICIENCY = np.linspace(0, 1, 201)
 """Signal efficiencies at which curves are kept."""

@@ -21,10 +21,10 @@ from msnas.report.conditioned_front import (
     mean_regret,
 )
 from msnas.report.figure import Figure
-from msnas.report.front import FrontPoint
 from msnas.report.quantities import Quantity
 from msnas.report.scan import Scan
 from msnas.report.style import COLOURS, chain_colours, frame, lighter, style
+from msnas.results.front import FrontPoint
 
 ONCE, FIXED = "one training for all $v_1$ (YOTO)", "one training for each $v_1$"
 KNEE = "recommended $v_1$"

@@ -11,10 +11,11 @@ import numpy as np
 import vector
 from jaxtyping import Float
 
-from msnas.report.histogram import CENTRAL
-
 if TYPE_CHECKING:
-    from msnas.report.outputs import Momenta
+    from msnas.results.outputs import Momenta
+
+CENTRAL = (0.15865, 0.84135)
+"""Quantiles one standard deviation of a Gaussian below and above its mean."""
 
 LOWEST_PT = 1.0
 """[GeV]; below it a ratio to the true pT means nothing."""

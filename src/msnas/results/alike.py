@@ -1,0 +1,278 @@
+"""Which runs are alike: their settings, what differs, and labels for it. Imports no PyTorch.
+
+This is the one notion of runs that can be compared. A setting is named as in the configuration,
+`a.b.c`; a place such as `tasks.*.validity` means all settings below it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from msnas.identity import canonical, digest
+from msnas.results.result import Result
+
+NO_NUMBER = (
+    *("output", "logger", "force", "retry_failed", "dry_run", "hydra", "task_weight"),
+    *("problem", "method.name", "tasks.*.words"),
+)
+"""Settings that change no number, or that `settings_of` tells in another way."""
+
+PATHS = ("file", "path", "folder", "directory")
+"""Last words of settings that say where something lies: data are told by their content."""
+
+ESSENTIAL = ("precision", "gradient_clip_val", "gradient_clip_algorithm")
+"""Settings of the trainer that change more than the last digits."""
+
+OWN_COLUMNS = ("name", "seed", "weight")
+"""Settings that a table and a label tell by themselves: problem and method, seed, task weights."""
+
+SPLIT = ("data.split_seed",)
+"""Another split of the same events repeats the same thing."""
+
+METHOD = ("name.method", "method", "recipe.search")
+"""What a method is, and how its super-network is trained."""
+
+WEIGHTS = ("weight", "task_weights", "weighting", "conditioning")
+"""How the tasks are weighted."""
+
+JUDGE = ("recipe.evaluation_batch", "tasks.*.validity")
+"""What decides nothing."""
+
+LENGTH = 60
+"""Letters of a setting's value in a label."""
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alike:
+    """Runs with the same `settings`, but for some; each is in one group, in the given order."""
+
+    settings: Settings
+    runs: Sequence[Result]
+
+    def by_label(self, *, without: Sequence[str] = ()) -> dict[str, dict[int, Result]]:
+        """The runs by label (see `labels`) and seed, both in order; of repeats the first."""
+        found: dict[str, dict[int, Result]] = {}
+        told = labels(self.runs, without=without)
+        for label, run in sorted(zip(told, self.runs, strict=True), key=lambda one: one[0]):
+            found.setdefault(label, {}).setdefault(run.seed, run)
+        return {label: dict(sorted(runs.items())) for label, runs in found.items()}
+
+
+def alike(runs: Sequence[Result], *, but_for: Sequence[str] = ()) -> list[Alike]:
+    """Groups of runs that differ in nothing but the settings `but_for`, and the machine.
+
+    In the order of their first runs.
+    """
+    shared: dict[str, Settings] = {}
+    groups: dict[str, list[Result]] = {}
+    for run in runs:
+        settings = {
+            key: value
+            for key, value in settings_of(run).items()
+            if not within(key, but_for) and not _is_machine(key)
+        }
+        name = digest(settings)
+        shared.setdefault(name, settings)
+        groups.setdefault(name, []).append(run)
+    return [Alike(settings=shared[name], runs=ones) for name, ones in groups.items()]
+
+
+def largest(runs: Sequence[Result], *, but_for: Sequence[str] = ()) -> tuple[list[Result], int]:
+    """The largest group alike (the first of several), each key once; and how many are left out."""
+    groups = alike(runs, but_for=but_for)
+    found = max((group.runs for group in groups), key=len, default=[])
+    return list({run.key: run for run in found}.values()), len(runs) - len(found)
+
+
+def settings_of(run: Result) -> dict[str, Any]:
+    """Every setting of a run that can change a number, as `a.b.c`.
+
+    Told in a purer form: `name.problem` and `name.method`; the chain; the candidates of a task,
+    also as one setting; the events by `data.content`; normalised task weights as `weight.<task>`,
+    and those of the tasks after the first, relative to each other, as `task_weights.others`.
+    """
+    config = run.config
+    found = {
+        key: value
+        for key, value in flat(config).items()
+        if not within(key, NO_NUMBER)
+        and not within(key, () if run.searched_together else ("recipe.search",))
+        and not (within(key, ("task_weights",)) or key.split(".")[-1] in PATHS)
+    }
+    for task, names in zip(run.tasks, run.candidates, strict=True):
+        found[f"tasks.{task}.candidates"] = ",".join(names)
+    found["data.content"] = digest([run.data.get("sha256"), run.data.get("source")])[:8]
+    if conditioning := config.get("conditioning"):
+        found["conditioning"] = conditioning.get("parameters", "yes")
+    found |= {"name.problem": run.problem, "name.method": run.method, "seed": run.seed}
+    found["problem.chain"] = run.tasks
+    found |= {f"weight.{task}": round(one, 9) for task, one in run.task_weights.items()}
+    if (others := _other_weights(run)) is not None:
+        found["task_weights.others"] = others
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def differing(settings: Sequence[Settings]) -> list[str]:
+    """The settings that have two values among runs, each as `settings_of` gives them.
+
+    Missing is a value, but settings that belong to something, such as a candidate, a loss or a
+    method, are compared among the runs that have that same thing: the thing itself is a setting.
+    What has a column of its own is left out.
+    """
+    keys = dict.fromkeys(key for run in settings for key in run)
+    things = [{part for key in run for part in _parents(key)} for run in settings]
+    found = []
+    for key in keys:
+        parent = key.rpartition(".")[0]
+        whole = key.endswith("._target_")
+        values: dict[str, set[str]] = {}
+        for run, there in zip(settings, things, strict=True):
+            if parent and parent not in there:
+                continue
+            kind = "" if whole else str(run.get(f"{parent}._target_"))
+            values.setdefault(kind, set()).add(_text(run.get(key)))
+        if (
+            any(len(one) > 1 for one in values.values())
+            and key != "method._target_"
+            and not within(key, OWN_COLUMNS)
+        ):
+            found.append(key)
+    return found
+
+
+def labels(runs: Sequence[Result], *, without: Sequence[str] = ()) -> list[str]:
+    """A label per run: its method, and the settings in which runs of that method differ.
+
+    Settings in `without`, the machine and the split of the events are not told.
+    """
+    return labels_of(
+        [run.method for run in runs], [settings_of(run) for run in runs], without=without
+    )
+
+
+def labels_of(
+    methods: Sequence[str], settings: Sequence[Settings], *, without: Sequence[str] = ()
+) -> list[str]:
+    """The labels of runs by their settings.
+
+    >>> labels_of(["spos", "spos", "darts"], [{"method.a": 1}, {"method.a": 2}, {}])
+    ['spos a=1', 'spos a=2', 'darts']
+    """
+    found = list(methods)
+    for method in dict.fromkeys(methods):
+        places = [place for place, name in enumerate(methods) if name == method]
+        own = [settings[place] for place in places]
+        keys = [
+            key
+            for key in differing(own)
+            if not within(key, (*SPLIT, *without)) and not _is_machine(key)
+        ]
+        for key, name in _short_names(keys).items():
+            for place, value in zip(places, column(key, own), strict=True):
+                if value is not None:
+                    found[place] += f" {name}={_value(value)}"
+    return found
+
+
+def column(key: str, settings: Sequence[Settings]) -> list[Any]:
+    """A setting of several runs: a class by its name, a list as `a-b`; None where it is not.
+
+    Where that would make different values the same, they are told in full.
+    """
+    values = [run.get(key) for run in settings]
+    plain = [_plain(key, value) for value in values]
+    if len(set(map(_text, plain))) < len(set(map(_text, values))):
+        return [_text(value) if isinstance(value, list | dict) else value for value in values]
+    return plain
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as `a.b.c`."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        nested = isinstance(value, Mapping) and value
+        found |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return found
+
+
+def within(key: str, places: Sequence[str]) -> bool:
+    """Whether a setting is one of `places`, or below one.
+
+    >>> within("tasks.a.loss.gamma", ["tasks.*.loss"]), within("method.name", ["meth"])
+    (True, False)
+    """
+    return any(
+        key == place
+        or key.startswith(f"{place}.")
+        or ("*" in place and (fnmatchcase(key, place) or fnmatchcase(key, f"{place}.*")))
+        for place in places
+    )
+
+
+def _is_machine(key: str) -> bool:
+    return key.startswith("trainer.") and key.removeprefix("trainer.") not in ESSENTIAL
+
+
+def _parents(key: str) -> list[str]:
+    words = key.split(".")
+    return [".".join(words[:size]) for size in range(1, len(words))]
+
+
+def _short_names(keys: Sequence[str]) -> dict[str, str]:
+    """The fewest last words of each key that tell it from the others."""
+    parts = {key: _naming(key) for key in keys}
+    found = {}
+    for key, words in parts.items():
+        size = next(
+            size
+            for size in range(1, len(words) + 1)
+            if size == len(words)
+            or not any(other != key and parts[other][-size:] == words[-size:] for other in parts)
+        )
+        found[key] = ".".join(words[-size:])
+    return found
+
+
+def _naming(key: str) -> list[str]:
+    """`a.b.enabled` and `a.b._target_` are called b, the candidates of a task like the task."""
+    words = key.split(".")
+    if len(words) > 1 and words[-1] in ("enabled", "_target_", "candidates"):
+        return words[:-1]
+    return words
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    return text if len(text) <= LENGTH else text[: LENGTH - 1] + "…"
+
+
+def _plain(key: str, value: Any) -> Any:
+    if key.endswith("_target_") and value is not None:
+        return str(value).rsplit(".", 1)[-1]
+    if isinstance(value, list):
+        return "-".join(
+            str(one) if isinstance(one, str | int | float) else json.dumps(one) for one in value
+        )
+    return {} if value == {} else value
+
+
+def _text(value: Any) -> str:
+    return json.dumps(canonical(value), sort_keys=True, default=str)
+
+
+def _other_weights(run: Result) -> str | None:
+    """Weights of the tasks after the first, relative to each other; None for less than two."""
+    others = list(run.task_weights.values())[1:]
+    if len(others) < 2 or not sum(others) > 0:
+        return None
+    return ":".join(f"{weight / sum(others):.3g}" for weight in others)

@@ -1,0 +1,147 @@
+"""What a run's chain puts out for the test events: its outputs.h5 read back. Imports no PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from msnas.data.checks import finite
+from msnas.data.hdf5 import read_hdf5
+from msnas.errors import DataError
+from msnas.results.result import Result
+from msnas.run_directory import OUTPUTS as NAME
+
+BINARY = "msnas.chain.output.Binary"
+MOMENTUM = "msnas.chain.output.TauMomentum"
+JET = "msnas.data.fields.JetMomentum"
+"""Settings `_target_` that tell what an array holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Test events of one run, in user's units: small inputs, and each task's output and truth.
+
+    All arrays are [event, ...]; `weight` is [event], ones if the data have no weights.
+    """
+
+    run: Result
+    inputs: Mapping[str, np.ndarray]
+    output: Mapping[str, np.ndarray]
+    target: Mapping[str, np.ndarray]
+    weight: Float[np.ndarray, " event"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Momenta:
+    """Jets before and after their calibration, each [event, particle, component].
+
+    `jet` is (pT [GeV], eta, phi, m [GeV]), `output` and `true` are (pT [GeV], eta, phi).
+    """
+
+    jet: Float[np.ndarray, "event particle 4"]
+    output: Float[np.ndarray, "event particle 3"]
+    true: Float[np.ndarray, "event particle 3"]
+
+
+def read_outputs(run: Result) -> Outputs:
+    """Read a run's outputs.h5; raise DataError if it is absent, unreadable or does not fit."""
+    path = run.directory / NAME
+    if not path.is_file():
+        raise DataError(f"no {NAME}")
+    if damage := run.damage(NAME):
+        raise DataError(damage)
+    inputs = {f"inputs/{name}": name for name in run.config["data"].get("fields", {})}
+    outputs = {f"{task}/output": task for task in run.tasks}
+    targets = {f"{task}/target": task for task in run.tasks}
+    content = read_hdf5(
+        path, [*inputs, *outputs, *targets, "weight"], where=NAME, attributes=["key"]
+    )
+    if (key := content.attributes.get("key", "unknown")) != run.key:
+        raise DataError(f"{NAME} is of run {key}, expected {run.key}")
+    if missing := [task for name, task in outputs.items() if name not in content.arrays]:
+        raise DataError(f"{NAME}: no output of {', '.join(missing)}")
+    for name, values in content.arrays.items():
+        if not values.size:
+            raise DataError(f"{NAME}: {name} holds no event")
+        if not values.ndim:
+            raise DataError(f"{NAME}: {name} is a single number, expected some for each event")
+        if not finite(values).all():
+            raise DataError(f"{NAME}: {name} holds NaN or infinity")
+    count = len(content.arrays[f"{run.tasks[-1]}/output"])
+    for name, values in content.arrays.items():
+        if len(values) != count:
+            raise DataError(f"{NAME}: {name} has {len(values)} events, expected {count}")
+    weight = content.arrays.get("weight", np.ones(count)).astype(float)
+    if weight.ndim != 1 or not weight.sum() > 0:
+        raise DataError(f"{NAME}: weight: expected shape [event] and a sum above 0")
+
+    def of(names: Mapping[str, str]) -> dict[str, np.ndarray]:
+        there = content.arrays
+        return {short: there[name] for name, short in names.items() if name in there}
+
+    return Outputs(
+        run=run, inputs=of(inputs), output=of(outputs), target=of(targets), weight=weight
+    )
+
+
+def last_task_with(run: Result, kind: str) -> str | None:
+    """The last task whose output is of a class, such as `BINARY`, and that has a truth."""
+    tasks = run.config["tasks"]
+    found = [
+        task
+        for task in run.tasks
+        if tasks[task].get("output", {}).get("_target_") == kind and tasks[task].get("loss")
+    ]
+    return found[-1] if found else None
+
+
+def jet_field(run: Result) -> str | None:
+    """The field with the jets' momenta, if the data have one."""
+    fields = run.config["data"].get("fields", {})
+    return next((name for name, one in fields.items() if one.get("_target_") == JET), None)
+
+
+def binary_of(outputs: Outputs, task: str) -> tuple[np.ndarray, np.ndarray]:
+    """Probability of class 1 and class (0 or 1) of every event, each [event].
+
+    Raises DataError unless they are, and if a class has no event or no weight.
+    """
+    score = outputs.output[task]
+    label = outputs.target.get(task)
+    if label is None or score.ndim != 1 or label.shape != score.shape:
+        raise DataError(f"{NAME}: {task}: expected output and target of shape [event]")
+    if (values := np.unique(label)).tolist() != [0, 1]:
+        raise DataError(f"{NAME}: {task}: found classes {values[:5].tolist()}, expected [0, 1]")
+    for one in (0, 1):
+        if not (total := outputs.weight[label == one].sum()) > 0:
+            raise DataError(f"{NAME}: {task}: class {one} weighs {total:g}, expected > 0")
+    return score.astype(float), label.astype(int)
+
+
+def momenta_of(outputs: Outputs, task: str, jet: str) -> Momenta:
+    """Momenta of every event; for one particle per event, the particle's axis may be absent.
+
+    Raises DataError if shapes do not fit.
+    """
+    arrays = (outputs.inputs.get(jet), outputs.output[task], outputs.target.get(task))
+    found = []
+    for name, values, size in zip(
+        (f"inputs/{jet}", f"{task}/output", f"{task}/target"), arrays, (4, 3, 3), strict=True
+    ):
+        if values is None:
+            raise DataError(f"{NAME}: no {name}")
+        if values.ndim not in (2, 3) or values.shape[-1] != size:
+            raise DataError(
+                f"{NAME}: {name}: shape {list(values.shape)}, expected [event, particle, {size}]"
+            )
+        found.append(values.astype(float).reshape(len(values), -1, size))
+    before, after, true = found
+    if not before.shape[1] == after.shape[1] == true.shape[1]:
+        raise DataError(
+            f"{NAME}: {before.shape[1]} jets, {after.shape[1]} outputs and {true.shape[1]} truths "
+            "an event, expected as many of each"
+        )
+    return Momenta(jet=before, output=after, true=true)

@@ -1,0 +1,302 @@
+"""A finished run's result: what result.json says, with its configuration. Imports no PyTorch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, final
+
+from msnas.results.schema import SCHEMA, ChainNumbers, Condition, Stage, Winner
+from msnas.run_directory import RunDirectory
+from msnas.storage import FILES, damage_of
+
+Part = Literal["valid", "test"]
+
+VALIDITY = "validity/joint"
+"""Share of events whose first output is valid in all variables."""
+
+TASK_WEIGHT = "task_weight"
+"""The parameter that stands for v1 where a run was trained for a range of it."""
+
+CHAIN, ARROW = "-", " -> "
+"""Between the candidates of a chain: in tables, and in sentences."""
+
+REAL = ("search", "posttrain")
+"""The stages whose time is that of a method; pre-training is shared."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Numbers of the selected chain, what was selected from, and what it took.
+
+    `valid` and `test` hold a number by `<task>/<metric>`, or numbers by variable. `directions`
+    tell of each metric whether higher is better (None: neither). `chains` are those judged on
+    validation data; `conditions`, `winners` and `point` are a conditioned run's. Stored under
+    schema 1 (`results.schema`): what was not computed is empty or None here, absent there.
+    """
+
+    directory: Path
+    config: Mapping[str, Any]
+    problem: str
+    method: str
+    key: str
+    seed: int
+    task_weights: Mapping[str, float]
+    selected: Mapping[str, str]
+    valid: Mapping[str, Any]
+    test: Mapping[str, Any]
+    directions: Mapping[str, bool | None]
+    chains: Sequence[ChainNumbers]
+    data: Mapping[str, Any]
+    parameters: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    point: Mapping[str, float] | None = None
+    conditions: Sequence[Condition] = ()
+    winners: Sequence[Winner] = ()
+    probabilities: Mapping[str, Mapping[str, float]] | None = None
+    stages: Mapping[str, Stage] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, directory: Path) -> Result:
+        """The result of the run in `directory`; raise DataError unless it is whole and its own."""
+        config, record = RunDirectory(directory).read()
+        return cls.of(record, config=config, directory=directory)
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any], *, config: Mapping[str, Any], directory: Path) -> Result:
+        """The result in a checked record of schema 1."""
+        same = (
+            *("problem", "method", "seed", "task_weights", "selected", "directions"),
+            *("chains", "data"),
+        )
+        there = ("parameters", "versions", "point", "probabilities", "stages", FILES)
+        return cls(
+            directory=directory,
+            config=config,
+            key=record.get("key", directory.name),
+            valid=record["metrics"]["valid"],
+            test=record["metrics"]["test"],
+            conditions=record.get("conditions") or (),
+            winners=record.get("winners") or (),
+            **{name: record[name] for name in same},
+            **{name: record[name] for name in there if name in record},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The record of schema 1, without checksums."""
+        record: dict[str, Any] = {
+            "schema": SCHEMA,
+            "problem": self.problem,
+            "method": self.method,
+            "key": self.key,
+            "seed": self.seed,
+            "task_weights": dict(self.task_weights),
+            "selected": dict(self.selected),
+            "metrics": {"valid": dict(self.valid), "test": dict(self.test)},
+            "directions": dict(self.directions),
+            "chains": list(self.chains),
+            "parameters": self.parameters,
+            "data": dict(self.data),
+            "versions": dict(self.versions),
+            "status": "finished",
+        }
+        if self.point is not None:
+            record |= {
+                "point": dict(self.point),
+                "conditions": list(self.conditions),
+                "winners": list(self.winners),
+            }
+        if self.probabilities is not None:
+            record["probabilities"] = dict(self.probabilities)
+        record["stages"] = dict(self.stages)
+        return {name: value for name, value in record.items() if value is not None}
+
+    def damage(self, *names: str) -> str | None:
+        """Which of the run's files is not the one that was written, if one is."""
+        return damage_of(self.directory, {FILES: self.files}, names)
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks in the order of the chain."""
+        return list(self.config["problem"]["chain"])
+
+    @property
+    def supervised(self) -> list[str]:
+        """Those with a loss: they have a weight."""
+        return [task for task in self.tasks if task in self.task_weights]
+
+    @property
+    def candidates(self) -> list[list[str]]:
+        """Names of the candidates of each task."""
+        return [list(self.config["tasks"][task]["candidates"]) for task in self.tasks]
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The selected candidate of each task."""
+        return self.path_of(self.selected)
+
+    @property
+    def chain(self) -> str:
+        """The selected chain's name, such as `cnn-lstm`."""
+        return CHAIN.join(self.path)
+
+    def path_of(self, selected: Mapping[str, str]) -> tuple[str, ...]:
+        """The candidates of a chain in the order of the tasks."""
+        return tuple(selected[task] for task in self.tasks)
+
+    @property
+    def weights(self) -> list[float]:
+        """The task weights in the order of the tasks."""
+        return [self.task_weights[task] for task in self.supervised]
+
+    @property
+    def v1(self) -> float | None:
+        """The weight of the first task that has one."""
+        return self.weights[0] if self.weights else None
+
+    @property
+    def weighting(self) -> str:
+        """How the tasks are weighted: the class, or torchjd's aggregator; `Fixed` by default."""
+        settings = self.config.get("weighting") or {}
+        named = settings.get("aggregator", settings).get("_target_", "Fixed")
+        return str(named).rsplit(".", 1)[-1]
+
+    @property
+    def fixed_v1(self) -> float | None:
+        """v1 where the training knew it: fixed, and not one of a range."""
+        return None if self.weighting != "Fixed" or self.conditioned else self.v1
+
+    def weights_at(self, parameters: Mapping[str, float]) -> dict[str, float]:
+        """Task weights at a condition: from v1 in a chain of two, else the run's own."""
+        if TASK_WEIGHT in parameters and len(self.supervised) == 2:
+            v1 = float(parameters[TASK_WEIGHT])
+            return dict(zip(self.supervised, (v1, 1 - v1), strict=True))
+        return dict(self.task_weights)
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether it was trained once for a range of parameters."""
+        return bool(self.conditions)
+
+    def along(self, parameter: str) -> list[Condition]:
+        """The conditions in which only this parameter varies, others as in the middle one."""
+
+        def others(one: Condition) -> dict[str, float]:
+            return {name: value for name, value in one["parameters"].items() if name != parameter}
+
+        there = [one for one in self.conditions if parameter in one["parameters"]]
+        middle = others(there[len(there) // 2]) if there else {}
+        return [one for one in there if others(one) == middle]
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time of each stage, also of what came from the cache."""
+        return {
+            name: float(stage["seconds"]) + float(stage.get("cached_seconds", 0))
+            for name, stage in self.stages.items()
+        }
+
+    @property
+    def seconds_here(self) -> float:
+        """Time spent in the run itself."""
+        return sum(float(stage["seconds"]) for stage in self.stages.values())
+
+    @property
+    def training_seconds(self) -> float | None:
+        """Time of search and post-training; None if none is told."""
+        return sum(self.seconds.get(name, 0.0) for name in REAL) if self.stages else None
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether its candidates were pre-trained."""
+        enabled = self.config.get("pretrain", {}).get("enabled", True)
+        return bool(enabled and self._epochs("pretrain"))
+
+    @property
+    def searched_together(self) -> bool:
+        """Whether a super-network was trained, so that the recipe of the search counts."""
+        return not self.stages or "super-network" in self._epochs("search")
+
+    def _epochs(self, stage: str) -> Mapping[str, int]:
+        return self.stages[stage].get("epochs", {}) if stage in self.stages else {}
+
+    def part(self, part: Part) -> Mapping[str, Any]:
+        """The numbers of validation or test data."""
+        return self.valid if part == "valid" else self.test
+
+    def directed(self, part: Part = "valid") -> dict[str, bool]:
+        """The metrics of one number that tell what is better: whether higher is."""
+        return {
+            name: higher
+            for name, higher in self.directions.items()
+            if higher is not None and is_number(self.part(part).get(name))
+        }
+
+    @property
+    def scalars(self) -> dict[str, dict[Part, float]]:
+        """Metrics that are one number, and validity: of either part, as far as they are there."""
+        parts: tuple[Part, Part] = ("valid", "test")
+        found = {
+            name: {
+                part: float(self.part(part)[name])
+                for part in parts
+                if is_number(self.part(part).get(name))
+            }
+            for name in (*self.directions, VALIDITY)
+        }
+        return {name: values for name, values in found.items() if values}
+
+    @property
+    def judged(self) -> str | None:
+        """By what the run is judged: see `judged_metric`."""
+        return judged_metric(self.task_weights, self.directions, self.valid)
+
+    def search_table(self) -> dict[tuple[str, ...], Mapping[str, Any]]:
+        """The validation numbers of every chain judged in the search."""
+        return {
+            self.path_of(chain["selected"]): chain["valid"]
+            for chain in self.chains
+            if chain["stage"] == "search"
+        }
+
+
+def judged_metric(
+    task_weights: Mapping[str, float],
+    directions: Mapping[str, bool | None],
+    valid: Mapping[str, Any],
+) -> str | None:
+    """The last task's first metric with a direction and a finite validation number, if any."""
+    last = list(task_weights)[-1]
+    return next(
+        (
+            name
+            for name, higher in directions.items()
+            if name.startswith(f"{last}/")
+            and higher is not None
+            and is_number(valid.get(name))
+            and math.isfinite(valid[name])
+        ),
+        None,
+    )
+
+
+def best_of(runs: Sequence[Result]) -> Result | None:
+    """The best run on validation data by what it is judged by; the first if several are.
+
+    The runs are of one problem. None if no metric says which is better.
+    """
+
+    def value(run: Result) -> float:
+        name = run.judged or ""
+        return float(run.valid[name]) if run.directions[name] else -float(run.valid[name])
+
+    return max((run for run in runs if run.judged), key=value, default=None)
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is one number, be it NaN; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
