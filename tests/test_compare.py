@@ -25,7 +25,6 @@ from msnas.compare.output import as_json, show
 from msnas.compare.shared_events import SharedTestEvents, bootstrap_error
 from msnas.errors import ConfigError, DataError
 from msnas.evaluation.class_accuracy import ClassAccuracy
-from msnas.report.collect import collect_runs
 from msnas.results.quality import (
     hit,
     kendall_tau,
@@ -34,6 +33,7 @@ from msnas.results.quality import (
     random_regret,
     regret,
 )
+from msnas.results.runs import collect
 from msnas.results.statistics import (
     auc_contrast_error,
     auc_covariance,
@@ -374,9 +374,9 @@ def test_others_are_named_with_their_reason(tmp_path: Path) -> None:
     inner.mkdir()
     (inner / "config.yaml").write_text("not: a run")
     newer = write_run(tmp_path, "spos", 2, selected=["a", "c"], result={"schema": 2})
-    finished, others = collect_runs([tmp_path, tmp_path / "spos"])
-    assert [one.seed for one in finished] == [1]
-    reasons = {other.directory.name: other.reason for other in others}
+    runs = collect([tmp_path, tmp_path / "spos"])
+    assert [one.seed for one in runs.finished] == [1]
+    reasons = {other.directory.name: other.reason for other in runs.others}
     assert reasons["failed"] == "failed: msnas.errors.TrainingError: loss is nan"
     assert reasons["resumed"].startswith("unfinished or still running; last in its log: going on")
     assert "result.json cannot be read" in reasons[broken.name]
@@ -476,7 +476,7 @@ def test_real_runs_end_to_end(toy_runs: Path, capsys: pytest.CaptureFixture[str]
 
 def test_test_errors_of_real_chains_agree_with_a_bootstrap(toy_runs: Path) -> None:
     """For the mean of two seeds' differences, of an area and of a mean loss."""
-    (group,), _ = group_runs(collect_runs([toy_runs])[0])
+    (group,), _ = group_runs(collect([toy_runs]).finished)
     quantities = ["toy_regression/mse", "toy_classification/auc"]
     sample = SharedTestEvents(group.first)
     chains = {

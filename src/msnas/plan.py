@@ -27,6 +27,9 @@ from msnas.weighting.task_weights import task_weights
 NOT_NUMBERS = ("output", "logger", "force", "task_weight", "task_weights")
 """Settings that change no number by themselves; the weights count after normalisation."""
 
+WORDS = "words"
+"""A task's words for figures and tables, which change no number either."""
+
 RESOLVED = ("scale",)
 """Settings that only others refer to."""
 
@@ -81,6 +84,10 @@ class Plan:
             names = {name.rsplit(".", 1)[-1] for name in conditioning["parameters"]}
             laws = {name: law for name, law in conditioning["laws"].items() if name in names}
             config["conditioning"] = {**conditioning, "laws": laws}
+        config["tasks"] = {
+            name: {key: value for key, value in task.items() if key != WORDS}
+            for name, task in config["tasks"].items()
+        }
         config["pretrain"] = {
             name: value for name, value in config["pretrain"].items() if name != "only"
         }

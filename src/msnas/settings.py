@@ -107,6 +107,22 @@ class Data(TypedDict):
 
 
 @closed
+class MetricWords(TypedDict):
+    """A metric in figures and tables."""
+
+    label: NotRequired[Text]
+    unit: NotRequired[Text]
+
+
+@closed
+class Words(TypedDict):
+    """A task in figures and tables; no number depends on it."""
+
+    label: NotRequired[Text]
+    metrics: NotRequired[dict[str, MetricWords]]
+
+
+@closed
 class Task(TypedDict):
     """A task of the chain."""
 
@@ -117,6 +133,7 @@ class Task(TypedDict):
     metrics: dict[str, Node]
     candidates: dict[str, Node]
     validity: NotRequired[Node | None]
+    words: NotRequired[Words]
 
 
 @closed

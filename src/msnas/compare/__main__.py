@@ -14,13 +14,13 @@ from typing import Any
 from omegaconf import MISSING
 
 from msnas.command_line import parse
+from msnas.compare.compared import compare_group
 from msnas.compare.groups import Group, group_runs
-from msnas.compare.output import Compared, Comparison, show, write
-from msnas.compare.performance import compare_performance
-from msnas.compare.rankings import TABLE_METHOD, compare_rankings
+from msnas.compare.output import Comparison, show, write
 from msnas.errors import ConfigError, DataError, MsnasError
 from msnas.packages import allowing
-from msnas.report.collect import OtherRun, collect_runs
+from msnas.results.quality import TABLE_METHOD
+from msnas.results.runs import OtherRun, collect
 from msnas.terminal import say, terminal
 
 
@@ -58,15 +58,15 @@ def compare(settings: Settings) -> Comparison:
         raise ConfigError(f"confidence: expected above 0, below 1, found {settings.confidence}")
     if not settings.runs:
         raise ConfigError("runs: expected at least one folder, found none")
-    finished, others = collect_runs([Path(folder) for folder in settings.runs])
-    groups, repeats = group_runs(finished)
-    others = [*others, *repeats]
+    runs = collect([Path(folder) for folder in settings.runs])
+    groups, repeats = group_runs(runs.finished)
+    others = [*runs.others, *repeats]
     with allowing(settings.allow):
-        compared = [
-            one
+        found = [
+            compare_group(group, reference=settings.reference, confidence=settings.confidence)
             for group in groups
-            if (one := _compare_group(group, settings)).agreement or one.performance
         ]
+    compared = [one for one in found if one.agreement or one.performance]
     if not compared:
         raise DataError(_nothing(settings, groups, others))
     used = {id(one.group) for one in compared}
@@ -80,7 +80,7 @@ def compare(settings: Settings) -> Comparison:
     return Comparison(
         reference=settings.reference,
         confidence=settings.confidence,
-        finished=len(finished),
+        finished=len(runs.finished),
         others=others,
         groups=compared,
     )
@@ -105,16 +105,6 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"error: {error}")
     show(comparison, console)
     say(console, f"\nWritten: {', '.join(map(str, paths))}")
-
-
-def _compare_group(group: Group, settings: Settings) -> Compared:
-    agreement, notes = compare_rankings(group, confidence=settings.confidence)
-    performance, more = compare_performance(
-        group, reference=settings.reference, confidence=settings.confidence
-    )
-    return Compared(
-        group=group, agreement=agreement, performance=performance, notes=[*notes, *more]
-    )
 
 
 def _nothing(settings: Settings, groups: Sequence[Group], others: Sequence[OtherRun]) -> str:

@@ -1,4 +1,4 @@
-"""Which runs can be compared: those that differ in method and seed alone. Imports no PyTorch."""
+"""Which runs a method's can be compared with: those alike but for method and seed."""
 
 from __future__ import annotations
 
@@ -6,43 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from msnas.identity import digest
-from msnas.report.collect import FinishedRun, OtherRun
+from msnas.results.alike import JUDGE, METHOD, Alike, alike, column, differing
+from msnas.results.result import Result
+from msnas.results.runs import OtherRun
 
-NOT_SHARED = (
-    "seed",
-    "method",
-    "output",
-    "logger",
-    "force",
-    "trainer",
-    "task_weight",
-    "task_weights",
-    "problem",
-    "data",
-    "tasks",
-    "recipe",
-)
-"""Settings that may differ within a group, or that `shared_settings` takes in a purer form."""
+TOLD = ("weight.", "task_weights.", "data.events")
+"""Settings that the description of a group tells anyway; candidates are as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """Runs of one problem on the same events with the same task weights, candidates, recipe.
 
-    `runs[label][seed]`: a label is a method's name, followed by the settings in which its runs in
-    this group differ, as in `spos sampling=fair`. `own` are the shared settings in which it
-    differs from the other groups of its problem.
+    `runs[label][seed]`: see `alike.labels`. `own` are the settings in which it differs from the
+    other groups of its problem.
     """
 
     settings: Mapping[str, Any]
-    runs: Mapping[str, Mapping[int, FinishedRun]]
+    runs: Mapping[str, Mapping[int, Result]]
     own: Mapping[str, Any]
 
     @property
-    def first(self) -> FinishedRun:
+    def first(self) -> Result:
         """One of the runs."""
-        return next(iter(next(iter(self.runs.values())).values()))
+        return first_of(next(iter(self.runs.values())))
 
     def labels_of(self, method: str) -> list[str]:
         """The labels of a method."""
@@ -51,15 +38,17 @@ class Group:
     def describe(self) -> str:
         """Problem, events, task weights and candidates in one line, then what is its own."""
         run = self.first
-        weights = ", ".join(f"{name} {value:g}" for name, value in self._weights().items())
+        weights = ", ".join(f"{name} {value:g}" for name, value in run.task_weights.items())
         candidates = " x ".join("{" + ", ".join(names) + "}" for names in run.candidates)
-        parts = [
-            str(run.result["problem"]),
-            f"{run.result['data'].get('events', 'unknown')} events",
-            f"weights {weights}",
-            f"candidates {candidates}",
-        ]
-        return "; ".join([*parts, *(f"{key}={value}" for key, value in self.own.items())])
+        return "; ".join(
+            [
+                run.problem,
+                f"{run.data.get('events', 'unknown')} events",
+                f"weights {weights}",
+                f"candidates {candidates}",
+                *(f"{key}={value}" for key, value in self.own.items()),
+            ]
+        )
 
     def found(self) -> str:
         """The labels with their seeds, in one line."""
@@ -67,125 +56,38 @@ class Group:
             f"{label} (seeds {', '.join(map(str, runs))})" for label, runs in self.runs.items()
         )
 
-    def _weights(self) -> Mapping[str, float]:
-        weights: Mapping[str, float] = self.settings["task_weights"]
-        return weights
 
-
-def first_of(runs: Mapping[int, FinishedRun]) -> FinishedRun:
+def first_of(runs: Mapping[int, Result]) -> Result:
     """The run of the first seed."""
     return next(iter(runs.values()))
 
 
-def group_runs(runs: Sequence[FinishedRun]) -> tuple[list[Group], list[OtherRun]]:
-    """The groups, in the order of their first runs, and the runs that only repeat another one."""
-    members: dict[str, list[FinishedRun]] = {}
-    settings: dict[str, dict[str, Any]] = {}
-    for run in runs:
-        shared = shared_settings(run)
-        key = digest(shared)
-        settings.setdefault(key, shared)
-        members.setdefault(key, []).append(run)
+def group_runs(runs: Sequence[Result]) -> tuple[list[Group], list[OtherRun]]:
+    """The groups, in the order of their first runs, and the runs that only repeat another one.
+
+    What decides nothing may differ: how validity is judged, and how many events at a time.
+    """
+    found = alike(runs, but_for=["seed", *METHOD, *JUDGE])
     groups, repeats = [], []
-    for key, ones in members.items():
-        labelled, repeated = _by_label(ones)
-        repeats += repeated
-        others = [
-            flat(other)
-            for name, other in settings.items()
-            if name != key and other["problem"] == settings[key]["problem"]
-        ]
-        groups.append(
-            Group(settings=settings[key], runs=labelled, own=_own(flat(settings[key]), others))
-        )
+    for one in found:
+        by_label: dict[str, dict[int, Result]] = {}
+        for label, run in one.labelled(without=JUDGE):
+            first = by_label.setdefault(label, {}).setdefault(run.seed, run)
+            if first is not run:
+                same = f"same settings and seed as {first.directory}"
+                repeats.append(OtherRun(directory=run.directory, reason=same))
+        runs_of = {label: dict(sorted(seeds.items())) for label, seeds in by_label.items()}
+        groups.append(Group(settings=one.settings, runs=runs_of, own=_own(one, found)))
     return groups, repeats
 
 
-def shared_settings(run: FinishedRun) -> dict[str, Any]:
-    """Everything that two runs must have in common to be compared.
-
-    All that can change numbers but seed, method, the recipe of a super-network's training (grid
-    search has none), the machine (its precision counts), and the judge of validity, who decides
-    nothing. The data are told by their content, not by the file's name.
-    """
-    config, result = run.config, run.result
-    data = {key: value for key, value in config["data"].items() if key not in ("file", "source")}
-    source = config["data"].get("source", {})
-    recipe = config.get("recipe", {})
+def _own(group: Alike, groups: Sequence[Alike]) -> dict[str, Any]:
+    """Settings that another group of the problem has otherwise, but for what is told anyway."""
+    problem = group.runs[0].problem
+    same = [one.settings for one in groups if one.runs[0].problem == problem]
+    place = [one is group.settings for one in same].index(True)
     return {
-        **{key: value for key, value in config.items() if key not in NOT_SHARED},
-        "problem": result["problem"],
-        "chain": run.tasks,
-        "data": {
-            **data,
-            "source": {key: value for key, value in source.items() if key != "file"},
-            "content": {key: value for key, value in result["data"].items() if key != "file"},
-        },
-        "task_weights": result["task_weights"],
-        "tasks": {
-            task: {key: value for key, value in config["tasks"][task].items() if key != "validity"}
-            for task in run.tasks
-        },
-        "recipe": {
-            key: value for key, value in recipe.items() if key not in ("search", "evaluation_batch")
-        },
-        "precision": config.get("trainer", {}).get("precision"),
+        key: column(key, same)[place]
+        for key in differing(same)
+        if key in group.settings and not key.startswith(TOLD) and ".candidates" not in key
     }
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as `a.b.c`."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        nested = isinstance(value, Mapping) and value
-        found |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return found
-
-
-def _own(settings: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Settings that another group has otherwise, but for what `Group.describe` tells anyway."""
-    return {
-        key: value
-        for key, value in settings.items()
-        if not key.startswith(("task_weights.", "data.events", "data.content.events"))
-        and ".candidates." not in key
-        and any(other.get(key, value) != value for other in others)
-    }
-
-
-def _by_label(
-    runs: Sequence[FinishedRun],
-) -> tuple[dict[str, dict[int, FinishedRun]], list[OtherRun]]:
-    """Runs by label and, in order, by seed; and those whose label and seed came before."""
-    variants: dict[str, list[dict[str, Any]]] = {}
-    for run in runs:
-        variants.setdefault(run.method, []).append(_variant(run))
-    labelled: dict[str, dict[int, FinishedRun]] = {}
-    repeats = []
-    for run in runs:
-        mine = _variant(run)
-        keys = dict.fromkeys(key for one in variants[run.method] for key in one)
-        differing = [
-            key
-            for key in keys
-            if any(one.get(key) != mine.get(key) for one in variants[run.method])
-        ]
-        words = [f"{key}={mine[key]}".replace("'", "") for key in differing if key in mine]
-        seeds = labelled.setdefault(" ".join([run.method, *words]), {})
-        if run.seed in seeds:
-            same = f"same settings and seed as {seeds[run.seed].directory}"
-            repeats.append(OtherRun(directory=run.directory, reason=same))
-        else:
-            seeds[run.seed] = run
-    return {label: dict(sorted(labelled[label].items())) for label in sorted(labelled)}, repeats
-
-
-def _variant(run: FinishedRun) -> dict[str, Any]:
-    """A run's settings of its own: the method's, and how its super-network was trained."""
-    method = {
-        key: value for key, value in run.config["method"].items() if key not in ("name", "_target_")
-    }
-    searched = run.result.get("stages", {}).get("search", {}).get("epochs", {})
-    if "super-network" in searched:
-        method["recipe"] = {"search": run.config["recipe"]["search"]}
-    return flat(method)

@@ -13,11 +13,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from msnas.compare.groups import Group
-from msnas.compare.performance import Difference
-from msnas.compare.rankings import Agreement
+from msnas.compare.compared import Compared, Difference
 from msnas.errors import DataError
-from msnas.report.collect import OtherRun
+from msnas.results.quality import Agreement
+from msnas.results.runs import OtherRun
 from msnas.results.statistics import FEWEST_SEEDS, Estimate
 from msnas.storage import whole
 from msnas.terminal import say
@@ -51,16 +50,6 @@ Row = TypeVar("Row", Agreement, Difference)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
-    """A group with what was found in it."""
-
-    group: Group
-    agreement: Sequence[Agreement]
-    performance: Sequence[Difference]
-    notes: Sequence[str]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """All groups in which there was something to compare, and what was asked for."""
 
@@ -86,7 +75,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         ],
         "groups": [
             {
-                "problem": one.group.first.result["problem"],
+                "problem": one.group.first.problem,
                 "settings": dict(one.group.settings),
                 "runs": {
                     label: {str(seed): str(run.directory) for seed, run in runs.items()}
@@ -183,10 +172,10 @@ def _performance_tables(rows: Sequence[Difference], level: str) -> Iterator[Tabl
             table.add_row(
                 row.method,
                 str(len(row.seeds)),
-                f"{row.method_mean:.4f}",
-                f"{row.estimate.mean:+.4f}",
-                _interval(row.estimate, "+"),
-                "-" if row.test_error is None else f"{row.test_error:.4f}",
+                f"{row.paired.first_mean:.4f}",
+                f"{row.paired.mean.mean:+.4f}",
+                _interval(row.paired.mean, "+"),
+                "-" if row.paired.event_error is None else f"{row.paired.event_error:.4f}",
             )
         yield table
 
@@ -225,29 +214,30 @@ def _agreement(row: Agreement) -> dict[str, Any]:
     return {
         "method": row.method,
         "quantity": row.quantity,
-        **_over_seeds(row),
+        **_over_seeds(row.seeds, row.values, row.estimate),
         "random": row.random,
     }
 
 
 def _difference(row: Difference) -> dict[str, Any]:
+    found = row.paired
     return {
         "method": row.method,
         "reference": row.reference,
         "quantity": row.quantity,
         "better": "higher" if row.higher_is_better else "lower",
-        **_over_seeds(row),
-        "method_mean": row.method_mean,
-        "reference_mean": row.reference_mean,
-        **({} if row.test_error is None else {"test_error": row.test_error}),
+        **_over_seeds(row.seeds, found.values, found.mean),
+        "method_mean": found.first_mean,
+        "reference_mean": found.second_mean,
+        **({} if found.event_error is None else {"test_error": found.event_error}),
     }
 
 
-def _over_seeds(row: Agreement | Difference) -> dict[str, Any]:
-    found = {"seeds": list(row.seeds), "values": list(row.values), "mean": row.estimate.mean}
-    if row.estimate.low is None:
-        return found
-    return {**found, "low": row.estimate.low, "high": row.estimate.high}
+def _over_seeds(
+    seeds: Sequence[int], values: Sequence[float], estimate: Estimate
+) -> dict[str, Any]:
+    interval = {} if estimate.low is None else {"low": estimate.low, "high": estimate.high}
+    return {"seeds": list(seeds), "values": list(values), "mean": estimate.mean, **interval}
 
 
 def _lines(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

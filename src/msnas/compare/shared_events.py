@@ -22,7 +22,7 @@ from msnas.evaluation.mean_loss import MeanLoss
 from msnas.model import load_model
 from msnas.parts import read_events
 from msnas.plan import Plan, make_plan
-from msnas.report.collect import FinishedRun
+from msnas.results.result import Result
 from msnas.results.statistics import auc_contrast_error
 from msnas.training.train import prepare_torch
 
@@ -40,10 +40,10 @@ class SharedTestEvents:
     Raises DataError if the data are gone or are not those of `run` any more.
     """
 
-    def __init__(self, run: FinishedRun) -> None:
+    def __init__(self, run: Result) -> None:
         plan = _plan(run)
         prepare_torch(threads=plan.machine["threads"])
-        known = run.result["data"].get("source", run.result["data"])
+        known = run.data.get("source", run.data)
         for key, value in plan.data_identity["source"].items():
             if known.get(key) != value:
                 raise DataError(
@@ -57,7 +57,7 @@ class SharedTestEvents:
         self.tasks: dict[str, tuple[int, Task]] = {}
         self._outputs: dict[Path, Outputs] = {}
 
-    def outputs(self, run: FinishedRun, quantities: Sequence[str]) -> Outputs:
+    def outputs(self, run: Result, quantities: Sequence[str]) -> Outputs:
         """The outputs of a run's chain, computed once.
 
         Raises DataError if the chain cannot be loaded or does not give the run's own numbers for
@@ -82,7 +82,7 @@ class SharedTestEvents:
                 level, task = tasks[name.split("/")[0]]
                 values = task.measure(outputs[level], self.events)
                 values[f"{task.name}/loss"] = float(task.mean_loss(outputs[level], self.events))
-                then, now = run.result["metrics"]["test"][name], values[name]
+                then, now = run.test[name], values[name]
                 if not math.isclose(then, now, rel_tol=1e-3, abs_tol=1e-4):
                     raise DataError(
                         f"{run.directory}: {name} of the test events is {now:.6g} now, "
@@ -157,11 +157,11 @@ def _both(truth: Tensor) -> bool:
     return min(int((truth == one).sum()) for one in (0, 1)) >= 2
 
 
-def _plan(run: FinishedRun) -> Plan:
+def _plan(run: Result) -> Plan:
     """The plan of a run; the machine that trained it need not be there."""
     config = copy.deepcopy(dict(run.config))
-    config["trainer"] = {**config["trainer"], "accelerator": "cpu"}
     try:
+        config["trainer"] = {**config["trainer"], "accelerator": "cpu"}
         return make_plan(config, written=True)
     except KeyError as error:
         raise DataError(f"{run.directory}: config.yaml lacks {error}") from error

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 from matplotlib.figure import Figure as Drawing
 
-from msnas.compare.groups import Group, group_runs
 from msnas.errors import DataError
 from msnas.report.collect import FinishedRun
 from msnas.report.figure import NothingToDraw
+from msnas.report.figure_groups import Group, group_runs
 from msnas.report.outputs import NAME
 from msnas.report.scan import Scan
 from msnas.report.selected import best_run

@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msnas.compare.groups import flat
 from msnas.identity import canonical, digest
 from msnas.report.collect import FinishedRun
+from msnas.report.figure_groups import flat
 
 NO_SETTING = (
     "seed",

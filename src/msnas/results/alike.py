@@ -55,11 +55,15 @@ class Alike:
     settings: Settings
     runs: Sequence[Result]
 
-    def by_label(self, *, without: Sequence[str] = ()) -> dict[str, dict[int, Result]]:
-        """The runs by label (see `labels`) and seed, both in order; of repeats the first."""
-        found: dict[str, dict[int, Result]] = {}
+    def labelled(self, *, without: Sequence[str] = ()) -> list[tuple[str, Result]]:
+        """Every run with its label (see `labels`), in the order of the labels."""
         told = labels(self.runs, without=without)
-        for label, run in sorted(zip(told, self.runs, strict=True), key=lambda one: one[0]):
+        return sorted(zip(told, self.runs, strict=True), key=lambda one: one[0])
+
+    def by_label(self, *, without: Sequence[str] = ()) -> dict[str, dict[int, Result]]:
+        """The runs by label and seed, both in order; of repeats the first."""
+        found: dict[str, dict[int, Result]] = {}
+        for label, run in self.labelled(without=without):
             found.setdefault(label, {}).setdefault(run.seed, run)
         return {label: dict(sorted(runs.items())) for label, runs in found.items()}
 

@@ -8,13 +8,103 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 
 from scipy import stats
+
+from msnas.results.result import Result
+from msnas.results.statistics import Estimate, mean_estimate, rate_estimate
+
+TABLE_METHOD = "grid_search"
+"""The method that trains every chain, so that its validation numbers are a table to rank by."""
 
 Path = tuple[str, ...]
 """One candidate per task, in the order of the chain."""
 
 Table = Mapping[Path, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """One quantity of one method, seed by seed; `random` is the same for a uniform choice."""
+
+    method: str
+    quantity: str
+    seeds: Sequence[int]
+    values: Sequence[float]
+    estimate: Estimate
+    random: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Value:
+    value: float
+    random: float = 0.0
+
+
+def agreement(
+    label: str,
+    runs: Mapping[int, Result],
+    tables: Mapping[int, Mapping[Path, Mapping[str, float]]],
+    *,
+    confidence: float,
+) -> list[Agreement]:
+    """Rank agreement, regret and hits of a method's runs, by seed, against the tables of seeds."""
+    found: dict[str, dict[int, _Value]] = {}
+    for seed, run in runs.items():
+        if seed in tables:
+            for quantity, value in _judge(run, tables[seed]).items():
+                found.setdefault(quantity, {})[seed] = value
+    return [
+        Agreement(
+            method=label,
+            quantity=quantity,
+            seeds=list(by_seed),
+            values=[one.value for one in by_seed.values()],
+            estimate=_estimate(quantity, [one.value for one in by_seed.values()], confidence),
+            random=math.fsum(one.random for one in by_seed.values()) / len(by_seed),
+        )
+        for quantity, by_seed in found.items()
+    ]
+
+
+def missing_chains(run: Result) -> int:
+    """How many of all chains a run's search did not judge."""
+    return len(set(product(*run.candidates)) - run.search_table().keys())
+
+
+def _judge(run: Result, table: Mapping[Path, Mapping[str, float]]) -> dict[str, _Value]:
+    """The quantities of one run against the table of its seed."""
+    losses = {path: values["loss"] for path, values in table.items()}
+    rankings = {"tau": {path: values["loss"] for path, values in run.search_table().items()}}
+    if run.probabilities is not None:
+        rankings["tau of probabilities"] = probability_ranking(
+            [run.probabilities[task] for task in run.tasks]
+        )
+    found = {
+        quantity: _Value(value=tau)
+        for quantity, ranking in rankings.items()
+        if ranking.keys() == losses.keys() and (tau := kendall_tau(ranking, losses)) is not None
+    }
+    last = f"{run.tasks[-1]}/"
+    directed = {name: higher for name, higher in run.directed().items() if name.startswith(last)}
+    for name, higher in {"loss": False, **directed}.items():
+        numbers = {path: values[name] for path, values in table.items()}
+        found[f"regret in {name}"] = _Value(
+            value=regret(numbers, run.path, higher_is_better=higher),
+            random=random_regret(numbers, higher_is_better=higher),
+        )
+    found["hit rate"] = _Value(value=float(hit(losses, run.path)), random=random_hit(losses))
+    return found
+
+
+def _estimate(quantity: str, values: Sequence[float], confidence: float) -> Estimate:
+    if quantity == "hit rate":
+        return rate_estimate([bool(value) for value in values], confidence=confidence)
+    if quantity.startswith("regret"):
+        return mean_estimate(values, confidence=confidence, lowest=0.0)
+    return mean_estimate(values, confidence=confidence, lowest=-1.0, highest=1.0)
 
 
 def kendall_tau(first: Table, second: Table) -> float | None:

@@ -141,12 +141,30 @@ class ProblemSettings(TypedDict):
 
 
 @open_and_strict
+class MetricWords(TypedDict):
+    """A metric in figures and tables."""
+
+    label: NotRequired[str]
+    unit: NotRequired[str]
+
+
+@open_and_strict
+class Words(TypedDict):
+    """A task in figures and tables."""
+
+    label: NotRequired[str]
+    metrics: NotRequired[dict[str, MetricWords]]
+
+
+@open_and_strict
 class TaskSettings(TypedDict):
     """A task's part of a configuration."""
 
     candidates: dict[Name, dict[str, Any]]
     output: NotRequired[dict[str, Any]]
     loss: NotRequired[dict[str, Any] | None]
+    metrics: NotRequired[dict[str, dict[str, Any]]]
+    words: NotRequired[Words]
 
 
 @open_and_strict
@@ -175,6 +193,7 @@ class Settings(TypedDict):
     recipe: NotRequired[dict[str, Any]]
     trainer: NotRequired[dict[str, Any]]
     pretrain: NotRequired[dict[str, Any]]
+    weighting: NotRequired[dict[str, Any] | None]
     conditioning: NotRequired[dict[str, Any] | None]
 
 

@@ -13,8 +13,6 @@ from matplotlib.figure import Figure as Drawing
 from plotly.subplots import make_subplots
 from scipy import stats
 
-from msnas.compare.groups import Group, group_runs
-from msnas.compare.rankings import metrics_with_direction
 from msnas.identity import digest
 from msnas.report.chosen import (
     describe,
@@ -25,6 +23,7 @@ from msnas.report.chosen import (
 )
 from msnas.report.collect import FinishedRun
 from msnas.report.figure import Figure, NothingToDraw
+from msnas.report.figure_groups import Group, group_runs, metrics_with_direction
 from msnas.report.outputs import key_of
 from msnas.report.scan import Scan
 from msnas.report.style import Look, looks, new_figure, style

@@ -1,41 +1,80 @@
-"""Test metrics of a group's methods against those of a reference, paired by seed and test event.
+"""What is found in a group of runs: searches against tables of all chains, and test metrics.
 
 Imports PyTorch only where trained chains are applied to the test events again.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from msnas.compare.groups import Group, first_of
-from msnas.compare.rankings import metrics_with_direction
 from msnas.errors import MsnasError
-from msnas.results.statistics import Estimate, mean_estimate
+from msnas.results.quality import TABLE_METHOD, Agreement, Path, agreement, missing_chains
+from msnas.results.result import is_number
+from msnas.results.statistics import Paired, paired
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A test metric of `method` minus that of `reference`, for every seed both have.
-
-    `test_error` is the standard error of the mean difference that comes from the choice of test
-    events alone, the trained chains given; None where it could not be had.
-    """
+    """A test metric of `method` minus that of `reference`, for every seed both have."""
 
     method: str
     reference: str
     quantity: str
     higher_is_better: bool
     seeds: Sequence[int]
-    values: Sequence[float]
-    estimate: Estimate
-    method_mean: float
-    reference_mean: float
-    test_error: float | None
+    paired: Paired
 
 
-def compare_performance(
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A group with what was found in it."""
+
+    group: Group
+    agreement: Sequence[Agreement]
+    performance: Sequence[Difference]
+    notes: Sequence[str]
+
+
+def compare_group(group: Group, *, reference: str, confidence: float) -> Compared:
+    """All that can be said about a group; notes say what could not."""
+    rankings, notes = _rankings(group, confidence=confidence)
+    performance, more = _performance(group, reference=reference, confidence=confidence)
+    return Compared(group=group, agreement=rankings, performance=performance, notes=[*notes, *more])
+
+
+def _rankings(group: Group, *, confidence: float) -> tuple[list[Agreement], list[str]]:
+    """Rank agreement, regret and hits of every method but grid search."""
+    tables, notes = _tables(group)
+    rows = []
+    for label, runs in group.runs.items():
+        if label in group.labels_of(TABLE_METHOD):
+            continue
+        if missing := [str(seed) for seed in runs if seed not in tables]:
+            notes.append(f"{label}: no {TABLE_METHOD} run of seeds {', '.join(missing)}")
+        rows += agreement(label, runs, tables, confidence=confidence)
+    return rows, notes
+
+
+def _tables(group: Group) -> tuple[dict[int, Mapping[Path, Mapping[str, float]]], list[str]]:
+    """Grid search's table of every seed; variants of grid search train the same chains."""
+    tables: dict[int, Mapping[Path, Mapping[str, float]]] = {}
+    notes = []
+    for label in group.labels_of(TABLE_METHOD):
+        for seed, run in group.runs[label].items():
+            table = run.search_table()
+            if missing := missing_chains(run):
+                notes.append(
+                    f"{label}, seed {seed}: holds {len(table)} of {len(table) + missing} chains, "
+                    f"left out ({run.directory})"
+                )
+            else:
+                tables.setdefault(seed, table)
+    return tables, notes
+
+
+def _performance(
     group: Group, *, reference: str, confidence: float
 ) -> tuple[list[Difference], list[str]]:
     """The differences of every other method's runs to the reference's; and notes for the user."""
@@ -57,11 +96,13 @@ def compare_performance(
     rows = []
     for other, seeds in pairs.items():
         for name, higher in quantities.items():
-            numbers = [
-                [group.runs[one][seed].result["metrics"]["test"][name] for seed in seeds]
+            first, second = (
+                [float(group.runs[one][seed].test[name]) for seed in seeds]
                 for one in (other, label)
-            ]
-            values = [mine - its for mine, its in zip(*numbers, strict=True)]
+            )
+            differences = paired(
+                first, second, confidence=confidence, event_error=errors.get((other, name))
+            )
             rows.append(
                 Difference(
                     method=other,
@@ -69,11 +110,7 @@ def compare_performance(
                     quantity=name,
                     higher_is_better=higher,
                     seeds=seeds,
-                    values=values,
-                    estimate=mean_estimate(values, confidence=confidence),
-                    method_mean=math.fsum(numbers[0]) / len(seeds),
-                    reference_mean=math.fsum(numbers[1]) / len(seeds),
-                    test_error=errors.get((other, name)),
+                    paired=differences,
                 )
             )
     return rows, notes
@@ -95,13 +132,12 @@ def find_reference(group: Group, reference: str) -> tuple[str | None, list[str]]
 def _quantities(group: Group) -> dict[str, bool]:
     """What is compared, with its direction: the tasks' metrics and the last task's loss."""
     run = group.first
-    *_, last = run.tasks
-    found = {**metrics_with_direction(run, run.tasks), f"{last}/loss": False}
+    found = {**run.directed(), f"{run.tasks[-1]}/loss": False}
     runs = [one for by_seed in group.runs.values() for one in by_seed.values()]
     return {
         name: higher
         for name, higher in found.items()
-        if all(isinstance(one.result["metrics"]["test"].get(name), int | float) for one in runs)
+        if all(is_number(one.test.get(name)) for one in runs)
     }
 
 
