@@ -21,17 +21,22 @@ def sources(target: str) -> set[str]:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package of a user's own: a class, what its module imports, and what it does not."""
+    """A package of a user's own: a class, what its module imports, and what it does not.
+
+    One folder is no package by itself, as Python allows; a module lies beside the package.
+    """
     folder = tmp_path / "theirs"
     for name, text in {
         "__init__.py": "",
-        "models/__init__.py": "",
         "models/net.py": '''
             """A net."""
             import torch
             from typing import TYPE_CHECKING
             from . import layers
             from ..numbers import HALF
+            from msnas.candidates.mlp import MLP
+            from msnas.errors import ConfigError
+            import common.words
             if TYPE_CHECKING:
                 from theirs import shown
             class Net(torch.nn.Module):
@@ -43,6 +48,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "late.py": "X = 1",
         "shown.py": "Y = 1",
         "other.py": "Z = 1",
+        "../common/words.py": "W = 1",
+        "../common/others.py": "V = 1",
     }.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True, parents=True)
@@ -71,6 +78,8 @@ def test_a_class_is_told_by_its_module_and_what_that_uses() -> None:
         "theirs/models/layers.py",
         "theirs/numbers.py",
         "theirs/late.py",
+        "msnas/candidates/mlp.py",
+        "common/words.py",
     }
     assert sources("alone.Alone") == {"alone.py"}
     assert sources("nowhere.at.All") == set()
@@ -87,6 +96,8 @@ def test_a_class_is_told_by_its_module_and_what_that_uses() -> None:
         ("late.py", "1", "2", True),
         ("shown.py", "1", "2", False),
         ("other.py", "1", "2", False),
+        ("../common/words.py", "1", "2", True),
+        ("../common/others.py", "1", "2", False),
     ],
 )
 def test_code_that_counts(package: Path, name: str, before: str, after: str, counts: bool) -> None:
@@ -95,7 +106,21 @@ def test_code_that_counts(package: Path, name: str, before: str, after: str, cou
     assert before in path.read_text()
     path.write_text(path.read_text().replace(before, after))
     then = code_as_of_now()
-    assert changed(first, then) == ([f"theirs/{name}"] if counts else [])
+    said = f"theirs/{name}".replace("theirs/../", "")
+    assert changed(first, then) == ([said] if counts else [])
+
+
+def test_packages_that_are_installed_side_by_side_are_strangers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "site-packages"
+    place.mkdir()
+    (place / "alike.py").write_text("import common\nclass Net: ...\n")
+    (place / "common.py").write_text("W = 1\n")
+    monkeypatch.syspath_prepend(place)
+    assert sources("alike.Net") == {"alike.py"}
+    (place / "broken.py").write_text("class Net(:\n")
+    assert sources("broken.Net") == {"broken.py"}  # the import has an error for it
 
 
 def test_of_this_package_the_parts_count() -> None:

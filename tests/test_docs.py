@@ -30,9 +30,19 @@ def readme_commands() -> list[str]:
     return [line for block in blocks("README.md", "bash") for line in block.strip().splitlines()]
 
 
-def sections() -> list[str]:
+OWN = "A package of your own"
+
+
+def sections() -> dict[str, str]:
+    """The sections of docs/extend.md by title."""
     text = (ROOT / "docs/extend.md").read_text()
-    return re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+    return dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
+
+
+def files(section: str) -> dict[str, str]:
+    """The files of a section by path, which is their first line."""
+    found = re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", section, flags=re.DOTALL)
+    return dict(found)
 
 
 def run(words: list[str], *, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -121,22 +131,40 @@ def test_readme_command(command: str, checkout: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("section", sections())
-def test_extension(section: str, tmp_path: Path) -> None:
-    text = (ROOT / "docs/extend.md").read_text()
-    body = text.split(f"## {section}\n")[1].split("\n## ")[0]
+@pytest.mark.parametrize("title", [title for title in sections() if title != OWN])
+def test_extension(title: str, tmp_path: Path) -> None:
+    section = sections()[title]
     for name in ("src", "conf"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("data", "train.py"):
         (tmp_path / name).symlink_to(ROOT / name)
-    for block in re.findall(r"```(?:python|yaml)\n(.*?)```", body, flags=re.DOTALL):
-        first, rest = block.split("\n", 1)
-        assert len(rest.strip().splitlines()) < 33, "an example is short"
-        path = tmp_path / first.removeprefix("# ")
-        assert not path.exists(), "an example adds files and edits none"
-        path.write_text(rest)
-    (command,) = re.findall(r"```bash\n(.*?)```", body, flags=re.DOTALL)
+    for name, text in files(section).items():
+        assert len(text.strip().splitlines()) < 33, "an example is short"
+        assert not (tmp_path / name).exists(), "an example adds files and edits none"
+        (tmp_path / name).write_text(text)
+    (command,) = re.findall(r"```bash\n(.*?)```", section, flags=re.DOTALL)
     done = run(small(shlex.split(command)[1:]), folder=tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
     (result,) = tmp_path.glob("runs/*/*/*/result.json")
     assert json.loads(result.read_text())["status"] == "finished"
+
+
+def test_a_package_of_ones_own(tmp_path: Path) -> None:
+    """In an empty folder, by the installed command: -P keeps that folder out of Python's path."""
+    section = sections()[OWN]
+    for name, text in files(section).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (commands,) = re.findall(r"```bash\n(.*?)```", section, flags=re.DOTALL)
+    for command in commands.strip().splitlines():
+        words = shlex.split(command)[1:]
+        if words[0] == "evaluate":
+            directory = next(tmp_path.glob("runs/decays/spos/*/result.json")).parent
+            words = [word.replace("runs/decays/spos/<key>", str(directory)) for word in words]
+        else:
+            words = small([*words, *(["report=false"] if words[0] == "sweep" else [])])
+        done = run(["-P", "-c", "from msnas.cli import main; main()", *words], folder=tmp_path)
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert "Warning" not in done.stderr
+    results = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/*/result.json")]
+    assert [result["status"] for result in results] == ["finished"] * 3

@@ -20,8 +20,10 @@ SEARCH_PATH = "hydra.searchpath"
 
 
 def parsed(words: Sequence[str]) -> Namespace:
-    """Hydra's options; `overrides` are the other words."""
-    given: Namespace = get_args_parser().parse_args(words)
+    """Hydra's options, wherever they stand; `overrides` are the other words."""
+    given: Namespace = get_args_parser().parse_intermixed_args(words)
+    path = given.config_path or str(CONF)
+    given.config_path = path if path.startswith("pkg://") else str(Path(path).resolve())
     return given
 
 

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from msnas.conf_folders import CONF, SEARCH_PATH, parsed, users_folders
+from msnas.conf_folders import SEARCH_PATH, parsed, users_folders
 from msnas.errors import ConfigError, MsnasError, one_line
 from msnas.overrides import refusal
 from msnas.scan.compose import Composer
@@ -30,9 +30,12 @@ def start(command: str, words: Sequence[str]) -> None:
     task = {"train": _train, "sweep": _sweep}[command]
     try:
         check_installed(words)
-        users_folders(parsed(words))
-        sys.argv[1:] = words  # where Hydra reads them
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config)(task)()
+        given = parsed(words)
+        users_folders(given)
+        # where Hydra reads them: options first, or it takes no word behind one
+        options = [word for word in words if word not in given.overrides]
+        sys.argv[1:] = [*options, f"--config-path={given.config_path}", *given.overrides]
+        hydra.main(version_base="1.3", config_path=None, config_name=config)(task)()
     except MsnasError as error:
         sys.exit(f"error: {one_line(error)}")
     except (HydraException, OmegaConfBaseException, ValueError) as error:
@@ -71,8 +74,7 @@ def _explained(config: str, words: Sequence[str]) -> ConfigError | None:
             for one in read
             if not one.is_sweep_override() and one.get_key_element() != SEARCH_PATH
         ]
-        folder = CONF.parent / given.config_path if given.config_path else CONF
-        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(folder)):
+        with hydra.initialize_config_dir(version_base="1.3", config_dir=given.config_path):
             loaded = GlobalHydra.instance().hydra
             assert loaded is not None
             composer = Composer(
