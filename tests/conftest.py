@@ -57,17 +57,28 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def _first_of(name: str, count: int, folder: Path) -> Path:
+    """The first so many events of each class of an embedded file."""
+    path = folder / name
+    with h5py.File(ROOT / "data" / name, "r") as whole, h5py.File(path, "w") as few:
+        label = whole["label"][()]
+        chosen = np.sort(np.concatenate([np.flatnonzero(label == one)[:count] for one in (0, 1)]))
+        reach = chosen[-1] + 1
+        for key, item in whole.items():
+            few[key] = item[:reach][chosen]
+    return path
+
+
 @pytest.fixture(scope="session")
 def event_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first 300 embedded events of each class; the whole file takes a second to read."""
-    path = tmp_path_factory.mktemp("data") / "few.h5"
-    with h5py.File(ROOT / "data" / "htautau.h5", "r") as whole, h5py.File(path, "w") as few:
-        label = whole["label"][()]
-        chosen = np.sort(np.concatenate([np.flatnonzero(label == one)[:300] for one in (0, 1)]))
-        reach = chosen[-1] + 1
-        for name in ("jet", "image", "tau", "label"):
-            few[name] = whole[name][:reach][chosen]
-    return path
+    """300 + 300 events of two taus; the whole file takes a second to read."""
+    return _first_of("htautau.h5", 300, tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def jet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 + 200 jets."""
+    return _first_of("tau_jet.h5", 200, tmp_path_factory.mktemp("data"))
 
 
 def small_run(event_file: Path, output: Path) -> list[str]:

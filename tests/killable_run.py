@@ -1,4 +1,4 @@
-"""`train.py` in a process of its own, which can be made to kill itself at a chosen moment.
+"""Commands in processes of their own, which can be made to kill themselves at a chosen moment.
 
 The process is forked from a server that has PyTorch imported, so a run takes a second. Death is
 by SIGKILL, as from `kill -9` or a machine that runs out of memory: nothing is cleaned up.
@@ -10,8 +10,10 @@ import multiprocessing
 import os
 import runpy
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -45,7 +47,8 @@ def start(
     The beginning of every epoch adds a line to `journal`; the output goes to the file `said`, and
     standard error to one with the ending `.error`.
     """
-    process = _CONTEXT.Process(target=_work, args=(overrides, journal, said, death))
+    words = ["train.py", *overrides]
+    process = _CONTEXT.Process(target=_work, args=(words, ROOT, said, {}, journal, death))
     process.start()
     return process
 
@@ -59,15 +62,46 @@ def finish(process: BaseProcess, *, seconds: float = 300) -> int:
     return process.exitcode
 
 
-def _work(overrides: list[str], journal: Path, said: Path, death: Death | None) -> None:
+def python(
+    *words: str, folder: Path = ROOT, environment: Mapping[str, str | None] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`python <words>` in a folder: a script, or -m and a module; what is None is unset."""
+    with tempfile.TemporaryDirectory() as place:
+        said = Path(place) / "said"
+        arguments = (list(words), folder, said, dict(environment or {}), None, None)
+        process = _CONTEXT.Process(target=_work, args=arguments)
+        process.start()
+        code = finish(process)
+        errors = said.with_suffix(".error").read_text()
+        return subprocess.CompletedProcess(words, code, said.read_text(), errors)
+
+
+def _work(
+    words: list[str],
+    folder: Path,
+    said: Path,
+    environment: Mapping[str, str | None],
+    journal: Path | None,
+    death: Death | None,
+) -> None:
     for number, path in ((1, said), (2, said.with_suffix(".error"))):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
-    os.chdir(ROOT)
-    _keep_journal(journal)
+    os.chdir(folder)
+    for name, value in environment.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    if journal is not None:
+        _keep_journal(journal)
     if death is not None:
         _prepare(death)
-    sys.argv = ["train.py", *overrides]
-    runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    sys.path.insert(0, str(folder))
+    if words[0] == "-m":
+        sys.argv = words[1:]
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = words
+        runpy.run_path(words[0], run_name="__main__")
 
 
 def _keep_journal(journal: Path) -> None:

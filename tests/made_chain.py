@@ -59,7 +59,7 @@ class Times(nn.Module):
         return self.factor * value
 
 
-def task(
+def task_of(
     name: str, inputs: str, target: str, output: Output, loss: Loss, **metrics: Metric
 ) -> Task:
     """Task of `inputs` separated by spaces."""
@@ -68,11 +68,11 @@ def task(
 
 
 def regression(name: str, inputs: str, target: str, *shape: int) -> Task:
-    return task(name, inputs, target, Regression(shape=shape), SquaredError())
+    return task_of(name, inputs, target, Regression(shape=shape), SquaredError())
 
 
 def classification(name: str, inputs: str, target: str = "label") -> Task:
-    return task(name, inputs, target, Binary(), BinaryCrossEntropy())
+    return task_of(name, inputs, target, Binary(), BinaryCrossEntropy())
 
 
 def two_tasks(first: int = 3, second: int = 2, *, seed: int = 0, **extra: nn.Module) -> Chain:

@@ -8,11 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from killable_run import python
 from same_numbers import tensor_bytes, without_volatile
+
+from msnas.locks import file_lock
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -57,7 +61,12 @@ def end(process: subprocess.Popen[str], *, seconds: float = 240) -> int:
 
 
 def sweep(folder: Path, *overrides: str, script: str = "sweep.py") -> int:
-    return end(begin(folder, *overrides, script=script))
+    """All of it, in a process that need not import PyTorch; its exit status."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = python(str(ROOT / script), *overrides, folder=folder, environment={"COLUMNS": "200"})
+    with (folder / "said").open("a") as file:
+        file.write(done.stdout + done.stderr)
+    return done.returncode
 
 
 def kill_all(process: subprocess.Popen[str]) -> None:
@@ -113,13 +122,32 @@ def workers(folder: Path) -> dict[int, Path]:
     return found
 
 
-def kill_a_worker(
-    folder: Path, *, other_than: int, number: signal.Signals = signal.SIGKILL
-) -> Path:
-    """Kill a worker in the middle of its search; the run it was doing."""
+@contextmanager
+def held_back(
+    folder: Path, serial: Path, stage: str = "posttrain", *, all_but: int = 0
+) -> Iterator[None]:
+    """No run of the scan in `folder` gets past `stage`, whose trainings are those of `serial`.
+
+    The first `all_but` trainings of the stage may be done.
+    """
+    cache = folder / "runs" / "cache" / stage
+    cache.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        for entry in sorted((serial / "runs" / "cache" / stage).glob("*/"))[all_but:]:
+            held.enter_context(file_lock(cache / f"{entry.name}.lock", what="testing"))
+        yield
+
+
+def searches(folder: Path) -> bool:
+    """Whether a search of the scan has come to its second epoch, or further."""
+    return any(folder.glob("runs/cache/search/*/record.json"))
+
+
+def kill_a_worker(folder: Path, *, other_than: int, number: signal.Signals) -> Path:
+    """Kill a worker in the middle of its run; the run it was doing."""
 
     def searching() -> tuple[int, Path] | None:
-        if not list(folder.glob("runs/cache/search/*.partial/record.json")):
+        if not searches(folder):
             return None
         return next(((p, d) for p, d in workers(folder).items() if p != other_than), None)
 

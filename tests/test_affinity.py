@@ -8,27 +8,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_losses_imbalance import SHAPES, batch, ready
-from torch import Tensor, nn
+from made_chain import Joined, regression, task_of
+from test_losses import EVERY_SHAPE, SHAPES, batch, ready
 
 from msnas.chain.chain import Chain
-from msnas.chain.output import Binary, Regression
-from msnas.chain.task import Task
+from msnas.chain.output import Binary
 from msnas.losses.affinity import Affinity
-from msnas.losses.squared_error import SquaredError
-
-
-class Logit(nn.Module):
-    """One number from one number."""
-
-    def __init__(self, *, keep: bool = False) -> None:
-        super().__init__()
-        self.linear = nn.Linear(1, 1)
-        self.keep = keep
-
-    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        output: Tensor = self.linear(next(iter(inputs.values())))
-        return output if self.keep else output.squeeze(-1)
 
 
 def affinity_in_numpy(
@@ -84,7 +69,7 @@ def test_affinity_of_objects_adds_the_spread_once() -> None:
     assert float(loss.spread().detach()) > 1
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@EVERY_SHAPE
 def test_clusters_begin_apart_and_equally_far(shape: tuple[int, ...]) -> None:
     loss = Affinity(sigma=10.0, margin=0.75, centres=1)
     loss.prepare(shape)
@@ -142,12 +127,8 @@ def test_a_chain_trains_positions_and_restores_them_with_its_weights() -> None:
     def fresh() -> Chain:
         loss = Affinity(sigma=10.0, margin=0.75, centres=1)
         loss.prepare(())
-        tasks = [
-            Task(name="a", inputs=("x",), target="label", output=Binary(), loss=loss, metrics={}),
-            Task(name="b", inputs=("label",), target="z", output=Regression(shape=[1]),
-                 loss=SquaredError(), metrics={}),
-        ]  # fmt: skip
-        return Chain(tasks, {"a": {"one": Logit()}, "b": {"one": Logit(keep=True)}})
+        tasks = [task_of("a", "x", "label", Binary(), loss), regression("b", "label", "z", 1)]
+        return Chain(tasks, {"a": {"one": Joined(1)}, "b": {"one": Joined(1, 1)}})
 
     torch.manual_seed(0)
     chain = fresh()

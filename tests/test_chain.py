@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping
 
 import numpy as np
 import pytest
 import torch
+from made_chain import Joined, task_of
 from sklearn.metrics import log_loss, roc_auc_score
 from torch import Tensor, nn
 from torchmetrics import MeanSquaredError
@@ -22,7 +22,7 @@ from msnas.data.events import Batch
 from msnas.errors import ConfigError
 from msnas.evaluation.evaluate import collect_outputs, evaluate
 from msnas.losses.binary_cross_entropy import BinaryCrossEntropy
-from msnas.losses.loss import Loss
+from msnas.losses.cross_entropy import CrossEntropy
 from msnas.losses.squared_error import SquaredError
 from msnas.weighting.fixed import Fixed
 
@@ -30,86 +30,46 @@ EVENTS = 53
 CLASSES = 4
 
 
-class CrossEntropy(Loss):
-    """Of a class among several."""
-
-    def forward(self, output: Tensor, target: Tensor) -> Tensor:
-        return nn.functional.cross_entropy(output, target, reduction="none")
-
-
-class Joined(nn.Module):
-    """All inputs joined through one hidden layer."""
-
-    def __init__(self, size_in: int, size_out: int, *, scalar: bool = False) -> None:
-        super().__init__()
-        self.network = nn.Sequential(nn.Linear(size_in, 5), nn.Tanh(), nn.Linear(5, size_out))
-        self.scalar = scalar
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        output: Tensor = self.network(torch.cat(list(inputs.values()), 1))
-        return output.squeeze(-1) if self.scalar else output
+def regress(inputs: str = "x") -> Task:
+    return task_of(
+        "regress", inputs, "z", Regression(shape=[3]), SquaredError(), mse=MeanSquaredError()
+    )
 
 
-def names(count: int) -> list[str]:
-    return [f"candidate{number}" for number in range(count)]
+def classify(inputs: str) -> Task:
+    return task_of("classify", inputs, "label", Binary(), BinaryCrossEntropy(), auc=BinaryAUROC())
+
+
+def some(count: int, *sizes: int) -> dict[str, nn.Module]:
+    return {f"candidate{number}": Joined(*sizes, hidden=5) for number in range(count)}
 
 
 def two_tasks(candidates: int = 3) -> Chain:
     """x -> z (3 numbers) -> label."""
     torch.manual_seed(1)
-    tasks = [
-        Task(name="regress", inputs=("x",), target="z", output=Regression(shape=[3]),
-             loss=SquaredError(), metrics={"mse": MeanSquaredError()}),
-        Task(name="classify", inputs=("z",), target="label", output=Binary(),
-             loss=BinaryCrossEntropy(), metrics={"auc": BinaryAUROC()}),
-    ]  # fmt: skip
-    return Chain(
-        tasks,
-        {
-            "regress": {name: Joined(2, 3) for name in names(candidates)},
-            "classify": {name: Joined(3, 1, scalar=True) for name in names(candidates)},
-        },
-    )
+    networks = {"regress": some(candidates, 2, 3), "classify": some(candidates, 3)}
+    return Chain([regress(), classify("z")], networks)
 
 
 def three_tasks(candidates: int = 3) -> Chain:
     """x -> z; z and x -> kind (a class); kind and z -> label."""
     torch.manual_seed(2)
-    tasks = [
-        Task(name="regress", inputs=("x",), target="z", output=Regression(shape=[3]),
-             loss=SquaredError(), metrics={"mse": MeanSquaredError()}),
-        Task(name="sort", inputs=("z", "x"), target="kind", output=Classes(shape=[CLASSES]),
-             loss=CrossEntropy(),
-             metrics={"accuracy": MulticlassAccuracy(CLASSES, average="micro")}),
-        Task(name="classify", inputs=("kind", "z"), target="label", output=Binary(),
-             loss=BinaryCrossEntropy(), metrics={"auc": BinaryAUROC()}),
-    ]  # fmt: skip
-    return Chain(
-        tasks,
-        {
-            "regress": {name: Joined(2, 3) for name in names(candidates)},
-            "sort": {name: Joined(3 + 2, CLASSES) for name in names(candidates)},
-            "classify": {name: Joined(CLASSES + 3, 1, scalar=True) for name in names(candidates)},
-        },
-    )
+    accuracy = MulticlassAccuracy(CLASSES, average="micro")
+    kinds = Classes(shape=[CLASSES])
+    sort = task_of("sort", "z x", "kind", kinds, CrossEntropy(), accuracy=accuracy)
+    networks = {
+        "regress": some(candidates, 2, 3),
+        "sort": some(candidates, 3 + 2, CLASSES),
+        "classify": some(candidates, CLASSES + 3),
+    }
+    return Chain([regress(), sort, classify("kind z")], networks)
 
 
 def binary_in_the_middle() -> Chain:
     """x -> label -> z: a yes or no handed on as one number."""
     torch.manual_seed(3)
-    tasks = [
-        Task(name="classify", inputs=("x",), target="label", output=Binary(),
-             loss=BinaryCrossEntropy(), metrics={}),
-        Task(name="regress", inputs=("label", "x"), target="z", output=Regression(shape=[3]),
-             loss=SquaredError(), metrics={}),
-    ]  # fmt: skip
-    return Chain(
-        tasks,
-        {
-            "classify": {name: Joined(2, 1, scalar=True) for name in names(2)},
-            "regress": {name: Joined(3, 3) for name in names(2)},
-        },
-    )
+    networks = {"classify": some(2, 2), "regress": some(2, 3, 3)}
+    return Chain([classify("x"), regress(inputs="label x")], networks)
 
 
 @pytest.fixture
@@ -324,25 +284,15 @@ def test_a_part_of_the_chain_shares_the_modules() -> None:
 def test_a_candidate_that_does_not_fit_is_named(wrong: nn.Module, said: str, batch: Batch) -> None:
     good = two_tasks(1)
     check_chain(good, batch)
-    chain = Chain(
-        good.tasks,
-        {
-            "regress": {"fine": Joined(2, 3), "odd": wrong},
-            "classify": dict(good.candidates["classify"].items()),
-        },
-    )
+    networks = {"regress": {"fine": Joined(2, 3), "odd": wrong}}
+    chain = Chain(good.tasks, {**networks, "classify": dict(good.candidates["classify"].items())})
     with pytest.raises(ConfigError, match=rf"^tasks\.regress\.candidates\.odd: {said}"):
         check_chain(chain, batch)
 
 
 def test_a_second_task_that_does_not_fit_the_first_is_named(batch: Batch) -> None:
     good = two_tasks(1)
-    chain = Chain(
-        good.tasks,
-        {
-            "regress": dict(good.candidates["regress"].items()),
-            "classify": {"odd": Joined(5, 1, scalar=True)},
-        },
-    )
+    networks = {"regress": dict(good.candidates["regress"].items())}
+    chain = Chain(good.tasks, {**networks, "classify": {"odd": Joined(5)}})
     with pytest.raises(ConfigError, match=r"tasks\.classify\.candidates\.odd: does not take"):
         check_chain(chain, batch)

@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
+from made_chain import task_of
 from sklearn import metrics as sklearn_metrics
 from torch import Tensor
 
 from msnas.chain.output import Binary
-from msnas.chain.task import Task
 from msnas.errors import ConfigError
 from msnas.evaluation.class_accuracy import BalancedAccuracy, ClassAccuracy, Confusion
 from msnas.losses.binary_cross_entropy import BinaryCrossEntropy
@@ -82,19 +82,13 @@ def test_directions() -> None:
 
 
 def test_a_task_reports_them() -> None:
-    task = Task(
-        name="tau_id",
-        inputs=("image",),
-        target="label",
-        output=Binary(),
-        loss=BinaryCrossEntropy(),
-        metrics={
-            "minor_accuracy": ClassAccuracy(class_index=1),
-            "confusion": Confusion(classes=NAMES),
-        },
-    )
+    metrics = {
+        "minor_accuracy": ClassAccuracy(class_index=1),
+        "confusion": Confusion(classes=NAMES),
+    }
+    reported = task_of("tau_id", "image", "label", Binary(), BinaryCrossEntropy(), **metrics)
     for _ in range(2):  # nothing is left of the first time
-        values = task.measure(LOGIT, {"label": TRUTH})
+        values = reported.measure(LOGIT, {"label": TRUTH})
         assert values["tau_id/minor_accuracy"] == pytest.approx(2 / 3)
         assert sum(values["tau_id/confusion"].values()) == len(TRUTH)
 

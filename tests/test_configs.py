@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,22 @@ import hydra.utils
 import pytest
 import torch
 import yaml
-from conftest import CONF, HTAUTAU_TASKS, ROOT, compose_config
-from hydra.errors import ConfigCompositionException
-from omegaconf import DictConfig, OmegaConf
+from conftest import CONF, ROOT, compose_config
+from omegaconf import OmegaConf
 from torch import nn
 
 from msnas.build import build, check_target
 from msnas.chain.candidate_grid import expand_grids
 from msnas.chain.output import Regression
+from msnas.data.source import Source
 from msnas.errors import ConfigError
 from msnas.identity import canonical
 from msnas.part import Part
 from msnas.plan import make_plan
 
 FILES = sorted(path.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml"))
-OPTIONS = [name for name in FILES if "/" in name]
+OPTIONS = [name for name in FILES if "/" in name and not name.startswith("hydra/")]
+PROBLEMS = [Path(name).stem for name in FILES if name.startswith("problem/")]
 
 ADDED_BY_CODE = {
     "recipe.optimizer": {"params"},
@@ -36,10 +36,11 @@ ADDED_BY_CODE = {
 """Arguments that the code adds to those of the configuration, by the place in it."""
 
 RELOCATED = {
-    "loss": "tasks.tau_calibration.loss",
+    "loss": "tasks.tau_id.loss",
     "validity": "tasks.tau_calibration.validity",
+    "law": "conditioning.laws.more",
 }
-"""Groups whose options belong to a task, and the one they are tried with."""
+"""Groups whose options belong elsewhere, and where they are tried."""
 
 
 def content(name: str) -> dict[str, Any]:
@@ -124,29 +125,28 @@ def test_candidates_are_classes_of_this_package(name: str) -> None:
     assert package(name) == f"tasks.{task}.candidates.{candidate}"
 
 
-@functools.cache
-def composed_with(group: str, option: str) -> DictConfig:
-    """The configuration with a choice, added where no default names its group."""
-    added = group.startswith("candidate/") and Path(group).name not in HTAUTAU_TASKS
-    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        if not added:
-            try:
-                return hydra.compose("config", [f"{group}={option}"], return_hydra_config=True)
-            except ConfigCompositionException as error:
-                if "No match in the defaults list" not in str(error):
-                    raise
-        return hydra.compose("config", [f"+{group}={option}"], return_hydra_config=True)
+def problem_with(wanted: Callable[[dict[str, Any]], bool]) -> str:
+    """The last problem whose file holds what is wanted."""
+    return next(one for one in reversed(PROBLEMS) if wanted(content(f"problem/{one}.yaml")))
 
 
-def choice(name: str) -> tuple[str, str]:
-    """Group and choice with which a file's content is there; lists of all files are tried once."""
-    group, option = Path(name).parent.as_posix(), Path(name).stem
-    if group in RELOCATED:
-        return f"{group}@{RELOCATED[group]}", option
-    if group == "task" or group.startswith("candidate/"):
-        every = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-        return group, f"[{','.join(every)}]"
-    return group, option
+def choice(group: str, option: str) -> list[str]:
+    """The overrides that choose an option, where it makes a run."""
+    if group == "data":
+        return [f"problem={problem_with(lambda one: {'/data': option} in one['defaults'])}"]
+    if group == "task":
+        return [f"problem={problem_with(lambda one: option in one['problem']['chain'])}"]
+    if group.startswith("candidate/"):
+        task = Path(group).name
+        problem = problem_with(lambda one: task in one["problem"]["chain"])
+        return [f"problem={problem}", f"{group}=[{option}]"]
+    if group == "loss":
+        return ["problem=tau_vs_jet", f"{group}@{RELOCATED[group]}={option}"]
+    if group == "validity":
+        return [f"{group}@{RELOCATED[group]}={option}"]
+    if group == "law":
+        return ["conditioning=yoto", f"+{group}@{RELOCATED[group]}={option}"]
+    return [f"{group}={option}"]
 
 
 def assert_holds(found: Any, expected: Any, place: str) -> None:
@@ -160,44 +160,35 @@ def assert_holds(found: Any, expected: Any, place: str) -> None:
         assert found == expected, place
 
 
+@pytest.fixture(scope="module")
+def sources() -> dict[str, Source]:
+    return {}
+
+
 @pytest.mark.parametrize("name", OPTIONS)
-def test_option_composes_and_its_values_arrive(name: str) -> None:
-    cfg = composed_with(*choice(name))
-    expected = content(name)
-    expected.pop("defaults", None)
-    group = name.split("/")[0]
-    place = RELOCATED.get(group, package(name))
-    if group in RELOCATED:
-        # the task's own settings come on top
-        expected |= content("task/tau_calibration.yaml").get(group, {})
-    found: Any = OmegaConf.to_container(cfg, resolve=False)
-    for part in place.split(".") if place else []:
-        found = found[part]
-    assert expected or content(name).get("defaults"), "an empty option"
-    assert_holds(found, expected, place)
-    rest = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    left_to_the_task = "???" in (CONF / name).read_text()
-    OmegaConf.to_container(rest, resolve=True, throw_on_missing=not left_to_the_task)
-
-
-@pytest.mark.parametrize(
-    "override",
-    [
-        f"{Path(name).parent.as_posix()}={Path(name).stem}"
-        for name in OPTIONS
-        if Path(name).parent.name in ("problem", "experiment", "debug")
-    ],
-)
-def test_problems_experiments_and_debugging_make_a_plan(
-    override: str, monkeypatch: pytest.MonkeyPatch
+def test_an_option_composes_its_values_arrive_and_make_a_run(
+    name: str, sources: dict[str, Source], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    plan = make_plan(compose_config(["trainer=cpu", override]))
-    assert len(plan.chain) >= 1
+    group, option = Path(name).parent.as_posix(), Path(name).stem
+    composed = compose_config(["trainer=cpu", *choice(group, option)])
+    expected = content(name)
+    assert expected.pop("defaults", None) or expected, "an empty option"
+    expected.pop("hydra", None)  # of a scan: test_experiments.py
+    if group == "validity":  # the task's own settings come on top
+        expected |= content("task/tau_calibration.yaml")["validity"]
+    place = RELOCATED.get(group, package(name))
+    found: Any = OmegaConf.to_container(composed, resolve=False)
+    for part in place.split(".") if place else []:
+        found = found[part]
+    assert_holds(found, expected, place)
+    plan = make_plan(composed, sources=sources, elsewhere=True)
+    assert make_plan(plan.config, sources=sources, elsewhere=True).key == plan.key
     assert sum(plan.weights.values()) == pytest.approx(1)
-    for task in plan.chain:
-        for candidate, settings in plan.config["tasks"][task]["candidates"].items():
-            build(settings, key=f"tasks.{task}.candidates.{candidate}", of=nn.Module)
+    if group in ("problem", "experiment", "candidate"):
+        for task in plan.chain:
+            for candidate, settings in plan.config["tasks"][task]["candidates"].items():
+                build(settings, key=f"tasks.{task}.candidates.{candidate}", of=nn.Module)
 
 
 def test_yaml_files_say_what_they_are_for() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import CONF, QUIET, compose_config
-from made_chain import WEIGHTS, Constant, Times, events, loss_of, regression, task, two_tasks
+from made_chain import WEIGHTS, Constant, Times, events, loss_of, regression, task_of, two_tasks
 from omegaconf import OmegaConf
 from torch import Tensor
 from torch.func import functional_call
@@ -323,7 +323,7 @@ def test_the_loss_by_pencil(epsilon: float) -> None:
 
 def test_angles_are_mixed_before_they_are_wrapped() -> None:
     """3.0 and 3.5 (that is 3.5 - 2 pi) have 3.25 between them, not 0.1 on the other side."""
-    tau = task("tau", "x", "tau", TauMomentum(shape=[1, 3]), SquaredError())
+    tau = task_of("tau", "x", "tau", TauMomentum(shape=[1, 3]), SquaredError())
     raw = {"a": Constant([[1.0, 0.5, 3.0]]), "b": Constant([[2.0, 0.5, 3.5]])}
     method = darts(Chain([tau], {"tau": raw}).double(), weights=[1.0], epsilon=0.0)
     wanted = torch.tensor([[[1.5, 0.5, 3.25 - 2 * math.pi]]], dtype=torch.float64)

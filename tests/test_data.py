@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,18 +13,17 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, Compose
+from made_events import Arrays
+from made_events import load as load_source
 from torch import Tensor
 
 from msnas.data.event_file import EventFile
-from msnas.data.events import PARTS, Events, load_events
+from msnas.data.events import PARTS, Events
 from msnas.data.fields import ClassLabel, Field, JetMomentum, LogPixels, Numbers, TauMomentum
 from msnas.data.module import InOrder, StageData
-from msnas.data.source import Source
 from msnas.errors import ConfigError, DataError
 from msnas.parts import read_events
 from msnas.plan import make_plan
-
-FRACTIONS = {"train": 0.6, "valid": 0.2, "test": 0.2}
 
 
 def fields() -> dict[str, Field]:
@@ -34,19 +33,6 @@ def fields() -> dict[str, Field]:
         "tau": TauMomentum(shape=[2, 3]),
         "label": ClassLabel(classes=2),
     }
-
-
-class Arrays(Source):
-    """Events that are in memory already."""
-
-    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
-        self.arrays = arrays
-
-    def load(self, names: Collection[str]) -> dict[str, np.ndarray]:
-        return {name: value.copy() for name, value in self.arrays.items()}
-
-    def identity(self) -> dict[str, Any]:
-        return {}
 
 
 def made_up(events: int = 40, seed: int = 0) -> dict[str, np.ndarray]:
@@ -64,23 +50,8 @@ def made_up(events: int = 40, seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
-def load(
-    arrays: dict[str, np.ndarray],
-    *,
-    events: int | str = "all",
-    split_seed: int = 0,
-    fractions: dict[str, float] | None = None,
-    which: dict[str, Field] | None = None,
-) -> Events:
-    return load_events(
-        Arrays(arrays),
-        which or fields(),
-        events=events,
-        split_seed=split_seed,
-        fractions=fractions or FRACTIONS,
-        stratify="label",
-        where="somewhere.h5",
-    )
+def load(arrays: dict[str, np.ndarray], **settings: Any) -> Events:
+    return load_source(Arrays(**arrays), fields(), **settings)
 
 
 def numbers(events: Events) -> dict[str, list[int]]:
@@ -123,15 +94,8 @@ def test_the_embedded_file_is_as_described() -> None:
 
 
 def test_the_embedded_file_passes_all_checks() -> None:
-    events = load_events(
-        EventFile(file=str(ROOT / "data" / "htautau.h5")),
-        fields(),
-        events=1000,
-        split_seed=0,
-        fractions=FRACTIONS,
-        stratify="label",
-        where="htautau.h5",
-    )
+    file = EventFile(file=str(ROOT / "data" / "htautau.h5"))
+    events = load_source(file, fields(), events=1000)
     assert events.size == 1000
     for part in PARTS:
         for value in getattr(events, part).values():
@@ -261,12 +225,9 @@ def test_scales_by_hand() -> None:
         tau = arrays["tau"][chosen].astype(float)
         np.testing.assert_allclose(batch["tau"][..., 0].numpy(), np.log(0.1 + tau[..., 0]), 1e-5)
         assert np.array_equal(batch["tau"][..., 1:].numpy(), arrays["tau"][chosen][..., 1:])
-        assert {name: value.dtype for name, value in batch.items()} == {
-            "jet": torch.float32,
-            "image": torch.float32,
-            "tau": torch.float32,
-            "label": torch.int64,
-        }
+        floats = dict.fromkeys(("jet", "image", "tau"), torch.float32)
+        kinds = {name: value.dtype for name, value in batch.items()}
+        assert kinds == {**floats, "label": torch.int64}
 
 
 def test_one_event_by_hand() -> None:
@@ -461,7 +422,7 @@ def test_other_data_sets_and_groups_of_the_file_are_ignored(tmp_path: Path) -> N
     named = ["jet", "label"]
     assert set(EventFile(file=str(path)).load(named)) == {*named, "weight", "part"}
     arrays = EventFile(file=str(path)).load(fields())
-    assert set(load(arrays).train) == {*fields(), "weight"}
+    assert set(load(dict(arrays)).train) == {*fields(), "weight"}
 
 
 def test_numbers_are_taken_as_they_are() -> None:
@@ -475,19 +436,12 @@ def test_numbers_are_taken_as_they_are() -> None:
 # ------------------------------------------------------------------ batches
 
 
-def stage_data(train: dict[str, Tensor], valid: dict[str, Tensor], **settings: Any) -> StageData:
-    events = Events(train=train, valid=valid, test={}, fields={})
-    data = StageData(
-        events,
-        **{
-            "reads": {"x", "y"},
-            "paired": False,
-            "batch": 4,
-            "evaluation_batch": 20,
-            "seed": 5,
-            **settings,
-        },
-    )
+def stage_data(
+    train: dict[str, Tensor], valid: dict[str, Tensor], test: Any = None, **settings: Any
+) -> StageData:
+    events = Events(train=train, valid=valid, test=test or {}, fields={})
+    common = {"reads": {"x", "y"}, "paired": False, "batch": 4, "evaluation_batch": 20, "seed": 5}
+    data = StageData(events, **{**common, **settings})
     data.trainer = SimpleNamespace(current_epoch=0)  # type: ignore[assignment]
     return data
 
@@ -555,11 +509,8 @@ def test_validation_batches_are_in_order() -> None:
     loader = InOrder(part, batch=20)
     assert len(loader) == 3
     for _ in range(2):
-        assert [one["x"].tolist() for one in loader] == [
-            list(range(20)),
-            list(range(20, 40)),
-            list(range(40, 45)),
-        ]
+        found = [one["x"].tolist() for one in loader]
+        assert found == [list(range(n, min(n + 20, 45))) for n in (0, 20, 40)]
 
 
 def test_a_stage_gets_the_event_weights_but_never_the_test_events() -> None:
@@ -567,15 +518,7 @@ def test_a_stage_gets_the_event_weights_but_never_the_test_events() -> None:
         name: {"x": torch.full((6,), value), "weight": torch.full((6,), -value)}
         for name, value in (("train", 1.0), ("valid", 2.0), ("test", 3.0))
     }
-    data = StageData(
-        Events(**parts, fields={}),
-        reads={"x"},
-        paired=True,
-        batch=4,
-        evaluation_batch=4,
-        seed=0,
-    )
-    data.trainer = SimpleNamespace(current_epoch=0)  # type: ignore[assignment]
+    data = stage_data(**parts, paired=True)
     trained = [batch for batch, _ in steps(data)]
     learnt_from = [batch for _, batch in steps(data) if batch is not None]
     assert {float(value) for one in learnt_from for value in one["x"]} == {2.0}

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scan_process import (
@@ -19,6 +20,7 @@ from scan_process import (
     begin,
     end,
     epochs,
+    held_back,
     kill_a_worker,
     kill_all,
     numbers,
@@ -26,10 +28,13 @@ from scan_process import (
     said,
     sweep,
     wait_for,
-)
+)  # fmt: skip
 
-SCAN = (*TOY, *epochs(4), "task_weight=0.1,0.9", "seed=0,1")
-SHORT = (*TOY, *epochs(4), "task_weight=0.1,0.9", "seed=0", "pretrain.enabled=false")
+SCAN = (*TOY, *epochs(2), "task_weight=0.1,0.9", "seed=0,1")
+SHORT = (
+    *(*TOY, *epochs(2), "recipe.search.epochs=40", "pretrain.enabled=false"),
+    *("task_weight=0.1,0.9", "seed=0"),
+)
 """Without pre-training: every job of submitit's begins with seconds of imports."""
 
 
@@ -39,54 +44,45 @@ def needs(package: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def serial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], Path]:
     """The same runs one after the other, without any accident."""
-    folder = tmp_path_factory.mktemp("serial")
-    assert sweep(folder, *SCAN, "hydra/launcher=basic") == 0, said(folder)
-    assert len(results(folder)) == 4
-    return folder
+    folders = {}
+    for scan, count in ((SCAN, 4), (SHORT, 2)):
+        folders[scan] = folder = tmp_path_factory.mktemp("serial")
+        assert sweep(folder, *scan, "hydra/launcher=basic") == 0, said(folder)
+        assert len(results(folder)) == count
+    assert not list(folder.glob("runs/cache/pretrain/*"))
+    return folders
 
 
 def assert_survives(
-    folder: Path,
-    overrides: tuple[str, ...],
-    engine: tuple[str, ...],
-    number: signal.Signals = signal.SIGKILL,
+    folder: Path, serial: Path, *engine: str, number: signal.Signals = signal.SIGKILL
 ) -> None:
-    process = begin(folder, *overrides, *engine)
-    try:
-        lost = kill_a_worker(folder, other_than=process.pid, number=number)
-        assert not (lost / "result.json").exists()
-    except BaseException:
-        kill_all(process)
-        raise
+    with held_back(folder, serial):
+        process = begin(folder, *SHORT, *engine)
+        try:
+            lost = kill_a_worker(folder, other_than=process.pid, number=number)
+            assert not (lost / "result.json").exists()
+        except BaseException:
+            kill_all(process)
+            raise
     assert end(process) == 0, said(folder)
     assert (lost / "result.json").exists()
     assert "Traceback" not in said(folder)
     assert {one["status"] for one in results(folder)} == {"finished"}
+    assert numbers(folder) == numbers(serial)
 
 
-def test_joblib(serial: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_joblib(serial: dict[Any, Path], tmp_path: Path, number: signal.Signals) -> None:
+    """Lightning takes a note of SIGTERM, to end with an exception that would end the scan."""
     needs("hydra_joblib_launcher")
-    assert_survives(tmp_path, SCAN, ())
-    assert numbers(tmp_path) == numbers(serial)
+    assert_survives(tmp_path, serial[SHORT], number=number)
 
 
-def test_joblib_loses_a_worker_by_sigterm(tmp_path: Path) -> None:
-    """Which Lightning takes a note of, to end with an exception that would end the scan as well."""
-    needs("hydra_joblib_launcher")
-    assert_survives(tmp_path, (*TOY, *epochs(40), *SHORT[-3:]), (), signal.SIGTERM)
-    assert [one["status"] for one in results(tmp_path)] == ["finished"] * 2
-
-
-def test_submitit_local(tmp_path: Path) -> None:
+def test_submitit_local(serial: dict[Any, Path], tmp_path: Path) -> None:
     needs("hydra_submitit_launcher")
-    alone = tmp_path / "serial"
-    assert sweep(alone, *SHORT, "hydra/launcher=basic") == 0, said(alone)
-    folder = tmp_path / "submitit"
-    assert_survives(folder, SHORT, ("hydra/launcher=submitit_local",))
-    assert numbers(folder) == numbers(alone)
-    assert not list(alone.glob("runs/cache/pretrain/*"))
+    assert_survives(tmp_path, serial[SHORT], "hydra/launcher=submitit_local")
 
 
 @pytest.fixture
@@ -137,18 +133,19 @@ def _end_session(leader: int) -> None:
         time.sleep(0.05)
 
 
-def test_ray_cluster_of_two_workers(serial: Path, tmp_path: Path, cluster: str) -> None:
-    engine = ("hydra/launcher=ray", f"hydra.launcher.ray.init.address={cluster}")
-    assert_survives(tmp_path, SCAN, engine)
-    assert numbers(tmp_path) == numbers(serial)
+def test_ray_cluster_of_two_workers(serial: dict[Any, Path], tmp_path: Path, cluster: str) -> None:
+    address = f"hydra.launcher.ray.init.address={cluster}"
+    assert_survives(tmp_path, serial[SHORT], "hydra/launcher=ray", address)
 
 
-def test_killed_whole_and_started_again(serial: Path, tmp_path: Path) -> None:
+def test_killed_whole_and_started_again(serial: dict[Any, Path], tmp_path: Path) -> None:
     """Kill -9 of the scan and its workers, in pre-training and in the searches."""
-    for pattern in ("cache/pretrain/*.partial", "cache/search/*.partial"):
-        process = begin(tmp_path, *SCAN)
-        wait_for(lambda pattern=pattern: list((tmp_path / "runs").glob(pattern)))
-        assert process.poll() is None
-        kill_all(process)
-    assert sweep(tmp_path, *SCAN) == 0, said(tmp_path)
-    assert numbers(tmp_path) == numbers(serial)
+    for stage, begun in (("pretrain", "pretrain"), ("posttrain", "search")):
+        with held_back(tmp_path, serial[SCAN], stage, all_but=int(stage == "pretrain")):
+            process = begin(tmp_path, *SCAN)
+            wait_for(lambda begun=begun: list(tmp_path.glob(f"runs/cache/{begun}/*/record.json")))
+            assert process.poll() is None
+            kill_all(process)
+    assert results(tmp_path) == []
+    assert sweep(tmp_path, *SCAN, "hydra/launcher=basic") == 0, said(tmp_path)
+    assert numbers(tmp_path) == numbers(serial[SCAN])

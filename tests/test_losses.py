@@ -3,23 +3,89 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from made_chain import events, two_tasks
+from torch import Tensor
 
-from msnas.chain.chain import Chain
-from msnas.chain.output import Binary, Regression
 from msnas.chain.output import TauMomentum as TauMomentumOutput
-from msnas.chain.task import Task
 from msnas.errors import ConfigError
 from msnas.evaluation.mean_loss import MeanLoss
+from msnas.losses.affinity import Affinity
 from msnas.losses.binary_cross_entropy import BinaryCrossEntropy
+from msnas.losses.class_balanced import ClassBalanced
+from msnas.losses.cross_entropy import CrossEntropy
+from msnas.losses.focal import Focal
+from msnas.losses.inverse_class_frequency import InverseClassFrequency
 from msnas.losses.loss import Loss
 from msnas.losses.momentum import MomentumError
 from msnas.losses.squared_error import SquaredError
 from msnas.momentum import cartesian, decode_pt, encode_pt, wrap_angle
 from msnas.weighting.fixed import Fixed
+
+SHAPES: dict[str, tuple[int, ...]] = {"logit": (), "two": (2,), "four": (4,), "pairs": (2, 3)}
+"""Of an output per event: a logit, logits of 2 or 4 classes, two objects of 3 classes each."""
+
+
+def balanced(one_minus_beta: float, normalisation: str = "sum_to_classes") -> ClassBalanced:
+    return ClassBalanced(one_minus_beta=one_minus_beta, normalisation=normalisation)
+
+
+MAKERS: dict[str, Callable[[], Loss]] = {
+    "inverse_class_frequency": lambda: InverseClassFrequency(normalisation="sum_to_classes"),
+    "class_balanced": lambda: balanced(0.05),
+    "class_balanced_mean_one": lambda: balanced(0.05, "mean_one"),
+    "focal": lambda: Focal(gamma=2.0, alpha=None),
+    "focal_root": lambda: Focal(gamma=0.5, alpha=None),
+    "affinity": lambda: Affinity(sigma=10.0, margin=0.75, centres=1),
+    "affinity_centres": lambda: Affinity(sigma=4.0, margin=0.5, centres=3),
+}
+
+
+def ready(loss: Loss, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Loss:
+    """Prepared, fitted to classes that grow rarer, in double precision."""
+    loss.prepare(shape)
+    classes = shape[-1] if shape else 2
+    loss.fit(torch.arange(classes).repeat_interleave(torch.tensor([40, 10, 5, 2])[:classes]))
+    return loss.to(dtype)
+
+
+def batch(shape: tuple[int, ...], events: int = 6) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    output = 2 * torch.randn(events, *shape, generator=generator, dtype=torch.float64)
+    classes = shape[-1] if shape else 2
+    target = torch.arange(events * math.prod(shape[:-1])).reshape(events, *shape[:-1]) % classes
+    return output, target
+
+
+REGRESSIONS: dict[str, Callable[[], Loss]] = {
+    "momentum_event_sum": lambda: MomentumError(reduction="event_sum"),
+    "momentum_component_mean": lambda: MomentumError(reduction="component_mean"),
+    "squared_error": SquaredError,
+}
+"""On two taus per event."""
+
+Case = tuple[Loss, Tensor, Tensor]
+
+
+def case(name: str, of_shape: str) -> Case:
+    """A loss that is ready, six outputs and their truths."""
+    if of_shape != "taus":
+        shape = SHAPES[of_shape]
+        if name == "plain":
+            return (CrossEntropy() if shape else BinaryCrossEntropy()), *batch(shape)
+        return ready(MAKERS[name](), shape), *batch(shape)
+    generator = torch.Generator().manual_seed(0)
+    pair = torch.randn(2, 6, 2, 3, generator=generator, dtype=torch.float64)
+    output, target = pair * torch.tensor([1.0, 1.0, 1.5]) + torch.tensor([3.5, 0.0, 0.0])
+    return REGRESSIONS[name](), output, target
+
+
+def plain(output: Tensor, target: Tensor) -> Tensor:
+    loss = BinaryCrossEntropy() if output.shape == target.shape else CrossEntropy()
+    return loss(output, target)
 
 
 def encoded(*taus: tuple[float, float, float]) -> Tensor:
@@ -39,6 +105,80 @@ HAND = [
     # eta 1 of 100 GeV: pz = 100 sinh(1) GeV
     (encoded((100.0, 1.0, 0.0), (50.0, 0.0, math.pi / 2)), 1.1752011936438014**2),
 ]
+
+
+EVERY_SHAPE = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+ALL = [(name, shape) for name in ("plain", *MAKERS) for shape in SHAPES]
+EVERY_LOSS = pytest.mark.parametrize(
+    ("name", "of_shape"), [*ALL, *((name, "taus") for name in REGRESSIONS)]
+)
+
+# ------------------------------------------------------------------ what every loss keeps to
+
+
+@EVERY_LOSS
+def test_one_value_per_event_whatever_the_others(name: str, of_shape: str) -> None:
+    loss, output, target = case(name, of_shape)
+    values = loss(output, target)
+    assert values.shape == (6,)
+    assert (values > 0).any()
+    for event in range(6):
+        one = slice(event, event + 1)
+        torch.testing.assert_close(loss(output[one], target[one]), values[one])
+    if of_shape == "taus":
+        assert torch.equal(loss(target, target), torch.zeros(6, dtype=target.dtype))
+    else:
+        assert loss.float()(output.float(), target).dtype == torch.float32
+
+
+@EVERY_LOSS
+def test_gradients_against_differences(name: str, of_shape: str) -> None:
+    loss, output, target = case(name, of_shape)
+
+    def of_all(logits: Tensor, *_: Tensor) -> Tensor:
+        return torch.cat((loss(logits, target), loss.score(logits).flatten()))
+
+    assert torch.autograd.gradcheck(of_all, (output.requires_grad_(), *loss.parameters()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("name", "of_shape"), ALL)
+def test_loss_and_gradient_stay_finite(name: str, of_shape: str, dtype: torch.dtype) -> None:
+    loss, shape = case(name, of_shape)[0].to(dtype), SHAPES[of_shape]
+    extremes = torch.tensor([-1e4, -200.0, -17.5, -1e-6, 0.0, 1e-6, 17.5, 200.0, 1e4])
+    sizes = torch.cartesian_prod(extremes, extremes).to(dtype)
+    base = torch.zeros(len(sizes), *shape, dtype=dtype)
+    if shape:
+        base[..., :2] = sizes.reshape(-1, *[1] * (len(shape) - 1), 2)
+    else:
+        base += sizes[:, 0]
+    for true in range(shape[-1] if shape else 2):
+        output = base.clone().requires_grad_()
+        values = loss(output, torch.full((len(base), *shape[:-1]), true))
+        values.sum().backward()
+        assert torch.isfinite(values).all()
+        assert (values >= 0).all()
+        assert output.grad is not None
+        assert torch.isfinite(output.grad).all()
+        assert torch.isfinite(loss.score(output)).all()
+
+
+@pytest.mark.parametrize("reduction", ["event_sum", "component_mean"])
+def test_momentum_loss_and_gradient_stay_finite(reduction: str) -> None:
+    extremes = torch.cartesian_prod(
+        torch.tensor([-100.0, 0.0, 100.0]),
+        torch.tensor([-50.0, 0.5, 50.0]),
+        torch.tensor([-1e3, 0.0, 1e3]),
+    )
+    output = extremes.unsqueeze(1).repeat(1, 2, 1).requires_grad_()
+    loss = MomentumError(reduction=reduction)(output, TRUTH.float().expand(len(output), 2, 3))
+    loss.sum().backward()
+    assert torch.isfinite(loss).all()
+    assert output.grad is not None
+    assert torch.isfinite(output.grad).all()
+
+
+# ------------------------------------------------------------------ momenta
 
 
 @pytest.mark.parametrize(("output", "expected"), HAND)
@@ -95,54 +235,6 @@ def test_squared_error_sums_over_components() -> None:
     assert SquaredError()(output, target).tolist() == [1.0 + 4.0 + 9.0, 0.25]
 
 
-def random_batch(events: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    scale = torch.tensor([1.0, 1.0, 1.5], dtype=dtype)
-    shift = torch.tensor([3.5, 0.0, 0.0], dtype=dtype)
-    output, target = torch.randn(2, events, 2, 3, generator=generator, dtype=dtype) * scale + shift
-    return output, target
-
-
-@pytest.mark.parametrize(
-    "loss",
-    [MomentumError(), MomentumError(reduction="component_mean"), SquaredError()],
-    ids=["event_sum", "component_mean", "squared_error"],
-)
-def test_one_value_per_event_whatever_the_others(loss: Loss) -> None:
-    output, target = random_batch(6)
-    values = loss(output, target)
-    assert values.shape == (6,)
-    for event in range(6):
-        alone = loss(output[event : event + 1], target[event : event + 1])
-        torch.testing.assert_close(alone[0], values[event])
-    assert torch.equal(loss(target, target), torch.zeros(6, dtype=target.dtype))
-    assert (values > 0).all()
-
-
-def test_binary_cross_entropy_has_one_value_per_event() -> None:
-    logits, labels = torch.linspace(-2, 2, 5), torch.tensor([0, 1, 0, 1, 1])
-    values = BinaryCrossEntropy()(logits, labels)
-    assert values.shape == (5,)
-    for event in range(5):
-        one = slice(event, event + 1)
-        torch.testing.assert_close(BinaryCrossEntropy()(logits[one], labels[one]), values[one])
-
-
-@pytest.mark.parametrize("reduction", ["event_sum", "component_mean"])
-@pytest.mark.parametrize("log_pt", [-100.0, 0.0, 100.0])
-@pytest.mark.parametrize("eta", [-50.0, 0.5, 50.0])
-@pytest.mark.parametrize("phi", [-1e3, 0.0, 1e3])
-def test_momentum_loss_and_gradient_stay_finite(
-    reduction: str, log_pt: float, eta: float, phi: float
-) -> None:
-    output = torch.tensor([[[log_pt, eta, phi]] * 2]).requires_grad_()
-    loss = MomentumError(reduction=reduction)(output, TRUTH.float())
-    loss.sum().backward()
-    assert torch.isfinite(loss).all()
-    assert output.grad is not None
-    assert torch.isfinite(output.grad).all()
-
-
 @pytest.mark.parametrize("logit", [-1e4, 1e4])
 @pytest.mark.parametrize("truth", [0, 1])
 def test_binary_cross_entropy_gradient_is_probability_minus_truth(logit: float, truth: int) -> None:
@@ -150,22 +242,6 @@ def test_binary_cross_entropy_gradient_is_probability_minus_truth(logit: float, 
     BinaryCrossEntropy()(output, torch.tensor([truth])).sum().backward()
     assert output.grad is not None
     assert output.grad.tolist() == [float(logit > 0) - truth]
-
-
-@pytest.mark.parametrize(
-    "loss",
-    [MomentumError(), MomentumError(reduction="component_mean"), SquaredError()],
-    ids=["event_sum", "component_mean", "squared_error"],
-)
-def test_gradients_against_differences(loss: Loss) -> None:
-    output, target = random_batch(3)
-    assert torch.autograd.gradcheck(lambda one: loss(one, target), output.requires_grad_())
-
-
-def test_binary_cross_entropy_gradient_against_differences() -> None:
-    logits = torch.linspace(-3, 3, 6, dtype=torch.float64).requires_grad_()
-    labels = torch.tensor([0, 1, 1, 0, 1, 0])
-    assert torch.autograd.gradcheck(lambda one: BinaryCrossEntropy()(one, labels), logits)
 
 
 def test_pt_is_encoded_with_an_offset_of_a_tenth() -> None:
@@ -223,43 +299,10 @@ def test_momentum_prediction_is_in_gev() -> None:
     torch.testing.assert_close(prediction, expected)
 
 
-class _Linear(nn.Module):
-    """Reads one named tensor."""
-
-    def __init__(self, size_in: int, size_out: int, *, squeeze: bool = False) -> None:
-        super().__init__()
-        self.linear = nn.Linear(size_in, size_out)
-        self.squeeze = squeeze
-
-    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        output: Tensor = self.linear(next(iter(inputs.values())))
-        return output.squeeze(-1) if self.squeeze else output
-
-
-@pytest.fixture
-def two_tasks() -> tuple[Chain, dict[str, Tensor]]:
-    torch.manual_seed(0)
-    tasks = [
-        Task(name="a", inputs=("x",), target="z", output=Regression(shape=[3]),
-             loss=SquaredError(), metrics={}),
-        Task(name="b", inputs=("z",), target="label", output=Binary(),
-             loss=BinaryCrossEntropy(), metrics={}),
-    ]  # fmt: skip
-    chain = Chain(tasks, {"a": {"one": _Linear(2, 3)}, "b": {"one": _Linear(3, 1, squeeze=True)}})
-    batch = {
-        "x": torch.randn(8, 2),
-        "z": torch.randn(8, 3),
-        "label": torch.tensor([0, 1] * 4),
-    }
-    return chain, batch
-
-
 @pytest.mark.parametrize("first_weight", [0.0, 0.3, 1.0])
-def test_a_task_of_weight_0_gives_no_gradient_of_its_own(
-    two_tasks: tuple[Chain, dict[str, Tensor]], first_weight: float
-) -> None:
-    chain, batch = two_tasks
-    losses = chain.losses(chain.run(batch, ("one", "one")), batch)
+def test_a_task_of_weight_0_gives_no_gradient_of_its_own(first_weight: float) -> None:
+    chain, some = two_tasks(1, 1), events(0)
+    losses = chain.losses(chain.run(some, ("a", "a")), some)
     total = Fixed().prepare([first_weight, 1 - first_weight]).combine(losses)
     expected = first_weight * losses[0] + (1 - first_weight) * losses[1]
     torch.testing.assert_close(total, expected)
@@ -271,7 +314,7 @@ def test_a_task_of_weight_0_gives_no_gradient_of_its_own(
         for loss in losses
     ]
     for name, gradient, of_first, of_second in zip(names, found, *own, strict=True):
-        if name.startswith("candidates.b.") and first_weight == 1:
+        if name.startswith("candidates.classify.") and first_weight == 1:
             assert gradient is None
             continue
         terms = [
@@ -292,17 +335,15 @@ def test_fixed_weights_must_be_a_share(weights: list[float]) -> None:
         Fixed().prepare(weights)
 
 
-def test_event_weights_scale_the_mean_and_may_be_negative(
-    two_tasks: tuple[Chain, dict[str, Tensor]],
-) -> None:
-    chain, batch = two_tasks
+def test_event_weights_scale_the_mean_and_may_be_negative() -> None:
+    chain, some = two_tasks(1, 1), events(0, 8)
     task = chain.tasks[1]
-    output = chain.run_on_truth(batch, 1, "one")
-    losses = task.loss(output, batch["label"]).detach()
+    output = chain.run_on_truth(some, 1, "a")
+    losses = task.loss(output, some["label"]).detach()
     weight = torch.tensor([2.0, -1.0, 0.0, 1.0, 1.0, 1.0, 3.0, 1.0])
     expected = float((losses * weight).sum()) / 8
-    found = task.mean_loss(output, {**batch, "weight": weight}).item()
+    found = task.mean_loss(output, {**some, "weight": weight}).item()
     assert found == pytest.approx(expected, rel=1e-5)
-    plain = task.mean_loss(output, batch).item()
+    plain = task.mean_loss(output, some).item()
     assert plain == pytest.approx(losses.mean().item(), rel=1e-6)
     assert found != pytest.approx(plain, rel=1e-3)

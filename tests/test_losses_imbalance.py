@@ -10,58 +10,16 @@ import pytest
 import torch
 from conftest import CONF
 from omegaconf import OmegaConf
-from torch import Tensor
+from test_losses import EVERY_SHAPE, MAKERS, balanced, batch, plain, ready
 
 from msnas.build import build
 from msnas.errors import ConfigError, DataError, TrainingError
 from msnas.losses.affinity import Affinity
-from msnas.losses.binary_cross_entropy import BinaryCrossEntropy
 from msnas.losses.class_balanced import ClassBalanced
 from msnas.losses.class_weights import ClassWeightedLoss
-from msnas.losses.cross_entropy import CrossEntropy
 from msnas.losses.focal import Focal
 from msnas.losses.inverse_class_frequency import InverseClassFrequency
 from msnas.losses.loss import Loss
-
-SHAPES: dict[str, tuple[int, ...]] = {"logit": (), "two": (2,), "four": (4,), "pairs": (2, 3)}
-"""Of an output per event: a logit, logits of 2 or 4 classes, two objects of 3 classes each."""
-
-
-def balanced(one_minus_beta: float, normalisation: str = "sum_to_classes") -> ClassBalanced:
-    return ClassBalanced(one_minus_beta=one_minus_beta, normalisation=normalisation)
-
-
-MAKERS: dict[str, Callable[[], Loss]] = {
-    "inverse_class_frequency": lambda: InverseClassFrequency(normalisation="sum_to_classes"),
-    "class_balanced": lambda: balanced(0.05),
-    "class_balanced_mean_one": lambda: balanced(0.05, "mean_one"),
-    "focal": lambda: Focal(gamma=2.0, alpha=None),
-    "focal_root": lambda: Focal(gamma=0.5, alpha=None),
-    "affinity": lambda: Affinity(sigma=10.0, margin=0.75, centres=1),
-    "affinity_centres": lambda: Affinity(sigma=4.0, margin=0.5, centres=3),
-}
-
-
-def ready(loss: Loss, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Loss:
-    """Prepared, fitted to classes that grow rarer, in double precision."""
-    loss.prepare(shape)
-    classes = shape[-1] if shape else 2
-    loss.fit(torch.arange(classes).repeat_interleave(torch.tensor([40, 10, 5, 2])[:classes]))
-    return loss.to(dtype)
-
-
-def batch(shape: tuple[int, ...], events: int = 6) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    output = 2 * torch.randn(events, *shape, generator=generator, dtype=torch.float64)
-    classes = shape[-1] if shape else 2
-    target = torch.arange(events * math.prod(shape[:-1])).reshape(events, *shape[:-1]) % classes
-    return output, target
-
-
-def plain(output: Tensor, target: Tensor) -> Tensor:
-    loss = BinaryCrossEntropy() if output.shape == target.shape else CrossEntropy()
-    return loss(output, target)
-
 
 # beta, then weights of sum 2 for 45,000 and 5,000 events, from decimal numbers of 60 digits
 HAND = [
@@ -96,7 +54,7 @@ def test_class_balanced_weights_are_exact_for_small_one_minus_beta(one_minus_bet
     assert float(weights[1] / weights[0]) == pytest.approx(3, rel=max(4 * x, 1e-14))
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@EVERY_SHAPE
 @pytest.mark.parametrize("normalisation", ["sum_to_classes", "mean_one"])
 def test_limits_of_class_balancing(shape: tuple[int, ...], normalisation: str) -> None:
     output, target = batch(shape)
@@ -162,7 +120,7 @@ def test_focal_weights_of_classes() -> None:
     torch.testing.assert_close(Focal(gamma=2.0, alpha=[0.5, 3.0])(output, target), three * bare)
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@EVERY_SHAPE
 def test_focal_with_gamma_0_is_cross_entropy(shape: tuple[int, ...]) -> None:
     output, target = batch(shape)
     assert torch.equal(Focal(gamma=0.0, alpha=None)(output, target), plain(output, target))
@@ -186,61 +144,6 @@ def test_only_affinity_learns_and_class_counts_are_no_weights() -> None:
 def test_score_is_the_output_itself(name: str) -> None:
     output, _ = batch((4,))
     assert ready(MAKERS[name](), (4,)).score(output) is output
-
-
-ALL = pytest.mark.parametrize("name", MAKERS)
-EVERY_SHAPE = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-
-
-@ALL
-@EVERY_SHAPE
-def test_one_value_per_event_whatever_the_others(name: str, shape: tuple[int, ...]) -> None:
-    loss = ready(MAKERS[name](), shape)
-    output, target = batch(shape)
-    values = loss(output, target)
-    assert values.shape == (6,)
-    for event in range(6):
-        one = slice(event, event + 1)
-        torch.testing.assert_close(loss(output[one], target[one]), values[one])
-    assert loss.float()(output.float(), target).dtype == torch.float32
-
-
-@ALL
-@EVERY_SHAPE
-def test_gradients_against_differences(name: str, shape: tuple[int, ...]) -> None:
-    loss = ready(MAKERS[name](), shape)
-    output, target = batch(shape)
-
-    def of_all(logits: Tensor, *_: Tensor) -> Tensor:
-        return torch.cat((loss(logits, target), loss.score(logits).flatten()))
-
-    assert torch.autograd.gradcheck(of_all, (output.requires_grad_(), *loss.parameters()))
-
-
-@ALL
-@EVERY_SHAPE
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_loss_and_gradient_stay_finite(
-    name: str, shape: tuple[int, ...], dtype: torch.dtype
-) -> None:
-    loss = ready(MAKERS[name](), shape, dtype)
-    extremes = torch.tensor([-1e4, -200.0, -17.5, -1e-6, 0.0, 1e-6, 17.5, 200.0, 1e4])
-    sizes = torch.cartesian_prod(extremes, extremes).to(dtype)
-    base = torch.zeros(len(sizes), *shape, dtype=dtype)
-    if shape:
-        base[..., :2] = sizes.reshape(-1, *[1] * (len(shape) - 1), 2)
-    else:
-        base += sizes[:, 0]
-    for true in range(shape[-1] if shape else 2):
-        output = base.clone().requires_grad_()
-        target = torch.full((len(base), *shape[:-1]), true)
-        values = loss(output, target)
-        values.sum().backward()
-        assert torch.isfinite(values).all()
-        assert (values >= 0).all()
-        assert output.grad is not None
-        assert torch.isfinite(output.grad).all()
-        assert torch.isfinite(loss.score(output)).all()
 
 
 def test_focal_falls_off_where_the_naive_power_has_no_gradient() -> None:

@@ -11,13 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from made_chain import regression
 from torch import Tensor, nn
 
 from msnas.chain.chain import Chain
-from msnas.chain.output import Regression
-from msnas.chain.task import Task
 from msnas.errors import ConfigError
-from msnas.losses.squared_error import SquaredError
 from msnas.methods.asng import ASNG, ASNGSearch
 from msnas.methods.natural_gradient import NaturalGradient
 from msnas.weighting.fixed import Fixed
@@ -329,11 +327,9 @@ class Line(nn.Module):
 
 def asng(calls: list[tuple[float, int, bool]], *, seed: int = 0) -> ASNGSearch:
     """One task, y = 2 x, candidates 1 x, 2 x and 5 x; trains without a trainer."""
-    task = Task(name="one", inputs=("x",), target="y", output=Regression(shape=[]),
-                loss=SquaredError(), metrics={})  # fmt: skip
-    candidates = {str(factor): Line(float(factor), calls) for factor in (1, 2, 5)}
+    candidates = {f"x{factor}": Line(float(factor), calls) for factor in (1, 2, 5)}
     method = ASNG(floor=DEFAULT_FLOOR).search(
-        chain=Chain([task], {"one": nn.ModuleDict({f"x{k}": v for k, v in candidates.items()})}),
+        chain=Chain([regression("one", "x", "y")], {"one": candidates}),
         weighting=Fixed().prepare([1.0]),
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
         seed=0,

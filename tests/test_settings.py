@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import copy
 import re
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
-from conftest import CONF, ROOT, compose_config
+from conftest import compose_config
+from killable_run import python
 
-from msnas.data.source import Source
 from msnas.errors import ConfigError
 from msnas.pipeline import ready_parts
 from msnas.plan import Plan, make_plan
@@ -25,11 +21,6 @@ from msnas.training.progress import Display
 from msnas.training.train import _make_trainer, clipping
 
 TOY = ("problem=toy", "trainer=cpu", "logger=none")
-
-
-@pytest.fixture(scope="module")
-def sources() -> dict[str, Source]:
-    return {}
 
 
 def planned(*overrides: str) -> Plan:
@@ -194,46 +185,6 @@ def test_settings_of_a_scan(settings: dict[str, Any], said: str) -> None:
 # ------------------------------------------------------------------ what is known
 
 
-def problem_with(wanted: Callable[[dict[str, Any]], bool]) -> str:
-    """The first problem whose file holds what is wanted."""
-    problems = sorted((CONF / "problem").glob("*.yaml"))
-    return next(one.stem for one in problems if wanted(yaml.safe_load(one.read_text())))
-
-
-def choice(path: Path) -> list[str]:
-    """The overrides that choose an option, where it makes a run."""
-    group, option = path.parent.relative_to(CONF).as_posix(), path.stem
-    if group == "data":
-        return [f"problem={problem_with(lambda one: {'/data': option} in one['defaults'])}"]
-    if group.startswith("candidate/"):
-        problem = problem_with(lambda one: path.parent.name in one["problem"]["chain"])
-        return [f"problem={problem}", f"{group}=[{option}]"]
-    if group == "loss":
-        return ["problem=tau_vs_jet", f"loss@tasks.tau_id.loss={option}"]
-    if group == "validity":
-        return [f"validity@tasks.tau_calibration.validity={option}"]
-    if group == "law":
-        return ["conditioning=yoto", f"+law@conditioning.laws.more={option}"]
-    return [f"{group}={option}"]
-
-
-OPTIONS = [
-    path
-    for path in sorted(CONF.glob("*/**/*.yaml"))
-    if path.relative_to(CONF).parts[0] not in ("hydra", "task")
-]
-
-
-@pytest.mark.parametrize("path", OPTIONS, ids=lambda path: path.relative_to(CONF).as_posix())
-def test_every_option_is_known(
-    path: Path, sources: dict[str, Source], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(ROOT)
-    words = ["trainer=cpu", *choice(path)]
-    plan = make_plan(compose_config(words), sources=sources, elsewhere=True)
-    assert make_plan(plan.config, sources=sources, elsewhere=True).key == plan.key
-
-
 def test_what_a_run_has_written_may_hold_what_this_version_does_not_know() -> None:
     written = copy.deepcopy(planned().config)
     written["seeed"] = 1
@@ -305,14 +256,6 @@ def test_a_clipped_training_moves_no_further_than_its_steps(tmp_path: Path, meth
 # ------------------------------------------------------------------ the commands
 
 
-def told(script: str, *overrides: str) -> tuple[int, str]:
-    """Exit status and standard error of a command."""
-    done = subprocess.run(
-        [sys.executable, script, *overrides], capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    return done.returncode, done.stderr
-
-
 @pytest.mark.parametrize(
     ("script", "overrides", "said"),
     [
@@ -330,18 +273,16 @@ def told(script: str, *overrides: str) -> tuple[int, str]:
     ],
 )
 def test_a_command_says_so_in_one_line(script: str, overrides: list[str], said: str) -> None:
-    code, errors = told(script, *overrides, "trainer=cpu")
-    assert code == 1
-    assert errors.startswith(said)
-    assert errors.count("\n") == 1
-    assert "append" not in errors
+    done = python(script, *overrides, "trainer=cpu")
+    assert done.returncode == 1
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+    assert "append" not in done.stderr
 
 
 def test_one_bad_combination_of_a_scan_is_named_beside_the_others() -> None:
     words = [*TOY, "dry_run=true", "task_weight=0.5", "seed=0", "method=grid_search,gird_search"]
-    done = subprocess.run(
-        [sys.executable, "sweep.py", *words], capture_output=True, text=True, cwd=ROOT, check=False
-    )
+    done = python("sweep.py", *words)
     assert done.returncode == 1
     text = " ".join(done.stdout.split())
     assert "method: 'gird_search' is no option; did you mean grid_search? options: asng, " in text

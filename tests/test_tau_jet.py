@@ -30,19 +30,6 @@ MULTITASK = "problem=tau_jet_multitask"
 TASKS = ["tau_jet_features", "tau_id", "jet_calibration"]
 
 
-@pytest.fixture(scope="module")
-def jet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first 200 embedded jets of each class."""
-    path = tmp_path_factory.mktemp("data") / "jets.h5"
-    with h5py.File(ROOT / "data" / "tau_jet.h5", "r") as whole, h5py.File(path, "w") as few:
-        label = whole["label"][()]
-        chosen = np.sort(np.concatenate([np.flatnonzero(label == one)[:200] for one in (0, 1)]))
-        reach = chosen[-1] + 1
-        for name in ("jet", "image", "target", "label"):
-            few[name] = whole[name][:reach][chosen]
-    return path
-
-
 def overrides(jet_file: Path, output: Path, *more: str) -> list[str]:
     epochs = [f"recipe.{stage}.epochs=2" for stage in ("pretrain", "search", "posttrain")]
     paths = [f"data.file={jet_file}", f"output={output}"]

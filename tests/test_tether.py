@@ -15,20 +15,22 @@ from scan_process import (
     TOY,
     begin,
     epochs,
+    held_back,
     kill_all,
     numbers,
     results,
     said,
+    searches,
     session,
     sweep,
     wait_for,
     workers,
-)
+)  # fmt: skip
 
 from msnas.scan.tether import Tether
 
 SCAN = (
-    *(*TOY, *epochs(2), "recipe.search.epochs=80", "pretrain.enabled=false"),
+    *(*TOY, *epochs(2), "pretrain.enabled=false"),
     *("task_weight=0.1,0.9", "seed=0"),
 )
 ENGINES = {
@@ -50,18 +52,19 @@ def test_nothing_is_left_of_a_killed_scan(serial: Path, tmp_path: Path, name: st
     engine, command, count = ENGINES[name]
     if importlib.util.find_spec(f"hydra_plugins.hydra_{name.split('_')[0]}_launcher") is None:
         pytest.skip(f"{name} is not installed (requirements-scan.txt)")
-    process = begin(tmp_path, *SCAN, engine)
-    try:
-        wait_for(lambda: list(tmp_path.glob("runs/cache/search/*.partial/record.json")))
-        assert sum(command in one for one in session(process).values()) == count
-        assert workers(tmp_path).keys() - {process.pid}
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        wait_for(lambda: not session(process))
-    finally:
-        kill_all(process)
-    assert len(results(tmp_path)) < 2
-    assert sweep(tmp_path, *SCAN, engine) == 0, said(tmp_path)
+    with held_back(tmp_path, serial):
+        process = begin(tmp_path, *SCAN, engine)
+        try:
+            wait_for(lambda: searches(tmp_path))
+            wait_for(lambda: sum(command in one for one in session(process).values()) == count)
+            assert workers(tmp_path).keys() - {process.pid}
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            wait_for(lambda: not session(process))
+        finally:
+            kill_all(process)
+    assert results(tmp_path) == []
+    assert sweep(tmp_path, *SCAN, "hydra/launcher=basic") == 0, said(tmp_path)
     assert numbers(tmp_path) == numbers(serial)
 
 

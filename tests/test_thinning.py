@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,52 +11,24 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, compose_config
+from made_events import Arrays, numbered, numbered_fields
+from made_events import load as load_source
 
 from msnas.build import build
 from msnas.data.event_file import EventFile
-from msnas.data.events import PARTS, Events, load_events
-from msnas.data.fields import ClassLabel, Field, LogPixels, Numbers
+from msnas.data.events import PARTS, Events
+from msnas.data.fields import Field, LogPixels
 from msnas.data.source import Source
 from msnas.data.thinning import thin
 from msnas.errors import ConfigError, DataError
 from msnas.plan import make_plan
 
-FRACTIONS = {"train": 0.6, "valid": 0.2, "test": 0.2}
-
-
-class Numbered(Source):
-    """Events that carry their number; `counts` of each class, and more arrays."""
-
-    def __init__(self, *counts: int, **more: np.ndarray) -> None:
-        label = np.repeat(np.arange(len(counts), dtype=np.uint8), counts)
-        self.arrays = {"number": np.arange(len(label), dtype=np.float32), "label": label, **more}
-
-    def load(self, names: Collection[str]) -> dict[str, np.ndarray]:
-        return {name: value.copy() for name, value in self.arrays.items()}
-
-    def identity(self) -> dict[str, Any]:
-        return {}
-
 
 def load(
-    source: Source,
-    fraction: float | None = None,
-    *,
-    rare: int = 1,
-    classes: int = 2,
-    split_seed: int = 0,
-    events: int | str = "all",
+    source: Source, fraction: Any = None, *, rare: Any = 1, classes: int = 2, **settings: Any
 ) -> Events:
-    return load_events(
-        source,
-        {"number": Numbers(shape=[]), "label": ClassLabel(classes=classes)},
-        events=events,
-        split_seed=split_seed,
-        fractions=FRACTIONS,
-        stratify="label",
-        where="somewhere.h5",
-        thin={"class": rare, "fraction": fraction},
-    )
+    settings = {"thin": {"class": rare, "fraction": fraction}, **settings}
+    return load_source(source, numbered_fields(classes), **settings)
 
 
 def numbers(events: Events, part: str, of_class: int) -> list[int]:
@@ -81,7 +52,7 @@ def numbers(events: Events, part: str, of_class: int) -> list[int]:
     ],
 )
 def test_the_class_makes_up_the_fraction(fraction: float | None, kept: int) -> None:
-    events = load(Numbered(1000, 500), fraction)
+    events = load(numbered(1000, 500), fraction)
     assert events.class_counts("label") == {
         "train": {"0": 600, "1": kept},
         "valid": {"0": 200, "1": 100},
@@ -93,13 +64,13 @@ def test_the_class_makes_up_the_fraction(fraction: float | None, kept: int) -> N
 
 
 def test_of_several_classes_one_is_thinned() -> None:
-    events = load(Numbered(100, 200, 300), 0.2, rare=2, classes=3)
+    events = load(numbered(100, 200, 300), 0.2, rare=2, classes=3)
     # 180 others stay, a quarter of that is a fifth of the whole
     assert events.class_counts("label")["train"] == {"0": 60, "1": 120, "2": 45}
 
 
 def test_the_thinning_comes_after_the_choice_of_events() -> None:
-    counts = load(Numbered(1000, 500), 0.1, events=500).class_counts("label")
+    counts = load(numbered(1000, 500), 0.1, events=500).class_counts("label")
     assert counts["train"] == {"0": 150, "1": 17}  # 250 each, 150 in training, 150 / 9
     assert counts["test"] == {"0": 50, "1": 50}
 
@@ -109,15 +80,11 @@ def test_the_embedded_taus_are_a_tenth() -> None:
     data = plan.config["data"]
     with h5py.File(ROOT / "data" / "tau_jet.h5") as file:
         label = file["label"][()]
-    events = load_events(
-        Numbered(0, label=label, number=np.arange(len(label))),
+    names = ("events", "split_seed", "fractions", "stratify", "thin")
+    events = load_source(
+        Arrays(label=label),
         {"label": build(data["fields"]["label"], key="label", of=Field)},
-        events=data["events"],
-        split_seed=data["split_seed"],
-        fractions=data["fractions"],
-        stratify=data["stratify"],
-        where="tau_jet.h5",
-        thin=data["thin"],
+        **{name: data[name] for name in names},
     )
     assert events.class_counts("label") == {
         "train": {"0": 9910, "1": 1101},
@@ -130,7 +97,7 @@ def test_the_embedded_taus_are_a_tenth() -> None:
 
 
 def test_smaller_fractions_are_nested() -> None:
-    source = Numbered(1000, 500)
+    source = numbered(1000, 500)
     kept = [
         numbers(load(source, fraction), "train", 1) for fraction in (0.01, 0.05, 0.1, 0.3, None)
     ]
@@ -141,7 +108,7 @@ def test_smaller_fractions_are_nested() -> None:
 
 
 def test_everything_else_stays_as_it_is() -> None:
-    source = Numbered(1000, 500)
+    source = numbered(1000, 500)
     whole, thinned = load(source, None), load(source, 0.1)
     for part in ("valid", "test"):
         for name in ("number", "label"):
@@ -153,16 +120,8 @@ def test_everything_else_stays_as_it_is() -> None:
 
 
 def test_thinning_nothing_is_no_thinning() -> None:
-    source = Numbered(100, 50)
-    without = load_events(
-        source,
-        {"number": Numbers(shape=[]), "label": ClassLabel(classes=2)},
-        events="all",
-        split_seed=0,
-        fractions=FRACTIONS,
-        stratify="label",
-        where="somewhere.h5",
-    )
+    source = numbered(100, 50)
+    without = load_source(source)
     for part in PARTS:
         assert torch.equal(
             getattr(without, part)["number"], getattr(load(source, None), part)["number"]
@@ -170,7 +129,7 @@ def test_thinning_nothing_is_no_thinning() -> None:
 
 
 def test_losses_of_the_other_parts_see_the_mixture_of_the_training_part() -> None:
-    events = load(Numbered(1000, 500), 0.1)
+    events = load(numbered(1000, 500), 0.1)
     assert "weight" not in events.train
     share = 67 / 667
     for values in (events.valid, events.test):
@@ -178,12 +137,12 @@ def test_losses_of_the_other_parts_see_the_mixture_of_the_training_part() -> Non
         assert float(weight.mean()) == pytest.approx(1, rel=1e-6)
         of_class = weight[values["label"] == 1].sum() / weight.sum()
         assert float(of_class) == pytest.approx(share, rel=1e-6)
-    (equal,) = load(Numbered(1000, 500), None).valid["weight"].unique().tolist()
+    (equal,) = load(numbered(1000, 500), None).valid["weight"].unique().tolist()
     assert equal == pytest.approx(1, rel=1e-6)
 
 
 def test_the_split_seed_decides() -> None:
-    source = Numbered(1000, 500)
+    source = numbered(1000, 500)
     first, again, other = (
         numbers(load(source, 0.1, split_seed=seed), "train", 1) for seed in (0, 0, 1)
     )
@@ -195,7 +154,7 @@ def test_the_split_seed_decides() -> None:
 
 def test_a_given_split_is_thinned_too() -> None:
     part = np.resize(np.array([0, 0, 0, 1, 2], dtype=np.uint8), 1500)
-    events = load(Numbered(1000, 500, part=part), 0.1)
+    events = load(numbered(1000, 500, part=part), 0.1)
     assert events.class_counts("label")["train"] == {"0": 600, "1": 67}
     assert all(part[number] == 0 for number in numbers(events, "train", 1))
 
@@ -205,18 +164,9 @@ def test_scales_and_weights_are_those_of_the_thinned_part() -> None:
     image[:100, :, 0, 0] = np.linspace(1, 2, 100)[:, None]  # jets
     image[100:, :, 0, 0] = np.linspace(1, 50, 50)[:, None]  # taus
     weight = np.repeat([1.0, 3.0], [100, 50])
-    events = load_events(
-        Numbered(100, 50, image=image, weight=weight),
-        {
-            "number": Numbers(shape=[]),
-            "image": LogPixels(shape=[3, 2, 2]),
-            "label": ClassLabel(classes=2),
-        },
-        events="all",
-        split_seed=0,
-        fractions=FRACTIONS,
-        stratify="label",
-        where="somewhere.h5",
+    events = load_source(
+        numbered(100, 50, image=image, weight=weight),
+        {**numbered_fields(), "image": LogPixels(shape=[3, 2, 2])},
         thin={"class": 1, "fraction": 0.1},
     )
     chosen = events.train["number"].int().numpy()
@@ -236,7 +186,7 @@ def test_a_fraction_is_a_number_above_0_and_at_most_1(fraction: Any) -> None:
     with pytest.raises(
         ConfigError, match=r"^data\.thin\.fraction: expected a number above 0, at most 1, or null"
     ):
-        load(Numbered(100, 50), fraction)
+        load(numbered(100, 50), fraction)
 
 
 @pytest.mark.parametrize("fraction", [0.35, 0.9, 1])
@@ -246,20 +196,20 @@ def test_more_than_there_are_is_refused_with_the_largest_possible(fraction: floa
         match=rf"^data\.thin\.fraction: found {fraction}, but class 1 makes up only 300 of 900 "
         r"training events; at most 0\.333333, or null for all$",
     ):
-        load(Numbered(1000, 500), fraction)
-    assert load(Numbered(1000, 500), 0.333333).class_counts("label")["train"]["1"] == 300
+        load(numbered(1000, 500), fraction)
+    assert load(numbered(1000, 500), 0.333333).class_counts("label")["train"]["1"] == 300
 
 
 def test_none_left_is_refused_with_the_smallest_possible() -> None:
     with pytest.raises(ConfigError, match=r"leaves no event of class 1 .*; at least 0\.016394$"):
-        load(Numbered(100, 50), 0.005)
-    assert load(Numbered(100, 50), 0.016394).class_counts("label")["train"]["1"] == 1
+        load(numbered(100, 50), 0.005)
+    assert load(numbered(100, 50), 0.016394).class_counts("label")["train"]["1"] == 1
 
 
 @pytest.mark.parametrize("rare", [2, -1, None, "tau", True])
 def test_a_class_that_does_not_occur_is_refused(rare: Any) -> None:
     with pytest.raises(ConfigError, match=r"^data\.thin\.class: expected one of \[0, 1\], found"):
-        load(Numbered(100, 50), 0.1, rare=rare)
+        load(numbered(100, 50), 0.1, rare=rare)
 
 
 def test_the_settings_are_class_and_fraction() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from msnas.build import build
 from msnas.candidates.toy_cautious import ToyCautious
 from msnas.problems.toy import HALF_WIDTH, Toy
+from msnas.problems.toy3 import Toy3
 
 CONF = Path(__file__).parents[1] / "conf" / "candidate"
 REGRESSION = ["curve", "plane", "line"]
@@ -73,37 +75,42 @@ def floor(toy: Toy) -> float:
     return float(toy.noise**2 + (toy.side * toy.blur) ** 2 + toy.echo**2 / 2)
 
 
-def test_same_seed_same_events_another_seed_others() -> None:
-    first, again = Toy(events=50, seed=3).load(FIELDS), Toy(events=50, seed=3).load(FIELDS)
-    other = Toy(events=50, seed=4).load(FIELDS)
-    kinds = {name: (str(values.dtype), values.shape) for name, values in first.items()}
-    assert kinds == {
-        "x": ("float32", (50, 2)),
-        "z": ("float32", (50, 3)),
-        "label": ("uint8", (50,)),
-    }
+SIDES = {"x": ("float32", (50, 2)), "z": ("float32", (50, 3)), "label": ("uint8", (50,))}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"), [(Toy, SIDES), (Toy3, {**SIDES, "w": ("float32", (50, 3))})]
+)
+def test_same_seed_same_events_another_seed_others(
+    kind: type[Toy | Toy3], fields: dict[str, Any]
+) -> None:
+    first, again, other = (kind(events=50, seed=seed).load(list(fields)) for seed in (3, 3, 4))
+    assert {one: (str(values.dtype), values.shape) for one, values in first.items()} == fields
     for name, values in first.items():
         assert np.array_equal(values, again[name])
         assert not np.array_equal(values, other[name])
 
 
-@pytest.mark.parametrize(
-    "argument",
-    ["bend", "noise", "side", "blur", "echo", "flip", "label_u", "label_w"],
-)
-def test_every_argument_changes_events_and_identity(argument: str) -> None:
-    default = Toy(events=500, seed=0)
-    changed = Toy(events=500, seed=0, **{argument: 0.37})
-    before, after = default.load(FIELDS), changed.load(FIELDS)
-    assert any(not np.array_equal(before[name], after[name]) for name in before)
-    expected = {**default.identity(), argument: 0.37}
-    assert changed.identity() == expected
+ARGUMENTS = {
+    Toy: "bend noise side blur echo flip label_u label_w",
+    Toy3: "bend noise side blur_z blur_w echo flip label_u label_s",
+}
 
 
-def test_identity_names_class_and_arguments() -> None:
-    identity = Toy(events=5, seed=1).identity()
-    assert identity["class"] == "Toy"
-    assert set(identity) - {"class"} == set(Toy.__init__.__annotations__) - {"return"}
+@pytest.mark.parametrize("kind", ARGUMENTS)
+def test_every_argument_changes_events_and_identity(kind: type[Toy | Toy3]) -> None:
+    default = kind(events=500, seed=0)
+    fields = FIELDS if kind is Toy else (*FIELDS, "w")
+    before = default.load(fields)
+    arguments = ARGUMENTS[kind].split()
+    assert {*arguments, "events", "seed"} == set(kind.__init__.__annotations__) - {"return"}
+    assert default.identity().keys() == {*arguments, "events", "seed", "class"}
+    assert default.identity()["class"] == kind.__name__
+    for argument in arguments:
+        changed = kind(events=500, seed=0, **{argument: 0.37})
+        after = changed.load(fields)
+        assert any(not np.array_equal(before[name], after[name]) for name in before), argument
+        assert changed.identity() == {**default.identity(), argument: 0.37}
 
 
 def test_labels_are_balanced(events: dict[str, np.ndarray]) -> None:
@@ -244,11 +251,15 @@ def test_cautious_is_limited_but_keeps_the_order() -> None:
     assert bounded({"z": 1e4 * z}).abs().max() == 1.5
 
 
-@pytest.mark.parametrize("name", REGRESSION)
-def test_regression_candidates_from_their_files(name: str) -> None:
-    assert candidate("toy_regression", name)({"x": torch.zeros(7, 2)}).shape == (7, 3)
-
-
-@pytest.mark.parametrize("name", CLASSIFICATION)
-def test_classification_candidates_from_their_files(name: str) -> None:
-    assert candidate("toy_classification", name)({"z": torch.zeros(7, 3)}).shape == (7,)
+@pytest.mark.parametrize(
+    ("task", "names", "inputs", "shape"),
+    [
+        ("toy_regression", REGRESSION, {"x": torch.zeros(7, 2)}, (7, 3)),
+        ("toy_classification", CLASSIFICATION, {"z": torch.zeros(7, 3)}, (7,)),
+    ],
+)
+def test_candidates_from_their_files(
+    task: str, names: list[str], inputs: dict[str, Tensor], shape: tuple[int, ...]
+) -> None:
+    for name in names:
+        assert candidate(task, name)(inputs).shape == shape

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CONF, compose_config
+from conftest import CONF, QUIET, compose_config
 from omegaconf import OmegaConf
-from rich.console import Console
+from test_toy import CLASSIFICATION, REGRESSION, entropy, fit_logistic, sigmoid
 
 from msnas.errors import ConfigError
 from msnas.plan import make_plan
@@ -21,19 +20,8 @@ from msnas.run import run
 from msnas.run_directory import RunDirectory
 
 TASKS = ["toy3_z", "toy3_w", "toy3_label"]
-REGRESSION = ["curve", "plane", "line"]
-CLASSIFICATION = ["trigger", "logistic", "cautious"]
 FIELDS = ("x", "z", "w", "label")
 EVENTS = 200_000
-
-
-def sigmoid(logit: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(-logit)))
-
-
-def entropy(probability: np.ndarray | float) -> float:
-    p = np.asarray(probability)
-    return float(-(p * np.log(p) + (1 - p) * np.log(1 - p)).mean())
 
 
 def linear_residual(target: np.ndarray, *features: np.ndarray) -> float:
@@ -41,18 +29,6 @@ def linear_residual(target: np.ndarray, *features: np.ndarray) -> float:
     design = np.column_stack([*features, np.ones(len(target))])
     residual = target - design @ np.linalg.lstsq(design, target, rcond=None)[0]
     return float((residual**2).sum(1).mean())
-
-
-def logistic_loss(features: np.ndarray, label: np.ndarray) -> float:
-    """Loss of logistic regression, by Newton's method."""
-    design = np.column_stack([features, np.ones(len(features))])
-    weights = np.zeros(design.shape[1])
-    for _ in range(12):
-        probability = sigmoid(design @ weights)
-        curvature = (design * (probability * (1 - probability))[:, None]).T @ design
-        weights += np.linalg.solve(curvature, design.T @ (label - probability))
-    logit = design @ weights
-    return float((np.logaddexp(0, logit) - label * logit).mean())
 
 
 @pytest.fixture(scope="module")
@@ -74,35 +50,6 @@ def floor_w(toy: Toy3) -> float:
 
 
 # ------------------------------------------------------------------ construction
-
-
-def test_same_seed_same_events_another_seed_others() -> None:
-    first, again = Toy3(events=50, seed=3).load(FIELDS), Toy3(events=50, seed=3).load(FIELDS)
-    other = Toy3(events=50, seed=4).load(FIELDS)
-    kinds = {name: (str(values.dtype), values.shape) for name, values in first.items()}
-    assert kinds == {
-        "x": ("float32", (50, 2)),
-        "z": ("float32", (50, 3)),
-        "w": ("float32", (50, 3)),
-        "label": ("uint8", (50,)),
-    }
-    for name, values in first.items():
-        assert np.array_equal(values, again[name])
-        assert not np.array_equal(values, other[name])
-
-
-@pytest.mark.parametrize(
-    "argument",
-    ["bend", "noise", "side", "blur_z", "blur_w", "echo", "flip", "label_u", "label_s"],
-)
-def test_every_argument_changes_events_and_identity(argument: str) -> None:
-    default = Toy3(events=500, seed=0)
-    changed = Toy3(events=500, seed=0, **{argument: 0.37})
-    before, after = default.load(FIELDS), changed.load(FIELDS)
-    assert any(not np.array_equal(before[name], after[name]) for name in before)
-    expected = {**default.identity(), argument: 0.37}
-    assert changed.identity() == expected
-    assert set(expected) - {"class"} == set(Toy3.__init__.__annotations__) - {"return"}
 
 
 def test_labels_are_balanced_and_the_wave_has_its_size(
@@ -152,9 +99,9 @@ def test_the_third_task_prefers_the_trigger_on_the_truth(
     w, label = events["w"], events["label"]
     told = np.abs(w[:, 2]) > toy.echo / 2
     assert (told != label).mean() == pytest.approx(toy.flip, abs=0.002)
-    trigger = logistic_loss(told[:, None], label)
+    trigger = fit_logistic(told[:, None], label)[1]
     assert trigger == pytest.approx(entropy(toy.flip), abs=0.005)
-    assert logistic_loss(w, label) > trigger + 0.2
+    assert fit_logistic(w, label)[1] > trigger + 0.2
     # the coin: no function of x predicts w3, so no network comes near the trigger's threshold
     u, s = events["x"].T
     assert np.abs([w[half, 2].mean() for half in (u > 0, s > 0, u < 0, s < 0)]).max() < 0.01
@@ -164,7 +111,7 @@ def test_both_planes_lead_to_the_labels_true_probability(
     toy: Toy3, events: dict[str, np.ndarray]
 ) -> None:
     u, s = events["x"].T
-    reached = logistic_loss(np.column_stack([u, toy.side * s]), events["label"])
+    reached = fit_logistic(np.column_stack([u, toy.side * s]), events["label"])[1]
     true = entropy(sigmoid(toy.label_u * u + toy.label_s * s))
     assert reached == pytest.approx(true, abs=0.003)
 
@@ -257,7 +204,7 @@ def overrides(output: Path, *more: str) -> list[str]:
 
 
 def do_run(output: Path, *more: str) -> dict[str, Any]:
-    return run(compose_config(overrides(output, *more)), console=Console(file=io.StringIO()))
+    return run(compose_config(overrides(output, *more)), console=QUIET)
 
 
 def test_spos_finds_the_best_of_27_chains(output: Path, toy: Toy3) -> None:
