@@ -100,7 +100,23 @@ def with_ruler(*more: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "name",
-    "os builtins subprocess msnas msnas.run .. a/b class __main__ a..b a. -x x:y ${seed} a;b".split(),
+    [
+        "os",
+        "builtins",
+        "subprocess",
+        "msnas",
+        "msnas.run",
+        "..",
+        "a/b",
+        "class",
+        "__main__",
+        "a..b",
+        "a.",
+        "-x",
+        "x:y",
+        "${seed}",
+        "a;b",
+    ],
 )
 def test_what_is_no_package_of_the_users(name: str) -> None:
     with (
