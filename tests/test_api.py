@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import QUIET, compose_config, finished_below
+from conftest import QUIET, ROOT, compose_config, finished_below
 from torch import Tensor, nn
 from torchmetrics.classification import BinaryAUROC
 
@@ -300,3 +301,29 @@ def test_a_senseless_option_is_refused_when_it_is_made() -> None:
 def test_every_public_name_is_there() -> None:
     for name in msnas.__all__:
         assert getattr(msnas, name).__name__ == name
+
+
+# ------------------------------------------------------------------ the documentation
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/python.md"])
+def test_the_examples_run(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import msnas.api
+
+    selected = []
+    select = msnas.api.select
+
+    def quickly(*arguments: Any, settings: Mapping[str, Any] = {}, **named: Any) -> Any:
+        small = {key: value for key, value in SMALL.items() if key not in (*settings, *named)}
+        selected.append(select(*arguments, settings=small | settings, show=False, **named))
+        return selected[-1]
+
+    monkeypatch.setattr(msnas.api, "select", quickly)
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / document).read_text()
+    names: dict[str, Any] = {"__name__": "example"}
+    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec(compile(block, document, "exec"), names)
+    assert selected
+    for best in selected:
+        assert best.metrics["test"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, epochs
 
-from msnas.code import PARTS, _read, _sources_of, changed, code_of
+from msnas.code import PARTS, _read, _sources_from, changed, code_of
 from msnas.identity import entry_name
 
 
@@ -62,7 +62,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def forget() -> None:
     """A source is read once in a process."""
-    _sources_of.cache_clear()
+    _sources_from.cache_clear()
     _read.cache_clear()
 
 
@@ -78,6 +78,7 @@ def test_a_class_is_told_by_its_module_and_what_that_uses() -> None:
         "theirs/models/layers.py",
         "theirs/numbers.py",
         "theirs/late.py",
+        "msnas/candidates/candidate.py",
         "msnas/candidates/mlp.py",
         "common/words.py",
     }
@@ -125,6 +126,7 @@ def test_packages_that_are_installed_side_by_side_are_strangers(
 
 def test_of_this_package_the_parts_count() -> None:
     assert sources("msnas.candidates.tau_cnn.TauCNN") == {
+        "msnas/candidates/candidate.py",
         "msnas/candidates/tau_cnn.py",
         "msnas/candidates/mlp.py",
     }
