@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from msnas.code import code_of
+from msnas.code import Code
 
 NUMERICS_VERSION = 1
 """Raise by hand when a change of what trains and stores changes numbers: no older result is reused.
@@ -38,12 +38,12 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def entry_name(identity: Mapping[str, Any]) -> str:
-    """The name of what `identity` describes: its hash, then that of the code it names.
+def entry_name(identity: Mapping[str, Any], code: Code) -> str:
+    """The name of what `identity` describes: its hash, then that of its `code`.
 
     What only differs in code has the same beginning.
     """
-    return f"{digest(dict(identity))}-{digest(code_of(identity))[:8]}"
+    return f"{digest(dict(identity))}-{digest(code)[:8]}"
 
 
 def training_identity(

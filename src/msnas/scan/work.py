@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, final
 
+from msnas.code import code_of
 from msnas.errors import ConfigError
 from msnas.identity import entry_name, training_identity
 from msnas.locks import is_held
@@ -187,7 +188,7 @@ def pretraining_entry(plan: Plan, level: int, name: str) -> Path:
         machine=plan.machine,
         seed=plan.config["seed"],
     )
-    return plan.output / "cache" / "pretrain" / entry_name(identity)
+    return plan.output / "cache" / "pretrain" / entry_name(identity, code_of(identity))
 
 
 def refuse_in_scan(plan: Plan) -> None:

@@ -158,10 +158,6 @@ class Store:
         self.repeat = repeat
         self.since = since
 
-    def key(self, identity: Mapping[str, Any]) -> str:
-        """The name of the entry of `identity`."""
-        return entry_name(identity)
-
     @contextmanager
     def entry(self, kind: str, identity: Mapping[str, Any]) -> Iterator[Entry]:
         """The entry of `identity`, alone: another process that wants it waits here.
@@ -196,7 +192,8 @@ class Store:
             entry.discard()
 
     def _entry(self, kind: str, identity: Mapping[str, Any]) -> Entry:
-        return Entry(self.root / kind / self.key(identity), code_of(identity))
+        code = code_of(identity)
+        return Entry(self.root / kind / entry_name(identity, code), code)
 
     @contextmanager
     def _lock(self, entry: Entry) -> Iterator[None]:

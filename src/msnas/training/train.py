@@ -111,7 +111,6 @@ class StageTrainer:
             seed=self.seed,
         )
         row = self.display.row(label, epochs=chosen["epochs"])
-        key = self.store.key(full)
         with self.store.entry(stage, full) as entry:
             seed = self.seed_of(stage, label)
             cached = entry.finished
@@ -134,7 +133,7 @@ class StageTrainer:
                 stage, label, identity=identity, module=module, settings=settings, events=events
             )
         trained = Trained(
-            key=key,
+            key=entry.path.name,
             weights=weights,
             history=record["history"],
             seconds=record["seconds"],
