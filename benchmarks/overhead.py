@@ -38,7 +38,7 @@ CONF = str(Path(__file__).resolve().parents[1] / "conf")
 
 def bare_loop(module: StageModule, events: Events, *, epochs: int, batch: int) -> None:
     """Train `module` without Lightning."""
-    optimizer = module.configure_optimizers()
+    optimizer = module.make_optimizers()[0]
     module.manual_backward = lambda loss: loss.backward()  # type: ignore[method-assign]
     train, valid = (
         {name: value for name, value in part.items() if name in module.reads()}

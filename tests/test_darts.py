@@ -41,7 +41,7 @@ def darts(chain: Chain, *, weights: Sequence[float] = WEIGHTS, **options: Any) -
     )
     method.alpha.double()
     method.generator.manual_seed(11)
-    optimizers = method.configure_optimizers()
+    optimizers = method.make_optimizers()
     method.optimizers = lambda: optimizers
     method.weight_optimizer = lambda: optimizers[0]
     method.manual_backward = lambda loss: loss.backward()

@@ -62,6 +62,6 @@ def test_alpha_learns_faster_when_a_dummy_takes_part(
     search = parts.method.search(
         chain=parts.chain, weighting=parts.fit.weighting, optimizer=parts.fit.optimizer, seed=0
     )
-    weights, alpha = search.configure_optimizers()
+    weights, alpha = search.make_optimizers()
     assert alpha.param_groups[0]["lr"] == rate
     assert weights.param_groups[0]["lr"] == 1e-3

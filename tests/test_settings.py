@@ -17,8 +17,9 @@ from msnas.pipeline import ready_parts
 from msnas.plan import Plan, make_plan
 from msnas.settings import check_scan_settings
 from msnas.terminal import terminal
+from msnas.training.course import clipping
 from msnas.training.progress import Display
-from msnas.training.train import _make_trainer, clipping
+from msnas.training.train import _make_trainer
 
 TOY = ("problem=toy", "trainer=cpu", "logger=none")
 

@@ -173,10 +173,16 @@ def _result(parts: Parts, selected: Selected, tested: Tested) -> dict[str, Any]:
 
 
 def _stage(trained: Mapping[str, Trained]) -> dict[str, Any]:
-    """Seconds spent in this run (nothing for what came from the cache), epochs, what was cached."""
+    """Seconds spent in this run (nothing for what came from the cache), epochs, what was cached.
+
+    Where the start was judged, its loss and that of the kept weights.
+    """
+    judged = {label: one for label, one in trained.items() if one.start is not None}
     return {
         "seconds": sum(one.seconds for one in trained.values() if not one.cached),
         "epochs": {label: one.epochs for label, one in trained.items()},
         "cached": [label for label, one in trained.items() if one.cached],
         "cached_seconds": sum(one.seconds for one in trained.values() if one.cached),
+        **({"start": {label: one.start for label, one in judged.items()}} if judged else {}),
+        **({"loss": {label: one.loss for label, one in judged.items()}} if judged else {}),
     }

@@ -41,6 +41,13 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 MOST_THREADS = 1024
 """More than that a process may not get: it would end at once."""
 
+PositiveOrNull = expected(
+    "a whole number >= 1 or null", lambda value: value is None or (type(value) is int and value > 0)
+)
+PositiveNumberOrNull = expected(
+    "a number > 0 or null", lambda value: value is None or (is_number(value) and value > 0)
+)
+
 closed = with_config(ConfigDict(extra="forbid"))
 
 
@@ -54,11 +61,25 @@ class Pretrain(TypedDict):
 
 @closed
 class Stage(TypedDict):
-    """One stage of the training."""
+    """One stage of the training; what the last ones mean: msnas.training.course."""
 
     batch: Positive
     epochs: Positive
-    patience: Positive
+    patience: Annotated[int | None, PositiveOrNull]
+    lr: NotRequired[Annotated[float | None, PositiveNumberOrNull]]
+    schedule: NotRequired[Annotated[str, one_of("constant", "cosine", "one_cycle")]]
+    clip: NotRequired[Annotated[float | None, PositiveNumberOrNull]]
+    average: NotRequired[
+        Annotated[
+            float | None,
+            expected(
+                "a number above 0 and below 1, or null",
+                lambda value: value is None or (is_number(value) and 0 < value < 1),
+            ),
+        ]
+    ]
+    keep: NotRequired[Annotated[str, one_of("best", "last")]]
+    start: NotRequired[Switch]
 
 
 @closed
@@ -161,15 +182,7 @@ class Trainer(TypedDict):
     accelerator: Annotated[str, one_of("auto", "cpu", "gpu")]
     precision: Annotated[str, one_of(*PRECISIONS)]
     threads: Annotated[int, whole(1, MOST_THREADS)]
-    gradient_clip_val: NotRequired[
-        Annotated[
-            float | None,
-            expected(
-                "a number > 0 or null",
-                lambda value: value is None or (is_number(value) and value > 0),
-            ),
-        ]
-    ]
+    gradient_clip_val: NotRequired[Annotated[float | None, PositiveNumberOrNull]]
     gradient_clip_algorithm: NotRequired[Annotated[str | None, one_of(None, "norm", "value")]]
 
 

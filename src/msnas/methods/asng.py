@@ -46,6 +46,7 @@ class ASNGSearch(Search):
     """The super-network of ASNG and its distributions."""
 
     learns_from_validation: ClassVar[bool] = True
+    start_counts: ClassVar[bool] = False
 
     def __init__(self, options: ASNG, **of_stage: Any) -> None:
         super().__init__(**of_stage)
@@ -53,10 +54,10 @@ class ASNGSearch(Search):
             [len(of_task) for of_task in self.chain.names()], floor=options.floor
         )
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def make_optimizers(self) -> list[torch.optim.Optimizer]:
         """The optimiser of the weights, and of what the weighting learns."""
         parameters = [*self.chain.parameters(), *self.weighting.parameters()]
-        return self.make_optimizer([value for value in parameters if value.requires_grad])
+        return [self.make_optimizer([value for value in parameters if value.requires_grad])]
 
     def descend(self, batch: Batch) -> Tensor:
         """The gradient of the mean loss of two drawn chains."""

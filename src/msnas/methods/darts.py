@@ -99,6 +99,7 @@ class DARTSSearch(Search):
     """The super-network of DARTS, mixed by alpha."""
 
     learns_from_validation: ClassVar[bool] = True
+    start_counts: ClassVar[bool] = False
 
     def __init__(self, options: DARTS, **of_stage: Any) -> None:
         super().__init__(**of_stage)
@@ -110,7 +111,7 @@ class DARTSSearch(Search):
             nn.Parameter(torch.zeros(len(of_task))) for of_task in self.chain.names()
         )
 
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+    def make_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimiser for the weights, one of the same kind for alpha."""
         learned = [*self.chain.parameters(), *self.weighting.parameters()]
         self._weights = [value for value in learned if value.requires_grad]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any, final
 
 import pytorch_lightning as pl
 from torch import Tensor
 
+from msnas.data.events import Batch
 from msnas.training.stage_module import StageModule
 from msnas.training.store import Entry
 
@@ -27,27 +29,37 @@ class EarlyStopping(pl.callbacks.EarlyStopping):
 
 
 @final
-class BestWeights(pl.Callback):
-    """Keeps the weights with the lowest validation loss, and the history of all epochs.
+class KeptWeights(pl.Callback):
+    """Keeps the weights of the epoch with the lowest validation loss, or of the last one.
 
-    In it, `seconds` is what the training took up to an epoch's end, and `time` when that was, in
+    With `start` (the validation batches) the weights that the stage starts from are judged too, as
+    epoch -1: they are kept where no other are better. `history` has all epochs but that one; in
+    it, `seconds` is what the training took up to an epoch's end, and `time` when that was, in
     seconds since 1970.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, last: bool = False, start: Iterable[Batch] | None = None) -> None:
+        self.last = last
+        self.start = start
         self.loss = float("inf")
         self.epoch = -1
         self.weights: dict[str, Tensor] = {}
+        self.start_loss: float | None = None
+        self.start_weights: dict[str, Tensor] = {}
         self.history: list[dict[str, Any]] = []
         self.seconds = 0.0
         self._since = time.perf_counter()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock, and judge the start if this is one."""
+        assert isinstance(pl_module, StageModule)
         self._since = time.perf_counter()
+        if self.start is not None and not self.history:
+            self.start_loss = pl_module.score(self.start)
+            self.start_weights = pl_module.kept_weights()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the epoch's numbers, and its weights if they are the best."""
+        """Take the epoch's numbers, and its weights if they are to be kept."""
         assert isinstance(pl_module, StageModule)
         now = time.perf_counter()
         self.seconds += now - self._since
@@ -63,17 +75,19 @@ class BestWeights(pl.Callback):
                 "time": time.time(),
             }
         )
-        if values[MONITOR] < self.loss:
+        if self.last or values[MONITOR] < self.loss:
             self.loss, self.epoch = values[MONITOR], trainer.current_epoch
-            self.weights = {
-                name: value.detach().cpu().clone() for name, value in pl_module.weights().items()
-            }
+            self.weights = pl_module.kept_weights()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Fall back to the start where nothing was better."""
+        if self.start_loss is not None and self.start_loss <= self.loss:
+            self.loss, self.epoch, self.weights = self.start_loss, -1, self.start_weights
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the clock."""
-        return {
-            name: getattr(self, name) for name in ("loss", "epoch", "weights", "history", "seconds")
-        }
+        names = ("loss", "epoch", "weights", "start_loss", "start_weights", "history", "seconds")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it back."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from typing import Any, ClassVar, final
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from msnas.data.events import Batch
 from msnas.data.module import Block
 from msnas.errors import TrainingError
 from msnas.identity import derived_seed
+from msnas.training.average import Average
 
-OptimizerFactory = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
 """Makes the optimiser of some parameters, as the recipe configures it."""
 
 
@@ -24,17 +28,27 @@ class StageModule(pl.LightningModule, ABC):
     """One optimiser, one loss to descend, one validation loss `valid/loss` that decides.
 
     `seed` decides all randomness of the stage: an epoch's is derived from (seed, epoch), so a
-    resumed training draws what an uninterrupted one does. `clip` limits gradients before a step.
+    resumed training draws what an uninterrupted one does. What the recipe says of its steps is set
+    before training: `clip` limits gradients, `schedule` makes the scheduler of the rate from the
+    optimiser of the weights, `decay` is that of an average of the weights, which then is what is
+    validated and kept.
     """
 
     learns_from_validation: ClassVar[bool] = False
     """Whether each step comes with a validation batch, for `learn_from_validation`."""
+
+    start_counts: ClassVar[bool] = True
+    """Whether the weights it starts from can be its result: not if it learns more than weights."""
 
     def __init__(self, *, optimizer: OptimizerFactory, seed: int) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.make_optimizer = optimizer
         self.clip: Callable[[list[nn.Parameter]], object] | None = None
+        self.schedule: Callable[[Optimizer], LRScheduler] | None = None
+        self.decay: float | None = None
+        self._average: Average | None = None
+        self._averaged: dict[str, Any] | None = None
         self.seed = seed
         self.generator = torch.Generator()
         self._train_sum = torch.zeros(())
@@ -68,15 +82,38 @@ class StageModule(pl.LightningModule, ABC):
         """What else belongs into the history of this epoch, such as a method's alpha."""
         return {}
 
-    def configure_optimizers(self) -> torch.optim.Optimizer | list[torch.optim.Optimizer]:
-        """The optimiser of all trainable parameters, as configured."""
-        return self.make_optimizer([value for value in self.parameters() if value.requires_grad])
+    def make_optimizers(self) -> list[Optimizer]:
+        """The optimiser of all trainable parameters, as configured; then any other."""
+        return [self.make_optimizer([value for value in self.parameters() if value.requires_grad])]
+
+    @final
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+        """The optimisers, and the scheduler of the first one's rate if there is one."""
+        optimizers = self.make_optimizers()
+        return optimizers, [] if self.schedule is None else [self.schedule(optimizers[0])]
+
+    def on_fit_start(self) -> None:
+        """Begin the average, or go on with that of the checkpoint that was read."""
+        if self.decay is not None:
+            self._average = Average(self, decay=self.decay)
+            if self._averaged is not None:
+                self._average.restore(self._averaged)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the average."""
+        if self._average is not None:
+            checkpoint["average"] = self._average.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back, once the average has been begun."""
+        self._averaged = checkpoint.get("average")
 
     def training_step(self, block: Block, batch_idx: int) -> None:
         """One optimiser step for each training batch of a block."""
         if batch_idx == 0:
             self._begin_epoch()
         optimizer = self.weight_optimizer()
+        scheduler: Any = self.lr_schedulers() if self.schedule is not None else None
         total, events = self._train_sum, 0
         for batch, valid in block:
             if valid is not None:
@@ -86,6 +123,10 @@ class StageModule(pl.LightningModule, ABC):
             if self.clip is not None:
                 self.clip([one for group in optimizer.param_groups for one in group["params"]])
             optimizer.step()
+            if scheduler is not None:
+                scheduler.step()
+            if self._average is not None:
+                self._average.update()
             size = len(next(iter(batch.values())))
             total = total + loss.detach().to("cpu") * size
             events += size
@@ -99,6 +140,16 @@ class StageModule(pl.LightningModule, ABC):
         assert isinstance(first, LightningOptimizer)
         return first
 
+    def on_validation_epoch_start(self) -> None:
+        """The average is what is validated."""
+        if self._average is not None:
+            self._average.swap()
+
+    def kept_weights(self) -> dict[str, Tensor]:
+        """A copy of `weights()`; of the average if there is one."""
+        with nullcontext() if self._average is None else self._average.in_place():
+            return {name: one.detach().cpu().clone() for name, one in self.weights().items()}
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation losses."""
         if batch_idx == 0:
@@ -110,6 +161,8 @@ class StageModule(pl.LightningModule, ABC):
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean validation losses; raise TrainingError if `loss` is not finite."""
+        if self._average is not None:
+            self._average.swap()
         means = {
             f"valid/{name}": total / self._valid_events for name, total in self._valid_sums.items()
         }
@@ -119,6 +172,21 @@ class StageModule(pl.LightningModule, ABC):
                 f"{self.current_epoch}; a smaller recipe.optimizer.lr may help"
             )
         self.log_dict(means, logger=False)
+
+    @torch.no_grad()
+    def score(self, part: Iterable[Batch]) -> float:
+        """The validation loss of the weights as they are, of a module that does not train."""
+        self.eval()
+        total, events = 0.0, 0
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            for batch in part:
+                moved = {name: value.to(self.device) for name, value in batch.items()}
+                size = len(next(iter(moved.values())))
+                total += float(self.validate_batch(moved)["loss"]) * size
+                events += size
+        self.train()
+        return total / events
 
     def train_loss(self) -> float:
         """Mean training loss of the epoch just trained."""

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, final
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from torch import Tensor, nn
+from torch import Tensor
 
 from msnas.conditioning.conditioning import Conditioning
 from msnas.data.events import Events
 from msnas.data.module import StageData
 from msnas.errors import ConfigError
 from msnas.identity import derived_seed, training_identity
-from msnas.training.callbacks import BestWeights, EarlyStopping, EpochCheckpoint
+from msnas.training.callbacks import EarlyStopping, EpochCheckpoint, KeptWeights
+from msnas.training.course import set_course
 from msnas.training.lightning import passed_on
 from msnas.training.progress import Display
 from msnas.training.stage_module import StageModule
@@ -33,13 +33,18 @@ CONDITIONED_STAGES = ("search", "posttrain")
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """The best weights of a training, and what happened on the way."""
+    """The kept weights of a training, and what happened on the way.
+
+    `loss` is their validation loss, `start` that of the weights it began with, if that was asked.
+    """
 
     key: str
     weights: Mapping[str, Tensor]
     history: list[dict[str, Any]]
     seconds: float
     cached: bool
+    loss: float | None = None
+    start: float | None = None
 
     @classmethod
     def untrained(cls, weights: Mapping[str, Tensor]) -> Trained:
@@ -138,6 +143,8 @@ class StageTrainer:
             history=record["history"],
             seconds=record["seconds"],
             cached=cached,
+            loss=record["loss"],
+            start=record.get("start"),
         )
         row.finish(epochs=trained.epochs, loss=record["loss"], cached=cached)
         return trained
@@ -157,19 +164,6 @@ class StageTrainer:
         conditioning: Conditioning | None,
     ) -> None:
         entry.begin()
-        best = BestWeights()
-        trainer = _make_trainer(
-            self.machine,
-            max_epochs=settings["epochs"],
-            callbacks=[
-                EarlyStopping(patience=settings["patience"]),
-                best,
-                row,
-                EpochCheckpoint(entry),
-            ],
-            default_root_dir=entry.partial,
-        )
-        module.clip = clipping(self.machine)
         data = StageData(
             events,
             reads=module.reads(),
@@ -179,6 +173,19 @@ class StageTrainer:
             seed=seed,
             conditioning=conditioning,
         )
+        kept = KeptWeights(
+            last=settings.get("keep") == "last",
+            start=data.val_dataloader() if settings.get("start") and module.start_counts else None,
+        )
+        patience = settings["patience"]
+        stopping = [] if patience is None else [EarlyStopping(patience=patience)]
+        trainer = _make_trainer(
+            self.machine,
+            max_epochs=settings["epochs"],
+            callbacks=[*stopping, kept, row, EpochCheckpoint(entry)],
+            default_root_dir=entry.partial,
+        )
+        set_course(module, settings, steps=data.train_dataloader().steps, machine=self.machine)
         module.train()  # an evaluation before may have left it in evaluation mode
         resume = entry.resumable()
         with warnings.catch_warnings():
@@ -192,12 +199,13 @@ class StageTrainer:
                     raise KeyboardInterrupt from error
                 raise
         entry.commit(
-            best.weights,
+            kept.weights,
             {
-                "loss": best.loss,
-                "best_epoch": best.epoch,
-                "seconds": best.seconds,
-                "history": best.history,
+                "loss": kept.loss,
+                "best_epoch": kept.epoch,
+                "seconds": kept.seconds,
+                "history": kept.history,
+                **({} if kept.start_loss is None else {"start": kept.start_loss}),
             },
         )
 
@@ -234,15 +242,6 @@ def _make_trainer(machine: Mapping[str, Any], **arguments: Any) -> pl.Trainer:
         )
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
-
-
-def clipping(machine: Mapping[str, Any]) -> Callable[[Iterable[nn.Parameter]], object] | None:
-    """What limits the gradients of some parameters in place, if that is configured."""
-    if (limit := machine.get("gradient_clip_val")) is None:
-        return None
-    if machine.get("gradient_clip_algorithm") == "value":
-        return partial(nn.utils.clip_grad_value_, clip_value=limit)
-    return partial(nn.utils.clip_grad_norm_, max_norm=limit)
 
 
 def prepare_torch(*, threads: int) -> None:
