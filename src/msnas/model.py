@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from msnas.build import build
 from msnas.chain.chain import Chain
@@ -17,8 +18,10 @@ from msnas.conditioning.conditioning import Conditioning, Point
 from msnas.conditioning.from_config import build_conditioning, condition_chain, own_point
 from msnas.data.events import Batch, check_events
 from msnas.data.fields import Field
+from msnas.data.frames import Frame
 from msnas.errors import DataError
 from msnas.evaluation.evaluate import collect_outputs
+from msnas.parts import make_frame
 from msnas.run_directory import MODEL, RunDirectory
 from msnas.storage import somebodys
 from msnas.training.store import read_torch
@@ -35,6 +38,7 @@ class Model:
     path: ChainPath
     fields: Mapping[str, Field]
     provenance: Mapping[str, str]
+    frame: Frame | None = None
     conditioning: Conditioning | None = None
     point: Point | None = None
 
@@ -58,17 +62,23 @@ class Model:
         """
         fields = {name: self.fields[name] for name in self.inputs}
         check_events(arrays, fields, where=where)
+        raw = {name: np.asarray(arrays[name]) for name in self.inputs}
+        turn = None
+        if self.frame is not None:
+            raw, turned = self.frame.turn(raw, where=where)
+            turn = torch.from_numpy(turned.astype(np.float32))
         part = self.ready(
-            {name: field.encode(np.asarray(arrays[name])) for name, field in fields.items()},
+            {name: field.encode(raw[name]) for name, field in fields.items()},
             chosen_point(conditions, self.conditioning, self.point),
         )
         outputs = collect_outputs(self.chain, part, paths=[self.path], batch=batch)
-        return {
-            task.name: task.output.prediction(task.scored(outputs[self.path[: level + 1]]))
-            .detach()
-            .numpy()
-            for level, task in enumerate(self.chain.tasks)
-        }
+        predictions = {}
+        for level, task in enumerate(self.chain.tasks):
+            output = task.scored(outputs[self.path[: level + 1]])
+            if turn is not None:
+                output = task.output.turn_back(output, turn)
+            predictions[task.name] = task.output.prediction(output).detach().numpy()
+        return predictions
 
     def ready(self, part: Batch, point: Point | None = None) -> Batch:
         """Events as the chain reads them: for a conditioned one, at `point` or the run's own."""
@@ -103,6 +113,7 @@ def load_model(directory: Path) -> Model:
         for name, settings in config["data"]["fields"].items():
             fields[name] = build(settings, key=f"data.fields.{name}", of=Field)
             fields[name].restore(model["scales"][name])
+        frame = make_frame(config["data"])
         conditioning = build_conditioning(config.get("conditioning"), chain)
         point = None
         if conditioning is not None:
@@ -121,6 +132,7 @@ def load_model(directory: Path) -> Model:
         chain=chain,
         path=path,
         fields=fields,
+        frame=frame,
         conditioning=conditioning,
         point=point,
         provenance={

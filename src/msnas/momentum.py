@@ -31,6 +31,19 @@ def wrap_angle(phi: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.remainder(phi + math.pi, 2 * math.pi) - math.pi
 
 
+def turn_back(
+    momentum: Float[Tensor, "event ... component"], turn: Float[Tensor, "event 3"]
+) -> Float[Tensor, "event ... component"]:
+    """Momenta (pT or its logarithm, eta, phi, ...) in the detector's frame; see `data.frames`."""
+    first, sign_phi, sign_eta = (
+        one.to(momentum).view(-1, *[1] * (momentum.ndim - 2)) for one in turn.unbind(-1)
+    )
+    eta = momentum[..., 1] * sign_eta
+    phi = wrap_angle(momentum[..., 2] * sign_phi + first)
+    turned = torch.stack((momentum[..., 0], eta, phi), -1)
+    return torch.cat((turned, momentum[..., 3:]), -1)
+
+
 def cartesian(encoded: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:
     """(px, py, pz) [GeV] of encoded momenta (log(0.1 + pT), eta, phi)."""
     log_pt, eta, phi = encoded.unbind(-1)

@@ -24,23 +24,25 @@ class Part:
         if "__init__" in vars(cls):
             cls.__init__ = _remembering(cls.__init__)  # type: ignore[method-assign]
 
+    def arguments(self) -> dict[str, Any]:
+        """What it was made with, by name, with the defaults of what was not given."""
+        if dataclasses.is_dataclass(self):
+            return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        arguments, named = self._made_with
+        bound = inspect.signature(type(self)).bind(*arguments, **named)
+        bound.apply_defaults()
+        variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        return {
+            name: value
+            for name, value in bound.arguments.items()
+            if bound.signature.parameters[name].kind not in variable  # PyTorch's own
+        }
+
     def settings(self) -> dict[str, Any]:
         """The node of a configuration that makes the same: `_target_` and every argument."""
-        if dataclasses.is_dataclass(self):
-            values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        else:
-            arguments, named = self._made_with
-            bound = inspect.signature(type(self)).bind(*arguments, **named)
-            bound.apply_defaults()
-            variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-            values = {
-                name: value
-                for name, value in bound.arguments.items()
-                if bound.signature.parameters[name].kind not in variable  # PyTorch's own
-            }
         return {
             "_target_": public_name(type(self)),
-            **{name: settings_of(value, key=name) for name, value in values.items()},
+            **{name: settings_of(value, key=name) for name, value in self.arguments().items()},
         }
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 from msnas.build import build
 from msnas.chain.chain import Chain, check_chain
@@ -12,6 +13,7 @@ from msnas.conditioning.conditioning import Conditioning
 from msnas.conditioning.from_config import build_conditioning, condition_chain
 from msnas.data.events import Events, load_events
 from msnas.data.fields import Field
+from msnas.data.frames import Frame
 from msnas.errors import ConfigError
 from msnas.methods.method import Method
 from msnas.plan import Plan
@@ -38,7 +40,14 @@ def read_events(plan: Plan) -> Events:
         stratify=data["stratify"],
         where=str(data.get("file", plan.config["problem"]["name"])),
         thin=data.get("thin"),
+        frame=make_frame(data),
     )
+
+
+def make_frame(data: Mapping[str, Any]) -> Frame | None:
+    """The frame that the settings of the data name, if they do."""
+    settings = data.get("frame")
+    return None if settings is None else build(settings, key="data.frame", of=Frame)
 
 
 @final

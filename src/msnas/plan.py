@@ -156,6 +156,8 @@ def _plan(
     # the copies stand among the candidates, so that a run's own config.yaml makes no more of them
     copies = config.pop("candidate_copies", 1)
     config["pretrain"].setdefault("only", None)
+    if config["data"].get("frame") is None:
+        config["data"].pop("frame", None)
     for name, task in config["tasks"].items():
         key = f"tasks.{name}.candidates"
         expanded = expand_grids(task["candidates"], key=key)

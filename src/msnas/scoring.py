@@ -14,6 +14,7 @@ from msnas.chain.chain import Chain, Path
 from msnas.conditioning.conditioning import Conditioning, Point
 from msnas.conditioning.from_config import own_point
 from msnas.data.events import Batch, Events
+from msnas.data.frames import TURN
 from msnas.errors import ConfigError
 from msnas.evaluation.evaluate import ChainScore, collect_outputs, evaluate, score_outputs
 from msnas.evaluation.judge import Judge, train_judge
@@ -28,9 +29,9 @@ from msnas.weighting.weighting import Weighting
 class Tested:
     """A chain's numbers on the test part.
 
-    `values` and every task's finished `outputs` (on the test events) are at the run's own point,
-    `conditions` the numbers at every point of a conditioning; `stage` is how the judges of
-    validity were come by.
+    `values` and every task's finished `outputs` (of the test events, in the detector's frame) are
+    at the run's own point, `conditions` the numbers at every point of a conditioning; `stage` is
+    how the judges of validity were come by.
     """
 
     values: Mapping[str, Any]
@@ -187,11 +188,17 @@ class Scoring:
         )
         values: dict[str, Any] = dict(score.values)
         named = {task.name: outputs[path[: level + 1]] for level, task in enumerate(chain.tasks)}
+        detected = {
+            task.name: task.output.turn_back(named[task.name], part[TURN])
+            if TURN in part
+            else named[task.name]
+            for task in chain.tasks
+        }
         for name, judge in judges.items():
-            measured = judge.measure(self.events.test, named[name])
+            measured = judge.measure(self.events.in_detector("test"), detected[name])
             prefix = "" if len(judges) == 1 else f"{name}/"
             values |= {f"{prefix}{key}": value for key, value in measured.items()}
-        return values, named
+        return values, detected
 
     def winners(
         self, scores: Sequence[ChainScore], path: Path

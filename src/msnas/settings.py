@@ -123,6 +123,7 @@ class Data(TypedDict):
     stratify: TextOrNull
     tau_fraction: NotRequired[Any]
     thin: NotRequired[Thin | None]
+    frame: NotRequired[Node | None]
     source: Node
     fields: dict[str, Node]
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn import functional
 
-from msnas.momentum import decode_pt, wrap_angle
+from msnas.momentum import decode_pt, turn_back, wrap_angle
 from msnas.part import Part
 
 
@@ -36,6 +36,10 @@ class Output(Part, ABC):
     @abstractmethod
     def from_output(self, output: Tensor) -> Tensor:
         """What the next task reads in a chain: same form as `from_truth`."""
+
+    def turn_back(self, output: Tensor, turn: Tensor) -> Tensor:
+        """An output, or a truth, of events that are in a frame, in the detector's."""
+        return output
 
     def prediction(self, output: Tensor) -> Tensor:
         """The output in the units a user reads."""
@@ -77,6 +81,12 @@ class TauMomentum(Output):
     def from_output(self, output: Tensor) -> Tensor:
         """The output."""
         return output
+
+    def turn_back(
+        self, output: Float[Tensor, "event particle 3"], turn: Float[Tensor, "event 3"]
+    ) -> Float[Tensor, "event particle 3"]:
+        """Turned and mirrored back."""
+        return turn_back(output, turn)
 
     def prediction(
         self, output: Float[Tensor, "event particle 3"]

@@ -12,6 +12,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from msnas.chain.output import Output
+from msnas.data.frames import TURN
 from msnas.errors import ConfigError, DataError, TrainingError
 from msnas.evaluation.variable_metric import VariableMetric
 from msnas.losses.loss import Loss
@@ -114,15 +115,17 @@ class Task:
         return self.output.from_output(self.scored(output))
 
     def measure(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Every metric, as `<task>/<metric>`, of the outputs of all events.
+        """Every metric, as `<task>/<metric>`, of the outputs of all events in the detector's frame.
 
         A number, or for a metric with `variables` a number for each of them.
         """
         values: dict[str, Any] = {}
-        output = self.scored(output)
+        output, truth = self.scored(output), batch[self.target]
+        if TURN in batch:
+            output, truth = (self.output.turn_back(one, batch[TURN]) for one in (output, truth))
         for name, metric in self.metrics.items():
             metric.to(output.device).reset()
-            metric.update(output, batch[self.target])
+            metric.update(output, truth)
             value = metric.compute()
             values[f"{self.name}/{name}"] = (
                 dict(zip(metric.variables, value.tolist(), strict=True))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from msnas.data.checks import NUMBERS, check_names, finite
 from msnas.data.fields import Field
+from msnas.data.frames import TURN, Frame
 from msnas.data.source import OPTIONAL, PARTS, Source
 from msnas.data.thinning import mixture_weights
 from msnas.data.thinning import thin as thinned
@@ -32,6 +33,16 @@ class Events:
     valid: Batch
     test: Batch
     fields: Mapping[str, Field]
+
+    def in_detector(self, part: str) -> Batch:
+        """One part, its fields in the detector's frame."""
+        events: Batch = getattr(self, part)
+        if TURN not in events:
+            return events
+        return {
+            name: self.fields[name].turn_back(value, events[TURN]) if name in self.fields else value
+            for name, value in events.items()
+        }
 
     @property
     def size(self) -> int:
@@ -67,6 +78,7 @@ def load_events(
     stratify: str | None,
     where: str,
     thin: Mapping[str, Any] | None = None,
+    frame: Frame | None = None,
 ) -> Events:
     """Load, check, choose, split, thin and encode events.
 
@@ -77,13 +89,16 @@ def load_events(
     (see `Source.load`), each class keeps its own shares of the parts, and `fractions` and
     `split_seed` move no event from one part to another. `thin` (see `thinning.thin`) drops events
     of one class of `stratify` from the training part; validation and test events stay, and get
-    weights that give their losses the training part's mixture. Scales are fitted on the training
-    part. `where` names the data in errors.
+    weights that give their losses the training part's mixture. `frame` turns every event; by what
+    is told as TURN. Scales are fitted on the training part. `where` names the data in errors.
 
     Raises DataError for data that do not fit `fields`, ConfigError for values out of range.
     """
     raw = source.load(list(fields))
     check_events(raw, fields, where=where)
+    turn = None
+    if frame is not None:
+        raw, turn = frame.turn(raw, where=where)
     if set(fractions) != set(PARTS) or min(fractions.values()) <= 0:
         raise ConfigError(f"data.fractions: expected {list(PARTS)}, all > 0, found {fractions}")
     raw_label = np.zeros(len(next(iter(raw.values()))), int) if stratify is None else raw[stratify]
@@ -103,6 +118,9 @@ def load_events(
         field.fit(values[indices["train"]])
         for part in PARTS:
             parts[part][name] = field.encode(values[indices[part]])
+    if turn is not None:
+        for part in PARTS:
+            parts[part][TURN] = torch.from_numpy(turn[indices[part]].astype(np.float32))
     if "weight" in raw:
         weight = raw["weight"].astype(np.float32)
         mean = float(weight[indices["train"]].mean(dtype=np.float64))

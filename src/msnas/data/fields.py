@@ -16,7 +16,7 @@ from torch import Tensor
 
 from msnas.data.checks import NUMBERS, finite
 from msnas.errors import DataError
-from msnas.momentum import decode_pt, encode_pt
+from msnas.momentum import decode_pt, encode_pt, turn_back
 from msnas.part import Part
 
 
@@ -53,6 +53,10 @@ class Field(Part, ABC):
 
     def decode(self, encoded: Tensor) -> Tensor:
         """Raw values from a tensor [event, *shape]."""
+        return encoded
+
+    def turn_back(self, encoded: Tensor, turn: Tensor) -> Tensor:
+        """Encoded values of events that are in a frame, in the detector's."""
         return encoded
 
     def scales(self) -> dict[str, list[float]]:
@@ -108,6 +112,10 @@ class _PtFirst(Field):
         super().check(name, raw, where=where)
         if (lowest := float(raw[..., 0].min(initial=0.0))) < 0:
             raise DataError(f"{where}: {name}: found pT {lowest} GeV, expected pT >= 0")
+
+    def turn_back(self, encoded: Tensor, turn: Tensor) -> Tensor:
+        """Turned and mirrored back."""
+        return turn_back(encoded, turn)
 
 
 @final

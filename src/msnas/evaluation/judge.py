@@ -71,7 +71,11 @@ def train_judge(
                 row.advance(done, loss)
 
             weights = judge.fit(
-                events.train, events.valid, target=task.target, seed=seed, on_epoch=on_epoch
+                events.in_detector("train"),
+                events.in_detector("valid"),
+                target=task.target,
+                seed=seed,
+                on_epoch=on_epoch,
             )
             seconds = time.perf_counter() - start
             entry.commit(weights, {"losses": losses, "seconds": seconds})

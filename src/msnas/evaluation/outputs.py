@@ -25,7 +25,7 @@ def write_outputs(
     *,
     attributes: Mapping[str, str],
 ) -> None:
-    """Write the test events to an HDF5 file, in the units a user reads.
+    """Write the test events to an HDF5 file, in the units a user reads and the detector's frame.
 
     `<task>/output` and `<task>/target` for every task (the latter if it has a truth),
     `inputs/<field>` for the inputs of few numbers (at most LARGEST_INPUT), `weight` where events
@@ -33,15 +33,16 @@ def write_outputs(
     """
     tasks = chain.tasks
     targets = {task.target for task in tasks}
-    arrays = {"weight": events.test["weight"]} if "weight" in events.test else {}
+    test = events.in_detector("test")
+    arrays = {"weight": test["weight"]} if "weight" in test else {}
     for name in sorted(chain.reads() - targets):
         field = events.fields[name]
         if math.prod(field.shape) <= LARGEST_INPUT:
-            arrays[f"inputs/{name}"] = field.decode(events.test[name])
+            arrays[f"inputs/{name}"] = field.decode(test[name])
     for task in tasks:
         arrays[f"{task.name}/output"] = task.output.prediction(task.scored(outputs[task.name]))
         if task.supervised:
-            arrays[f"{task.name}/target"] = task.output.truth(events.test[task.target])
+            arrays[f"{task.name}/target"] = task.output.truth(test[task.target])
     with whole(path) as new, h5py.File(new, "w") as file:
         file.attrs.update(attributes)
         for name, values in arrays.items():

@@ -120,4 +120,4 @@ class Toy3(Source):
 
     def identity(self) -> dict[str, object]:
         """Return the class name and every argument of the constructor."""
-        return {"class": type(self).__name__, **vars(self)}
+        return {"class": type(self).__name__, **self.arguments()}
