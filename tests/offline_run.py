@@ -123,6 +123,7 @@ def made(folder: Path, key: str = "0123456789abcdef") -> tuple[RunDirectory, dic
             "valid": {"loss": 0.5, "two/auc": 0.875, "one/bias": {"x": 0.5}},
             "test": {"loss": 0.5, "two/auc": 0.75, "validity/joint": 0.25},
         },
+        "directions": {"two/auc": True, "one/bias": None},
         "chains": [
             {"selected": {"one": one, "two": two}, "stage": stage, "valid": {"two/auc": auc}}
             for one, two, stage, auc in chains

@@ -9,14 +9,12 @@ import pytest
 from made_scan import made_scan, write_made_run
 from sklearn.metrics import roc_auc_score
 
-from msnas.report.collect import collect_runs
-from msnas.report.quantities import Quantity
-from msnas.report.sampling_error import paired_sampling_error
-from msnas.report.sampling_error import sampling_error as error_of
-from msnas.report.scan import Scan
 from msnas.report.style import looks, method_colour
-from msnas.report.summary import chains_table, differences_table, methods_table
+from msnas.report.tables import chains_table, differences_table, methods_table
 from msnas.report.v1_axis import TICKS, v1_position
+from msnas.results.event_error import event_error, paired_event_error
+from msnas.results.quantity import Quantity
+from msnas.results.runs import collect
 from msnas.results.statistics import median_of
 
 AUC = Quantity(name="classify/auc", label="AUC", higher_is_better=True)
@@ -69,15 +67,15 @@ def scored(
 
 def test_the_test_error_is_the_spread_over_test_samples(tmp_path: Path) -> None:
     score, label = scored(tmp_path, 0)
-    (run,), _ = collect_runs([tmp_path])
+    (run,) = collect([tmp_path]).finished
     generator = np.random.default_rng(1)
     drawn = [generator.integers(0, 400, 400) for _ in range(400)]
     spread = np.std([roc_auc_score(label[one], score[one]) for one in drawn])
-    assert error_of(run, AUC) == pytest.approx(spread, rel=0.15)
+    assert event_error(run, AUC) == pytest.approx(spread, rel=0.15)
     validity = Quantity(name="validity/joint", label="", higher_is_better=None)
-    assert error_of(run, validity) == pytest.approx((0.75 * 0.25 / 400) ** 0.5)
+    assert event_error(run, validity) == pytest.approx((0.75 * 0.25 / 400) ** 0.5)
     mse = Quantity(name="calibrate/mse", label="", higher_is_better=False)
-    assert error_of(run, mse) is None
+    assert event_error(run, mse) is None
 
 
 def test_outputs_that_are_not_the_runs_give_no_error(tmp_path: Path) -> None:
@@ -85,16 +83,16 @@ def test_outputs_that_are_not_the_runs_give_no_error(tmp_path: Path) -> None:
     numbers = {"calibrate/mse": 0.3, "classify/auc": 0.9}
     write_made_run(tmp_path, numbers=numbers, scores=(np.full(100, 0.5), label))
     write_made_run(tmp_path, "darts")
-    runs, _ = collect_runs([tmp_path])
-    assert [error_of(run, AUC) for run in runs] == [None, None]
+    runs = collect([tmp_path]).finished
+    assert [event_error(run, AUC) for run in runs] == [None, None]
 
 
 def test_paired_error_is_below_the_unpaired_and_needs_the_same_events(tmp_path: Path) -> None:
     one = scored(tmp_path, 0, method="darts")
     two = scored(tmp_path, 0, method="spos", shift=1.01)
     scored(tmp_path, 0, method="other", truth=5)
-    (first, stranger, second), _ = collect_runs([tmp_path])
-    paired = paired_sampling_error([(second, first)], AUC)
+    first, stranger, second = collect([tmp_path]).finished
+    paired = paired_event_error([(second, first)], AUC)
     generator = np.random.default_rng(1)
     drawn = [generator.integers(0, 400, 400) for _ in range(300)]
     spread = np.std(
@@ -104,16 +102,16 @@ def test_paired_error_is_below_the_unpaired_and_needs_the_same_events(tmp_path: 
         ]
     )
     assert paired == pytest.approx(spread, rel=0.2)
-    alone = error_of(first, AUC)
+    alone = event_error(first, AUC)
     assert alone is not None
     assert paired is not None
     assert paired < alone / 3
-    assert paired_sampling_error([(stranger, first)], AUC) is None
+    assert paired_event_error([(stranger, first)], AUC) is None
 
 
 def test_the_tables_hold_the_medians_and_differences(tmp_path: Path) -> None:
-    scan = Scan(*collect_runs([made_scan(tmp_path)]))
-    methods = methods_table(scan).table.set_index(["method", "v1"])
+    runs = collect([made_scan(tmp_path)])
+    methods = methods_table(runs).table.set_index(["method", "v1"])
     spos = methods.loc[("spos", 0.5)]
     assert spos["runs"] == 6
     assert spos["chains"] == "cnn-lstm 4, mlp-lstm 2"
@@ -121,12 +119,12 @@ def test_the_tables_hold_the_medians_and_differences(tmp_path: Path) -> None:
     assert spos["MSE of calibrate, 68 %"] == "0.41 to 0.44"  # second to fifth of six cover 0.78
     assert methods.loc[("darts", 0.5)]["MSE of calibrate, 68 %"] == ""
     assert spos["seconds"] == 16
-    differences = differences_table(scan).table
+    differences = differences_table(runs).table
     same = differences[(differences["method"] == "spos") & (differences["v1"] == 0.99)]
     assert set(same["reference"]) == {"grid_search"}
     assert list(same["pairs"]) == [2, 2, 2]
     assert list(same["median difference"]) == [0, 0, 0]
-    chains = chains_table(scan).table
+    chains = chains_table(runs).table
     lowest = chains[chains["v1"] == 0]
     assert list(lowest["AUC of classify"]) == sorted(lowest["AUC of classify"], reverse=True)
 
@@ -141,7 +139,7 @@ def test_pairs_share_seed_weights_and_settings(tmp_path: Path) -> None:
     write_made_run(tmp_path, "spos", 0, numbers=auc(0.75))
     write_made_run(tmp_path, "spos", 0, numbers=auc(0.5), settings=off)
     write_made_run(tmp_path, "spos", 1, numbers=auc(0.1))
-    table = differences_table(Scan(*collect_runs([tmp_path]))).table
+    table = differences_table(collect([tmp_path])).table
     auc_rows = table[table["quantity"] == "AUC of classify"].set_index("method")
     assert auc_rows["median difference"].to_dict() == pytest.approx(
         {"spos pretrain=false": -0.1, "spos pretrain=true": 0.05}

@@ -286,11 +286,12 @@ def fake_engine(do: Callable[[list[str]], dict[str, Any] | None]) -> tuple[Engin
 
 GOOD = {"error": None, "traceback": ""}
 BAD = {"error": "it broke", "traceback": "Traceback: it broke\n"}
+CHAIN, AUC = ("toy_regression", "toy_classification"), "toy_classification/auc"
 RESULT = {
     "schema": 1, "status": "finished", "problem": "toy", "method": "spos", "seed": 0,
-    "task_weights": {"a": 0.5, "b": 0.5}, "directions": {"b/auc": True},
-    "metrics": {"valid": {"b/auc": 0.7}, "test": {}}, "chains": [], "data": {},
-    "selected": {"a": "x", "b": "y"}, "stages": {"search": {"seconds": 2.0}},
+    "task_weights": dict.fromkeys(CHAIN, 0.5), "directions": {AUC: True},
+    "metrics": {"valid": {AUC: 0.7}, "test": {}}, "chains": [], "data": {},
+    "selected": dict.fromkeys(CHAIN, "plane"), "stages": {"search": {"seconds": 2.0}},
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from msnas.plan import Plan, make_plan
 from msnas.report.run_log import run_log
 from msnas.report.table import show_result
 from msnas.report.tracker import Tracker, write_mirror
+from msnas.results.result import Result
 from msnas.run_directory import RunDirectory
 from msnas.terminal import say, terminal
 
@@ -65,7 +66,7 @@ def _run(plan: Plan, console: Console) -> dict[str, Any]:
                 with suppress(OSError, StorageError):  # a full disk: the error is what counts
                     directory.write_failure(plan, error)
             raise
-        show_result(result, directory.path, console)
+        show_result(_result(plan, result), console)
         return result
 
 
@@ -75,8 +76,12 @@ def _shown(plan: Plan, directory: RunDirectory, console: Console) -> dict[str, A
     if finished is None or plan.config["force"] or directory.damage():
         return None
     say(console, f"This run is finished (force=true repeats it): {directory.path}")
-    show_result(finished, directory.path, console)
+    show_result(_result(plan, finished), console)
     return finished
+
+
+def _result(plan: Plan, record: Mapping[str, Any]) -> Result:
+    return Result.of(record, config=plan.config, directory=plan.directory)
 
 
 def _mirror_if_missing(

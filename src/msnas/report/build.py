@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +11,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-import msnas.report.figures
-from msnas.errors import DataError, one_line
-from msnas.report.collect import FinishedRun, OtherRun, collect_runs
-from msnas.report.figure import Figure, NothingToDraw
+from msnas.errors import DataError
+from msnas.plots.draw import draw_figures
 from msnas.report.page import write_page
-from msnas.report.parts import Drawn, NamedTable
-from msnas.report.scan import Scan
-from msnas.report.style import save
-from msnas.report.summary import missing_table, tables_of
+from msnas.report.tables import NamedTable, missing_table, tables_of
+from msnas.results.runs import OtherRun, Runs, collect
 from msnas.storage import damage_of, read_record, whole, write_record
 from msnas.terminal import say
 
@@ -36,83 +29,48 @@ def build_report(folders: Sequence[Path], out: Path, console: Console) -> None:
     Runs of several problems get a report each, in `out/<problem>`, and a page that leads to them.
     Raises DataError if there is no run at all, or `out` cannot be written.
     """
-    finished, others = collect_runs(folders)
-    if not finished and not others:
+    runs = collect(folders)
+    if not runs.finished and not runs.others:
         raise DataError(f"runs: no run directory below {', '.join(map(str, folders))}")
-    problems: dict[str, list[FinishedRun]] = {}
-    for run in finished:
-        problems.setdefault(str(run.result["problem"]), []).append(run)
+    problems = runs.by_problem()
     try:
         out.mkdir(parents=True, exist_ok=True)
         if len(problems) < 2:
-            _report(Scan(finished, others), out, console)
+            _report(runs, out, console)
         else:
-            for problem, runs in problems.items():
+            for problem, own in problems.items():
                 console.rule(problem)
-                _report(Scan(runs, []), out / problem, console)
-            _top_page(problems, others, out)
+                _report(own, out / problem, console)
+            _top_page(problems, runs.others, out)
     except OSError as error:
         raise DataError(f"out: cannot write into {out} ({error})") from error
-    _show_missing(others, console)
+    if runs.others:
+        _show_missing(runs.others, console)
     say(console, f"Report: {out / 'index.html'}")
 
 
-def _report(scan: Scan, out: Path, console: Console) -> None:
+def _report(runs: Runs, out: Path, console: Console) -> None:
     """The report of runs of one problem."""
     out.mkdir(parents=True, exist_ok=True)
-    write_results(scan.table, out)
-    tables = tables_of(scan)
+    write_results(runs.wide, out)
+    tables = tables_of(runs)
     folder = _without_earlier(out / "tables")
-    written = [*tables, *([missing_table(scan.others)] if scan.others else [])]
+    written = [*tables, *([missing_table(runs.others)] if runs.others else [])]
     for one in written:
         _write_csv(one.table, folder / f"{one.name}.csv")
     _remember([folder / f"{one.name}.csv" for one in written])
-    figures, missing = draw_figures(scan, _without_earlier(out / "figures"))
+    figures, missing = draw_figures(runs, _without_earlier(out / "figures"))
     _remember([file for one in figures for file in one.files])
-    write_page(scan, figures, missing, tables, out)
+    write_page(runs, figures, missing, tables, out)
     for one in tables[:1]:
         console.print(as_rich(one))
     console.print(
-        f"{len(scan.runs)} runs, {len(tables)} tables, "
-        f"figures {', '.join(one.figure.name for one in figures) or 'none'}",
+        f"{len(runs.finished)} runs, {len(tables)} tables, "
+        f"figures {', '.join(one.name for one in figures) or 'none'}",
         highlight=False,
     )
     for name, reason in missing:
         say(console, f"no {name}: {reason}")
-
-
-def figures_found() -> list[Figure[Any]]:
-    """One of every figure in the folder `figures`, in the order of their names."""
-    found: list[Figure[Any]] = []
-    for module in pkgutil.iter_modules(msnas.report.figures.__path__):
-        content = importlib.import_module(f"{msnas.report.figures.__name__}.{module.name}")
-        found += [
-            kind()
-            for _, kind in inspect.getmembers(content, inspect.isclass)
-            if issubclass(kind, Figure)
-            and not inspect.isabstract(kind)
-            and kind.__module__ == content.__name__
-        ]
-    return sorted(found, key=lambda one: one.name)
-
-
-def draw_figures(scan: Scan, folder: Path) -> tuple[list[Drawn], list[tuple[str, str]]]:
-    """Draw every figure into `folder`; names and reasons of those that have nothing to show."""
-    drawn, missing = [], []
-    for figure in figures_found():
-        try:
-            data = figure.data(scan)
-            files = save(figure.draw(data), folder / figure.name)
-            interactive = figure.interactive(data)
-        except NothingToDraw as nothing:
-            missing.append((figure.name, str(nothing)))
-        except OSError:
-            raise
-        except Exception as error:  # of runs that nobody has thought of; the rest is shown
-            missing.append((figure.name, f"failed: {one_line(error)}"))
-        else:
-            drawn.append(Drawn(figure=figure, data=data, interactive=interactive, files=files))
-    return drawn, missing
 
 
 def write_results(table: pd.DataFrame, out: Path) -> tuple[Path, Path]:
@@ -151,8 +109,6 @@ def as_rich(named: NamedTable) -> Table:
 
 
 def _show_missing(others: Sequence[OtherRun], console: Console) -> None:
-    if not others:
-        return
     table = Table(title=f"Runs without a result ({len(others)})", title_justify="left")
     table.add_column("directory", overflow="fold")
     table.add_column("reason", overflow="fold")
@@ -161,16 +117,14 @@ def _show_missing(others: Sequence[OtherRun], console: Console) -> None:
     console.print(table)
 
 
-def _top_page(
-    problems: dict[str, list[FinishedRun]], others: Sequence[OtherRun], out: Path
-) -> None:
+def _top_page(problems: Mapping[str, Runs], others: Sequence[OtherRun], out: Path) -> None:
     """A page with a link to the report of each problem, and the runs that are in none."""
     overview = pd.DataFrame(
         [
             {
                 "problem": problem,
-                "runs": len(runs),
-                "methods": ", ".join(sorted({run.method for run in runs})),
+                "runs": len(runs.finished),
+                "methods": ", ".join(sorted({run.method for run in runs.finished})),
                 "report": f"{problem}/index.html",
             }
             for problem, runs in problems.items()
@@ -179,7 +133,7 @@ def _top_page(
     table = NamedTable(
         name="problems", title="Problems", caption="Each has a report of its own.", table=overview
     )
-    write_page(Scan([], others), [], [], [table], out)
+    write_page(Runs([], others), [], [], [table], out)
 
 
 def _without_earlier(folder: Path) -> Path:

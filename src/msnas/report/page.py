@@ -27,8 +27,9 @@ from msnas.report.page_table import page_table
 from msnas.storage import whole
 
 if TYPE_CHECKING:
-    from msnas.report.parts import Drawn, NamedTable
-    from msnas.report.scan import Scan
+    from msnas.plots.draw import Drawn
+    from msnas.report.tables import NamedTable
+    from msnas.results.runs import Runs
 
 TEMPLATE = Path(__file__).parent / "template"
 
@@ -37,7 +38,7 @@ HEIGHT = 450
 
 
 def write_page(
-    scan: Scan,
+    runs: Runs,
     figures: Sequence[Drawn],
     missing: Sequence[tuple[str, str]],
     tables: Sequence[NamedTable],
@@ -49,11 +50,11 @@ def write_page(
     directories are relative to `out`.
     """
     out.mkdir(parents=True, exist_ok=True)
-    places = places_of(scan.runs)
-    links = {place.key: f"#{place.anchor}" for place in reversed(places)}
-    problems = list(dict.fromkeys(run.result["problem"] for run in scan.runs))
+    places = places_of(runs.finished)
+    links = {place.run.key: f"#{place.anchor}" for place in reversed(places)}
+    problems = list(dict.fromkeys(run.problem for run in runs.finished))
     common = {
-        name: common_part([run.config for run in scan.runs if run.result["problem"] == name])
+        name: common_part([run.config for run in runs.finished if run.problem == name])
         for name in problems
     }
     page_tables = [
@@ -77,15 +78,15 @@ def write_page(
         style=Markup((TEMPLATE / "page.css").read_text()),
         script=Markup(script),
         plotly=base64.b64encode(gzip.compress(plotly.encode(), mtime=0)).decode(),
-        sections=_sections(scan, bool(tables), bool(figures or missing)),
-        counts=_counts(scan),
+        sections=_sections(runs, bool(tables), bool(figures or missing)),
+        counts=_counts(runs),
         problems=[problem_summary(name, places, common[name]) for name in problems],
         tables=page_tables,
         figures=[_figure(one, out) for one in figures],
         missing=missing,
-        others=[other_run(one, out) for one in scan.others],
+        others=[other_run(one, out) for one in runs.others],
         run_table=run_table(places, links),
-        runs=[run_section(place, common[place.run.result["problem"]], out) for place in places],
+        runs=[run_section(place, common[place.run.problem], out) for place in places],
     )
     path = out / "index.html"
     with whole(path, alone=False) as new:
@@ -106,24 +107,24 @@ def _policy(scripts: Sequence[str]) -> str:
     )
 
 
-def _sections(scan: Scan, tables: bool, figures: bool) -> list[tuple[str, str]]:
+def _sections(runs: Runs, tables: bool, figures: bool) -> list[tuple[str, str]]:
     there = {
         "summary": ("Summary", True),
         "tables": ("Tables", tables),
         "figures": ("Figures", figures),
-        "others": ("Runs without a result", bool(scan.others)),
-        "runs": ("Runs", bool(scan.runs)),
+        "others": ("Runs without a result", bool(runs.others)),
+        "runs": ("Runs", bool(runs.finished)),
     }
     return [(anchor, name) for anchor, (name, shown) in there.items() if shown]
 
 
-def _counts(scan: Scan) -> str:
+def _counts(runs: Runs) -> str:
     def of(number: int, what: str) -> str:
         return f"{number} {what} run" + ("" if number == 1 else "s")
 
-    said = of(len(scan.runs), "finished")
-    if scan.others:
-        said += f"; {of(len(scan.others), 'other')} without a usable result"
+    said = of(len(runs.finished), "finished")
+    if runs.others:
+        said += f"; {of(len(runs.others), 'other')} without a usable result"
     return f"{said}."
 
 
@@ -131,9 +132,9 @@ def _figure(drawn: Drawn, out: Path) -> dict[str, Any]:
     # in a script element only `<` could end it; JSON may write it as an escape
     text = drawn.interactive.to_json().replace("<", "\\u003c")
     return {
-        "anchor": anchor_of("figure", drawn.figure.name),
-        "title": drawn.figure.title,
-        "caption": drawn.figure.caption,
+        "anchor": anchor_of("figure", drawn.name),
+        "title": drawn.title,
+        "caption": drawn.caption,
         "height": int(drawn.interactive.layout.height or HEIGHT),
         "json": Markup(text),
         "files": [

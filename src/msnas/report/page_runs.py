@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,10 @@ import pandas as pd
 import yaml
 
 from msnas.folders import entries
-from msnas.report.collect import FinishedRun, OtherRun
 from msnas.report.config_difference import beside
 from msnas.report.page_table import PageTable, number, page_table
-from msnas.report.selected import Best, best_run, scalar_metrics
+from msnas.results.result import Result, best_of
+from msnas.results.runs import OtherRun
 
 SHOWN_FILES = (".yaml", ".json", ".jsonl", ".png", ".pdf", "log")
 """Endings of what a run's section links to."""
@@ -27,24 +28,22 @@ SHOWN_FILES = (".yaml", ".json", ".jsonl", ".png", ".pdf", "log")
 class Place:
     """A run with its place on the page."""
 
-    run: FinishedRun
-    key: str
+    run: Result
     anchor: str
 
 
-def places_of(runs: Sequence[FinishedRun]) -> list[Place]:
+def places_of(runs: Sequence[Result]) -> list[Place]:
     """Every run with an anchor of its own, also if two directories hold the same run."""
     places: list[Place] = []
     taken: set[str] = set()
     for run in runs:
-        key = str(run.result.get("key", run.directory.name))
-        anchor = wanted = anchor_of("run", key)
+        anchor = wanted = anchor_of("run", run.key)
         count = 1
         while anchor in taken:
             count += 1
             anchor = f"{wanted}-{count}"
         taken.add(anchor)
-        places.append(Place(run=run, key=key, anchor=anchor))
+        places.append(Place(run=run, anchor=anchor))
     return places
 
 
@@ -55,18 +54,17 @@ def run_table(places: Sequence[Place], links: Mapping[str, str]) -> PageTable:
         run = place.run
         metrics = {
             f"{name}, {part}": value
-            for name, values in scalar_metrics(run).items()
+            for name, values in run.scalars.items()
             for part, value in values.items()
         }
-        weights = _weights(run)
         rows.append(
             {
-                "run": place.key,
-                "problem": run.result["problem"],
+                "run": run.key,
+                "problem": run.problem,
                 "method": run.method,
-                "v1": weights[0] if len(weights) == 2 else _joined(weights),
+                "v1": run.v1 if len(run.weights) == 2 else _joined(run.weights),
                 "seed": run.seed,
-                "selected": " → ".join(run.selected),
+                "selected": " → ".join(run.path),
                 **metrics,
             }
         )
@@ -84,13 +82,13 @@ def run_section(place: Place, common: Mapping[str, Any], out: Path) -> dict[str,
     """A run's section: what it is, its files, and the settings it adds to the `common` ones."""
     run = place.run
     summary = (
-        f"{place.key}: {run.result['problem']}, {run.method}, {_weights_in_words(run)}, "
-        f"seed {run.seed}, {' → '.join(run.selected)}"
+        f"{run.key}: {run.problem}, {run.method}, {_weights_in_words(run)}, "
+        f"seed {run.seed}, {' → '.join(run.path)}"
     )
     files = [path.name for path in entries(run.directory) if path.is_file()]
     return {
         "anchor": place.anchor,
-        "key": place.key,
+        "key": run.key,
         "summary": summary,
         "link": link_to(run.directory, out) + "/",
         "directory": str(run.directory),
@@ -99,7 +97,7 @@ def run_section(place: Place, common: Mapping[str, Any], out: Path) -> dict[str,
             for name in files
             if name.endswith(SHOWN_FILES) and not name.startswith(".")
         ],
-        "common_anchor": anchor_of("common", run.result["problem"]),
+        "common_anchor": anchor_of("common", run.problem),
         "config": _yaml(beside(run.config, common)),
     }
 
@@ -113,15 +111,10 @@ def other_run(other: OtherRun, out: Path) -> dict[str, str]:
     }
 
 
-def _weights(run: FinishedRun) -> list[float]:
-    return [run.result["task_weights"][task] for task in run.supervised]
-
-
-def _weights_in_words(run: FinishedRun) -> str:
-    weights = _weights(run)
-    if len(weights) == 2:
-        return f"v1 = {weights[0]:.4g}"
-    return f"weights {_joined(weights)}"
+def _weights_in_words(run: Result) -> str:
+    if len(run.weights) == 2:
+        return f"v1 = {run.v1:.4g}"
+    return f"weights {_joined(run.weights)}"
 
 
 def _joined(weights: Sequence[float]) -> str:
@@ -132,10 +125,9 @@ def problem_summary(
     name: str, places: Sequence[Place], common: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What was run for a problem, and its best chain."""
-    mine = [place for place in places if place.run.result["problem"] == name]
+    mine = [place for place in places if place.run.problem == name]
     runs = [place.run for place in mine]
-    best = best_run(runs)
-    anchors = {id(place.run): place for place in mine}
+    best = best_of(runs)
     methods = sorted({run.method for run in runs})
     return {
         "name": name,
@@ -144,26 +136,27 @@ def problem_summary(
             f"{one} ({sum(run.method == one for run in runs)})" for one in methods
         ),
         "first_task": runs[0].supervised[0],
-        "weights": _listed({_weights(run)[0] for run in runs}),
+        "weights": _listed({run.weights[0] for run in runs}),
         "seeds": _listed({run.seed for run in runs}),
-        "best": _best(best, anchors[id(best.run)]) if best else None,
+        "best": next((_best(place) for place in mine if place.run is best), None),
         "common_anchor": anchor_of("common", name),
         "common": _yaml(common),
     }
 
 
-def _best(best: Best, place: Place) -> dict[str, str | int]:
-    run = best.run
+def _best(place: Place) -> dict[str, str | int]:
+    run = place.run
+    metric = run.judged or ""
     return {
-        "chain": " → ".join(run.selected),
-        "metric": best.metric,
-        "valid": number(best.valid),
-        "test": number(best.test),
+        "chain": " → ".join(run.path),
+        "metric": metric,
+        "valid": number(run.valid[metric]),
+        "test": number(run.test.get(metric, math.nan)),
         "method": run.method,
         "weights": _weights_in_words(run),
         "seed": run.seed,
         "anchor": place.anchor,
-        "key": place.key,
+        "key": run.key,
     }
 
 

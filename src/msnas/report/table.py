@@ -3,63 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from msnas.results.result import ARROW, VALIDITY, Result
 
-def show_result(result: Mapping[str, Any], directory: Path, console: Console) -> None:
+
+def show_result(run: Result, console: Console) -> None:
     """Print every chain's validation numbers, the selected one's test numbers, and the stages."""
-    console.print(_chains(result))
-    console.print(_selected(result))
-    for table in _per_variable(result):
+    console.print(_chains(run))
+    console.print(_selected(run))
+    for table in _per_variable(run):
         console.print(table)
-    if "validity/joint" in result["metrics"]["test"]:
-        console.print(_validity(result["metrics"]["test"]))
-    console.print(_stages(result))
-    console.print(f"Run directory: {directory}", style="bold", highlight=False, soft_wrap=True)
+    if VALIDITY in run.test:
+        console.print(_validity(run.test))
+    console.print(_stages(run))
+    console.print(f"Run directory: {run.directory}", style="bold", highlight=False, soft_wrap=True)
 
 
-def _chains(result: Mapping[str, Any]) -> Table:
-    metrics = _scalar_metrics(result)
-    weights = ", ".join(f"{name} {value:g}" for name, value in result["task_weights"].items())
+def _chains(run: Result) -> Table:
+    metrics = _scalar_metrics(run)
+    weights = ", ".join(f"{name} {value:g}" for name, value in run.task_weights.items())
     table = Table(title=f"Chains on validation data (weights: {weights})", title_justify="left")
     for column in ("stage", "chain"):
         table.add_column(column)
     for column in ("loss", *metrics):
         table.add_column(column, justify="right")
     order = {"search": 0, "posttrain": 1}
-    for chain in sorted(
-        result["chains"], key=lambda one: (order[one["stage"]], one["valid"]["loss"])
-    ):
-        chosen = chain["selected"] == result["selected"]
+    for chain in sorted(run.chains, key=lambda one: (order[one["stage"]], one["valid"]["loss"])):
+        chosen = chain["selected"] == run.selected
         table.add_row(
             chain["stage"],
-            " -> ".join(chain["selected"].values()) + (" *" if chosen else ""),
+            ARROW.join(run.path_of(chain["selected"])) + (" *" if chosen else ""),
             *(f"{chain['valid'][name]:.4f}" for name in ("loss", *metrics)),
             style="bold" if chosen else None,
         )
     return table
 
 
-def _selected(result: Mapping[str, Any]) -> Table:
+def _selected(run: Result) -> Table:
     table = Table(
-        title=f"Selected: {' -> '.join(result['selected'].values())} "
-        f"({result['parameters']} parameters, seed {result['seed']})",
+        title=f"Selected: {ARROW.join(run.path)} ({run.parameters} parameters, seed {run.seed})",
         title_justify="left",
     )
     table.add_column("metric")
     table.add_column("better")
     for part in ("valid", "test"):
         table.add_column(part, justify="right")
-    for name in _scalar_metrics(result):
-        table.add_row(
-            name,
-            "higher" if result["directions"][name] else "lower",
-            *(_number(result["metrics"][part][name]) for part in ("valid", "test")),
-        )
+    for name in _scalar_metrics(run):
+        better = "higher" if run.directions[name] else "lower"
+        table.add_row(name, better, _number(run.valid[name]), _number(run.test[name]))
     return table
 
 
@@ -68,24 +63,22 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
-def _scalar_metrics(result: Mapping[str, Any]) -> list[str]:
-    valid = result["metrics"]["valid"]
-    return [name for name in result["directions"] if not isinstance(valid[name], Mapping)]
+def _scalar_metrics(run: Result) -> list[str]:
+    return [name for name in run.directions if not isinstance(run.valid[name], Mapping)]
 
 
-def _per_variable(result: Mapping[str, Any]) -> list[Table]:
+def _per_variable(run: Result) -> list[Table]:
     """One table for all metrics of the test events that have the same variables."""
-    test = result["metrics"]["test"]
     tables: dict[tuple[str, ...], Table] = {}
-    for name in result["directions"]:
-        if not isinstance(test[name], Mapping):
+    for name in run.directions:
+        if not isinstance(run.test[name], Mapping):
             continue
-        variables = tuple(test[name])
+        variables = tuple(run.test[name])
         if variables not in tables:
             tables[variables] = Table(title="Test events, each variable", title_justify="left")
             for column in ("", *variables):
                 tables[variables].add_column(column, justify="right" if column else "left")
-        values = (_number(test[name][variable]) for variable in variables)
+        values = (_number(run.test[name][variable]) for variable in variables)
         tables[variables].add_row(name.split("/")[-1], *values)
     return list(tables.values())
 
@@ -106,12 +99,12 @@ def _validity(test: Mapping[str, Any]) -> Table:
     return table
 
 
-def _stages(result: Mapping[str, Any]) -> Table:
+def _stages(run: Result) -> Table:
     table = Table(title="Stages (* from the cache)", title_justify="left")
     table.add_column("stage")
     table.add_column("seconds", justify="right")
     table.add_column("epochs")
-    for name, stage in result["stages"].items():
+    for name, stage in run.stages.items():
         table.add_row(
             name,
             f"{stage['seconds']:.1f}",

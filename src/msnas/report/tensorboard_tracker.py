@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, final
 
-from msnas.report.collect import FinishedRun
-from msnas.report.settings import settings_of
 from msnas.report.tracker import Tracker, choices, epoch_numbers, final_numbers
+from msnas.results.alike import OWN_COLUMNS, column, settings_of, within
+from msnas.results.result import Result
 from msnas.run_directory import RunDirectory
 from msnas.storage import whole_folder
 
@@ -51,11 +51,8 @@ class TensorBoardTracker(Tracker):
 
 def _settings(directory: RunDirectory, result: Mapping[str, Any]) -> dict[str, Any]:
     """Texts and numbers; an empty mapping, as of a candidate without settings, is neither."""
-    run = FinishedRun(directory=directory.path, config=directory.config(), result=result)
-    settings = {
-        "problem": result["problem"],
-        "method": result["method"],
-        **choices(result),
-        **settings_of(run),
-    }
-    return {key: value for key, value in settings.items() if isinstance(value, str | int | float)}
+    run = Result.of(result, config=directory.config(), directory=directory.path)
+    settings = settings_of(run)
+    told = {key: column(key, [settings])[0] for key in settings if not within(key, OWN_COLUMNS)}
+    found = {"problem": run.problem, "method": run.method, **choices(run), **told}
+    return {key: value for key, value in found.items() if isinstance(value, str | int | float)}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 from msnas.errors import one_line
+from msnas.results.result import ARROW, Result
 from msnas.run_directory import RunDirectory
 
 log = logging.getLogger("msnas")
@@ -63,18 +64,14 @@ def final_numbers(result: Mapping[str, Any]) -> dict[str, float]:
     return flat_numbers(result["metrics"])
 
 
-def choices(result: Mapping[str, Any]) -> dict[str, str | float]:
-    """What tells runs apart: the seed, the task weights, the selected chain and its candidates.
-
-    `v1` is the first weight there is.
-    """
-    weights = result["task_weights"]
+def choices(run: Result) -> dict[str, str | float]:
+    """What tells runs apart: the seed, the task weights, the selected chain and its candidates."""
     return {
-        "seed": result["seed"],
-        "v1": next(iter(weights.values())),
-        **{f"task_weight/{task}": weight for task, weight in weights.items()},
-        "chain": " -> ".join(result["selected"].values()),
-        **{f"selected/{task}": candidate for task, candidate in result["selected"].items()},
+        "seed": run.seed,
+        **({} if run.v1 is None else {"v1": run.v1}),
+        **{f"task_weight/{task}": weight for task, weight in run.task_weights.items()},
+        "chain": ARROW.join(run.path),
+        **{f"selected/{task}": candidate for task, candidate in run.selected.items()},
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any, final
 
 from msnas.errors import ConfigError
 from msnas.report.tracker import Tracker, choices, epoch_numbers, final_numbers
+from msnas.results.result import Result
 from msnas.run_directory import RunDirectory
 from msnas.storage import whole_folder
 
@@ -46,6 +47,7 @@ class WandbTracker(Tracker):
 
         logging.getLogger("wandb").setLevel(logging.ERROR)
         config = directory.config()
+        selected = Result.of(result, config=config, directory=directory.path)
         folder = directory.path / FOLDER
         with whole_folder(folder) as new:
             with wandb.init(
@@ -68,7 +70,7 @@ class WandbTracker(Tracker):
             ) as run:
                 _log_epochs(run, directory)
                 run.log(_tables_and_figures(directory, result))
-                run.summary.update({**final_numbers(result), **choices(result)})
+                run.summary.update({**final_numbers(result), **choices(selected)})
             if wandb.run is None:  # else the process has a run of its own, which would end too
                 # the end of a run returns before its file is whole; this waits for it
                 wandb.teardown()

@@ -104,9 +104,9 @@ class Result:
             "versions": dict(self.versions),
             "status": "finished",
         }
-        if self.point is not None:
+        if self.point is not None or self.conditions:
             record |= {
-                "point": dict(self.point),
+                "point": self.point,
                 "conditions": list(self.conditions),
                 "winners": list(self.winners),
             }
@@ -285,16 +285,17 @@ def judged_metric(
 
 
 def best_of(runs: Sequence[Result]) -> Result | None:
-    """The best run on validation data by what it is judged by; the first if several are.
+    """The best run on validation data by what the first is judged by; the first if several are.
 
-    The runs are of one problem. None if no metric says which is better.
+    None if no metric says which is better.
     """
-
-    def value(run: Result) -> float:
-        name = run.judged or ""
-        return float(run.valid[name]) if run.directions[name] else -float(run.valid[name])
-
-    return max((run for run in runs if run.judged), key=value, default=None)
+    metric = next((run.judged for run in runs if run.judged), None)
+    if metric is None:
+        return None
+    return max(
+        (run for run in runs if run.judged == metric),
+        key=lambda run: run.valid[metric] * (1 if run.directions[metric] else -1),
+    )
 
 
 def is_number(value: Any) -> bool:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, final
 
 from msnas.folders import entries
-from msnas.report.selected import judged
 from msnas.run_directory import RunDirectory
 from msnas.scan.work import ImpossibleRun, RunWork
 from msnas.storage import write_record
@@ -102,19 +101,6 @@ class Ledger:
                 {"overrides": one.overrides, "error": one.error} for one in self.impossible
             ],
         }
-
-
-def best_of(runs: Sequence[RunWork]) -> tuple[RunWork, str, float] | None:
-    """The best finished run on validation data, what it is judged by, and its value."""
-    best: tuple[RunWork, str, float] | None = None
-    for run in runs:
-        if run.result is None or (found := judged(run.result)) is None:
-            continue
-        name, value = found
-        better = 1 if run.result["directions"][name] else -1
-        if best is None or (name == best[1] and better * (value - best[2]) > 0):
-            best = (run, name, value)
-    return best
 
 
 def seconds_of_method(run: RunWork) -> float | None:

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from msnas.scan.ledger import Ledger, as_time, best_of, seconds_of_method
+from msnas.results.result import ARROW, Result, best_of
+from msnas.scan.ledger import Ledger, as_time, seconds_of_method
 from msnas.scan.work import RunWork
 from msnas.terminal import say
 
@@ -111,16 +112,14 @@ def show_best(ledger: Ledger, console: Console) -> None:
     for column in ("method", "judged by", "value", "v", "seed", "selected", "run directory"):
         table.add_column(column, overflow="fold")
     for method in sorted({_method(run) for run in ledger.runs}):
-        found = best_of([run for run in ledger.runs if _method(run) == method])
-        if found is None:
+        best = best_of([run.result for run in ledger.runs if run.result and _method(run) == method])
+        if best is None:
             continue
-        run, name, value = found
-        assert run.result is not None
-        weights = " ".join(f"{weight:g}" for weight in run.result["task_weights"].values())
+        name, value, weights = _judged(best)
         table.add_row(
-            *(method, name, f"{value:.4f}", weights, str(run.result["seed"])),
-            " -> ".join(run.result["selected"].values()),
-            str(run.directory.path),
+            *(method, name, value, weights, str(best.seed)),
+            ARROW.join(best.path),
+            str(best.directory),
         )
     if table.row_count:
         console.print(table)
@@ -189,10 +188,14 @@ def _left(runs: list[RunWork]) -> int:
 
 
 def _best(runs: list[RunWork]) -> str:
-    found = best_of(runs)
-    if found is None or found[0].result is None:
+    best = best_of([run.result for run in runs if run.result])
+    if best is None:
         return ""
-    run, name, value = found
-    assert run.result is not None
-    weights = " ".join(f"{weight:g}" for weight in run.result["task_weights"].values())
-    return f"{name} {value:.4f} (v {weights}, seed {run.result['seed']})"
+    name, value, weights = _judged(best)
+    return f"{name} {value} (v {weights}, seed {best.seed})"
+
+
+def _judged(run: Result) -> tuple[str, str, str]:
+    """The metric a run is judged by, its number, and the task weights."""
+    name = run.judged or ""
+    return name, f"{run.valid[name]:.4f}", " ".join(f"{one:g}" for one in run.weights)

@@ -12,6 +12,7 @@ from msnas.errors import ConfigError
 from msnas.identity import entry_name, training_identity
 from msnas.locks import is_held
 from msnas.plan import Plan
+from msnas.results.result import Result
 from msnas.run_directory import RunDirectory
 
 ATTEMPTS = 2
@@ -75,7 +76,7 @@ class RunWork(Work):
         self.plan = plan
         self.key = plan.key
         self.directory = RunDirectory(plan.directory)
-        self.result: dict[str, Any] | None = None
+        self.result: Result | None = None
         self.state = "new"
         self._record: dict[str, Any] | None = None
         self._stale = self._modified() if force else None
@@ -103,9 +104,7 @@ class RunWork(Work):
     @property
     def seconds(self) -> float | None:
         """What its trainings took, if it is finished."""
-        if self.result is None:
-            return None
-        return sum(float(stage["seconds"]) for stage in self.result["stages"].values())
+        return None if self.result is None else self.result.seconds_here
 
     def look(self) -> None:
         """Read the run directory anew, if something has changed there."""
@@ -114,8 +113,12 @@ class RunWork(Work):
             self.state = "new"  # force=true: this one is to be replaced
             return
         if modified != self._seen:
-            whole = self.directory.damage() is None
-            self.result = self.directory.finished() if whole else None
+            record = self.directory.finished() if self.directory.damage() is None else None
+            self.result = (
+                None
+                if record is None
+                else Result.of(record, config=self.plan.config, directory=self.directory.path)
+            )
             self._record = self.directory.failure()
             self._seen = modified
         if self.result is not None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from msnas.report.collect import FinishedRun, OtherRun
-from msnas.report.parts import NamedTable
-from msnas.report.quantities import Quantity
-from msnas.report.sampling_error import paired_sampling_error, sampling_error
-from msnas.report.scan import Scan
-from msnas.results.statistics import LEVEL, Median, median_of
-
-REFERENCE = "grid_search"
-"""The method that others are compared with, if there is one."""
+from msnas.results.alike import METHOD, alike, settings_of, within
+from msnas.results.event_error import event_error, paired_event_error
+from msnas.results.quality import TABLE_METHOD
+from msnas.results.quantity import Quantity
+from msnas.results.result import Result
+from msnas.results.runs import OtherRun, Runs
+from msnas.results.statistics import LEVEL, Median, median_of, paired
 
 INTERVAL = f"{LEVEL * 100:g} %"
 
@@ -26,17 +25,27 @@ HOW = (
 )
 
 
-def tables_of(scan: Scan) -> list[NamedTable]:
+@dataclass(frozen=True, kw_only=True)
+class NamedTable:
+    """A table with the name of its file, a heading, and a caption that says how to read it."""
+
+    name: str
+    title: str
+    caption: str
+    table: pd.DataFrame
+
+
+def tables_of(runs: Runs) -> list[NamedTable]:
     """All tables that have a row; the runs are of one problem."""
-    found = [methods_table(scan), differences_table(scan), chains_table(scan)]
+    found = [methods_table(runs), differences_table(runs), chains_table(runs)]
     return [one for one in found if len(one.table)]
 
 
-def methods_table(scan: Scan) -> NamedTable:
+def methods_table(runs: Runs) -> NamedTable:
     """A row per method, with its settings, and task weights."""
-    errors = _test_errors(scan)
+    errors = _test_errors(runs)
     rows = []
-    for group, table in _by_weights(scan.table, ["label"]):
+    for group, table in _by_weights(runs.wide, ["label"]):
         seconds = table.get("seconds/total")
         rows.append(
             {
@@ -44,7 +53,7 @@ def methods_table(scan: Scan) -> NamedTable:
                 **_weights(group),
                 "runs": len(table),
                 "chains": _counts(table["chain"]),
-                **_medians(table, scan.quantities.all, errors),
+                **_medians(table, runs.quantities.all, errors),
                 **({"seconds": round(float(seconds.median()), 1)} if seconds is not None else {}),
             }
         )
@@ -56,38 +65,32 @@ def methods_table(scan: Scan) -> NamedTable:
     )
 
 
-def differences_table(scan: Scan) -> NamedTable:
-    """A row per method, task weights and quantity: its test number minus the reference's."""
+def differences_table(runs: Runs) -> NamedTable:
+    """A row per method, task weights and quantity: its test number minus the reference's.
+
+    The reference is grid search, or the first run's method, with the settings it has there.
+    """
+    own = [run for run in runs.finished if run.method == TABLE_METHOD]
+    reference = _variant([*own, *runs.finished][0]) if runs.finished else {}
+    labels = dict(zip(map(id, runs.finished), runs.wide.get("label", ()), strict=True))
+    pairs: dict[tuple[Any, ...], list[tuple[Result, Result]]] = {}
+    for group in alike(runs.finished, but_for=["seed", *METHOD]):
+        base = {run.seed: run for run in group.runs if _variant(run) == reference}
+        for run in group.runs:
+            if run.seed in base and _variant(run) != reference:
+                weights = [round(one, 9) for one in run.task_weights.values()]
+                pairs.setdefault((labels[id(run)], *weights), []).append((run, base[run.seed]))
     rows = []
-    table = scan.table
-    runs = dict(zip(table.index, scan.runs, strict=True))
-    keys = [
-        "seed",
-        "split_seed",
-        "data",
-        *(name for name in table if name.startswith("weight/")),
-        *(
-            name
-            for name in table
-            if name.startswith("set/")
-            and not name.startswith(("set/method.", "set/recipe.search.", "set/data.content"))
-        ),
-    ]
-    if len(table):
-        key = pd.Series(
-            [str(values) for values in table[keys].astype(object).itertuples(index=False)],
-            index=table.index,
-        )
-        place = table.index[_reference(table)][0]
-        own = [name for name in table if name.startswith("set/method.")]
-        told = table[own].astype("string").fillna("")
-        alike = (told == told.loc[place]).all(axis=1)
-        is_base = (table["method"] == table["method"][place]) & alike
-        base = dict(zip(key[is_base], table.index[is_base], strict=True))
-        for group, part in _by_weights(table[~is_base], ["label"]):
-            pairs = [(place, base[key[place]]) for place in part.index if key[place] in base]
-            for quantity in scan.quantities.all:
-                rows += _difference(table, runs, group, pairs, quantity)
+    for _, same in sorted(pairs.items(), key=lambda one: one[0]):
+        run, base_run = same[0]
+        fixed = {
+            "method": labels[id(run)],
+            "reference": labels[id(base_run)],
+            **_weights({f"weight/{task}": weight for task, weight in run.task_weights.items()}),
+        }
+        for quantity in runs.quantities.all:
+            if (row := _difference(same, quantity)) is not None:
+                rows.append({**fixed, **row})
     return NamedTable(
         name="differences",
         title="Differences of test numbers, paired by seed",
@@ -97,25 +100,25 @@ def differences_table(scan: Scan) -> NamedTable:
     )
 
 
-def chains_table(scan: Scan) -> NamedTable:
+def chains_table(runs: Runs) -> NamedTable:
     """A row per selected chain and task weights."""
     rows = []
-    for group, table in _by_weights(scan.table, ["chain"]):
+    for group, table in _by_weights(runs.wide, ["chain"]):
         rows.append(
             {
                 "chain": group["chain"],
                 **_weights(group),
                 "runs": len(table),
                 "methods": _counts(table["label"]),
-                **_medians(table, scan.quantities.all, {}),
+                **_medians(table, runs.quantities.all, {}),
             }
         )
-    last = scan.quantities.last
+    last = runs.quantities.last
     found = pd.DataFrame(rows)
     if last is not None and len(found):
         names = [name for name in found if name == "v1" or str(name).startswith("weight of ")]
         found = found.sort_values(
-            [*names, last.label],
+            [*names, last.axis],
             ascending=[*(True for _ in names), not last.higher_is_better],
             ignore_index=True,
         )
@@ -141,52 +144,38 @@ def missing_table(others: Sequence[OtherRun]) -> NamedTable:
     )
 
 
-def _reference(table: pd.DataFrame) -> pd.Series:
-    """Rows of the method that the others are compared with."""
-    there = table["method"] == REFERENCE
-    return there if there.any() else table["method"] == table["method"].iloc[0]
+def _variant(run: Result) -> dict[str, Any]:
+    """The method with its settings."""
+    return {key: value for key, value in settings_of(run).items() if within(key, METHOD)}
 
 
 def _difference(
-    table: pd.DataFrame,
-    runs: Mapping[Any, FinishedRun],
-    group: Mapping[str, Any],
-    pairs: Sequence[tuple[Any, Any]],
-    quantity: Quantity,
-) -> list[dict[str, Any]]:
-    """The row of one quantity, none if it is not there."""
-    values = table[quantity.test]
-    there = [(mine, its) for mine, its in pairs if pd.notna(values[mine]) and pd.notna(values[its])]
+    pairs: Sequence[tuple[Result, Result]], quantity: Quantity
+) -> dict[str, Any] | None:
+    """What is known of the difference in one quantity; None if nothing is."""
+    there = [pair for pair in pairs if None not in (quantity.of(pair[0]), quantity.of(pair[1]))]
     if not there:
-        return []
-    differences = [float(values[mine] - values[its]) for mine, its in there]
-    error = paired_sampling_error([(runs[mine], runs[its]) for mine, its in there], quantity)
-    median = median_of(differences)
-    return [
-        {
-            "method": group["label"],
-            "reference": table["label"][there[0][1]],
-            **_weights(group),
-            "quantity": quantity.label,
-            "better": {True: "higher", False: "lower", None: ""}[quantity.higher_is_better],
-            "pairs": len(there),
-            "median difference": _digits(median.median),
-            INTERVAL: interval_text(median),
-            "ahead": sum(value > 0 for value in differences)
-            if quantity.higher_is_better is not False
-            else sum(value < 0 for value in differences),
-            "test error": None if error is None else _digits(error),
-        }
-    ]
+        return None
+    first, second = ([float(quantity.of(pair[side]) or 0) for pair in there] for side in (0, 1))
+    found = paired(first, second, event_error=paired_event_error(there, quantity))
+    return {
+        "quantity": quantity.axis,
+        "better": quantity.better,
+        "pairs": len(there),
+        "median difference": _digits(found.median.median),
+        INTERVAL: interval_text(found.median),
+        "ahead": sum(value * (quantity.sign or 1) > 0 for value in found.values),
+        "test error": None if found.event_error is None else _digits(found.event_error),
+    }
 
 
-def _test_errors(scan: Scan) -> dict[str, pd.Series]:
+def _test_errors(runs: Runs) -> dict[str, pd.Series]:
     """For each quantity, the test error of every run (missing where it is not known)."""
     return {
         one.name: pd.Series(
-            [sampling_error(run, one) for run in scan.runs], index=scan.table.index, dtype=float
+            [event_error(run, one) for run in runs.finished], index=runs.wide.index, dtype=float
         )
-        for one in scan.quantities.all
+        for one in runs.quantities.all
     }
 
 
@@ -200,10 +189,10 @@ def _medians(
         if values.empty:
             continue
         median = median_of(values.tolist())
-        found[one.label] = _digits(median.median)
-        found[f"{one.label}, {INTERVAL}"] = interval_text(median)
+        found[one.axis] = _digits(median.median)
+        found[f"{one.axis}, {INTERVAL}"] = interval_text(median)
         if one.name in errors and (known := errors[one.name][table.index].dropna()).size:
-            found[f"{one.label}, test error"] = _digits(float(known.median()))
+            found[f"{one.axis}, test error"] = _digits(float(known.median()))
     return found
 
 

@@ -1,0 +1,1 @@
+"""Figures: a grammar of layers, and two renderers, on paper and on the page."""
