@@ -8,26 +8,21 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 import yaml
+from made_scan import made_result
 from plotly.subplots import make_subplots
 
-from msnas.report.collect import FinishedRun, OtherRun
+from msnas.plots.draw import Drawn
 from msnas.report.page import write_page
-from msnas.report.parts import Drawn, NamedTable
-from msnas.report.scan import Scan
+from msnas.report.tables import NamedTable
+from msnas.results.result import Result
+from msnas.results.runs import OtherRun, Runs
 
 EVIL = "</script><script>alert('here')</script><img src=x onerror=alert(1)>"
 
 
-class Named:
-    """A figure of the report as far as the page looks at it."""
-
-    def __init__(self, name: str, title: str, caption: str) -> None:
-        self.name, self.title, self.caption = name, title, caption
-
-
 def made_run(
     folder: Path, key: str, *, v1: float, seed: int, valid: float, note: str = "none"
-) -> FinishedRun:
+) -> Result:
     directory = folder / "runs" / "toy" / "spos" / key
     directory.mkdir(parents=True)
     config = {
@@ -52,7 +47,7 @@ def made_run(
     }
     (directory / "config.yaml").write_text(yaml.safe_dump(config))
     (directory / "result.json").write_text(json.dumps(result))
-    return FinishedRun(directory=directory, config=config, result=result)
+    return made_result(directory, config, **result)
 
 
 def made_page(folder: Path, *, note: str = "none") -> Path:
@@ -62,8 +57,8 @@ def made_page(folder: Path, *, note: str = "none") -> Path:
         made_run(folder, "bbbb", v1=0.5, seed=0, valid=0.875),
         made_run(folder, "cccc", v1=0.9, seed=10, valid=0.8),
     ]
-    keys = [run.result["key"] for run in runs]
-    v1 = [run.result["task_weights"]["one"] for run in runs]
+    keys = [run.key for run in runs]
+    v1 = [run.v1 for run in runs]
     points = go.Figure(go.Scatter(x=v1, y=[0.5, 0.75, 1.0], customdata=keys, mode="markers"))
     points.update_traces(marker={"size": 30}, name=note)
     points.update_layout(width=2000, xaxis_title="v1")
@@ -83,11 +78,12 @@ def made_page(folder: Path, *, note: str = "none") -> Path:
     failed = folder / "runs" / "toy" / "spos" / "dddd"
     failed.mkdir()
     return write_page(
-        Scan([*runs], [OtherRun(directory=failed, reason=f"failed: {note}")]),
+        Runs(runs, [OtherRun(directory=failed, reason=f"failed: {note}")]),
         [
             Drawn(
-                figure=Named(name, f"Title of {name}", f"Caption {note}"),  # type: ignore[arg-type]
-                data=None,
+                name=name,
+                title=f"Title of {name}",
+                caption=f"Caption {note}",
                 interactive=interactive,
                 files=files[name],
             )

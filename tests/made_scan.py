@@ -11,6 +11,8 @@ import h5py
 import numpy as np
 import yaml
 
+from msnas.results.result import Result
+
 TASKS = ("calibrate", "classify")
 CANDIDATES = {"calibrate": ["cnn", "mlp"], "classify": ["lstm", "mlp"]}
 NUMBERS = {"calibrate/mse": 0.3, "classify/auc": 0.8}
@@ -102,6 +104,15 @@ def write_made_run(
             for task in tasks:
                 file[f"{task}/output"], file[f"{task}/target"] = scores
     return directory
+
+
+def made_result(directory: Path, config: Mapping[str, Any], **record: Any) -> Result:
+    """A result with as little in it as its reader needs."""
+    nothing: dict[str, Any] = {
+        **{"problem": "made", "method": "spos", "seed": 0, "task_weights": {}, "selected": {}},
+        **{"metrics": {"valid": {}, "test": {}}, "directions": {}, "chains": [], "data": {}},
+    }
+    return Result.of({**nothing, **record}, config=config, directory=directory)
 
 
 def made_scan(place: Path) -> Path:

@@ -18,8 +18,8 @@ from msnas.errors import DataError
 from msnas.evaluate import Settings, evaluate_run
 from msnas.methods.spos import SPOS
 from msnas.plan import make_plan
-from msnas.report.collect import collect_runs
-from msnas.report.outputs import read_outputs
+from msnas.results.outputs import read_outputs
+from msnas.results.runs import collect
 from msnas.run import run
 from msnas.run_directory import RunDirectory
 from msnas.scan.work import RunWork
@@ -131,7 +131,7 @@ def test_no_flipped_bit_of_a_run_passes(copied: Path) -> None:
 def test_readers_name_the_damaged_file(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(copied)
     (place,) = (path.parent for path in copied.rglob("result.json"))
-    ((whole,), _) = collect_runs([copied / "toy"])
+    (whole,) = collect([copied / "toy"]).finished
     for name, reader in (
         ("model.ckpt", lambda: evaluate_run(Settings(run=str(place)), {})),
         ("outputs.h5", lambda: read_outputs(whole)),
@@ -144,7 +144,8 @@ def test_readers_name_the_damaged_file(copied: Path, monkeypatch: pytest.MonkeyP
                 reader()
     for name in ("config.yaml", "result.json"):
         for _ in flipped(place / name, seed=1, count=3):
-            used, others = collect_runs([copied / "toy"])
+            runs = collect([copied / "toy"])
+            used, others = runs.finished, runs.others
             assert not used
             (reason,) = (other.reason for other in others if other.directory == place)
             assert name in reason

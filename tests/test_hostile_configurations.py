@@ -14,7 +14,7 @@ from msnas.errors import ConfigError, MsnasError
 from msnas.evaluate import Settings as EvaluateSettings
 from msnas.evaluate import evaluate_run
 from msnas.plan import make_plan
-from msnas.report.collect import collect_runs
+from msnas.results.runs import collect
 from msnas.run_directory import RunDirectory
 from msnas.storage import read_yaml
 
@@ -153,7 +153,7 @@ CONFIGURATIONS = {
 def test_a_configuration_that_is_none_is_named(theirs: Path, tmp_path: Path, name: str) -> None:
     forge(theirs, config=CONFIGURATIONS[name])
     assert_refused(theirs, tmp_path, said=r"config\.yaml")
-    (_, (other,)) = collect_runs([tmp_path / "theirs"])
+    (other,) = collect([tmp_path / "theirs"]).others
     assert "config.yaml" in other.reason
 
 

@@ -19,9 +19,7 @@ from msnas.errors import DataError
 from msnas.evaluate import Settings as EvaluateSettings
 from msnas.evaluate import evaluate_run
 from msnas.report.build import build_report
-from msnas.report.collect import collect_runs
-from msnas.report.figure import Figure
-from msnas.report.scan import Scan
+from msnas.results.runs import Runs, collect
 from msnas.run import run
 from msnas.storage import read_record, write_record
 from msnas.training.store import read_torch
@@ -58,7 +56,8 @@ def test_an_odd_result_is_skipped_and_named(
     theirs: Path, finished: Path, tmp_path: Path, name: str
 ) -> None:
     forge(theirs, result=ODD_RESULTS[name](read_record(theirs / "result.json")))
-    used, (other,) = collect_runs([tmp_path / "theirs", finished])
+    runs = collect([tmp_path / "theirs", finished])
+    used, (other,) = runs.finished, runs.others
     assert len(used) == 1
     assert "result.json" in other.reason
     for door in doors(theirs, tmp_path):
@@ -85,33 +84,30 @@ def test_a_result_that_is_none_is_skipped_and_named(
     theirs: Path, finished: Path, tmp_path: Path, name: str
 ) -> None:
     (theirs / "result.json").write_bytes(TEXTS[name].encode(errors="surrogateescape"))
-    used, (other,) = collect_runs([tmp_path / "theirs", finished])
+    runs = collect([tmp_path / "theirs", finished])
+    used, (other,) = runs.finished, runs.others
     assert len(used) == 1
     assert "result.json" in other.reason
 
 
-class Broken(Figure[None]):
+class Broken:
     """A figure that these runs are too odd for."""
 
     name = "broken"
     title = "Broken"
     caption = "Broken."
 
-    def data(self, scan: Scan) -> None:
+    def chart(self, runs: Runs) -> Any:
         raise ZeroDivisionError
 
-    def draw(self, data: None) -> Any:
-        raise AssertionError
-
-    def interactive(self, data: None) -> Any:
-        raise AssertionError
+    data = chart
 
 
 def test_a_report_lives_with_odd_runs_and_removes_only_its_own(
     theirs: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Odd runs are in the list of those without a result; files of others stay."""
-    monkeypatch.setattr("msnas.report.build.figures_found", lambda: [Broken()])
+    monkeypatch.setattr("msnas.plots.draw.figures_found", lambda: [Broken()])
     keep = tmp_path / "elsewhere"
     for folder in (keep, tmp_path / "report"):
         for name in ("tables/mine.csv", "figures/mine.png"):
@@ -138,7 +134,7 @@ def test_a_report_lives_with_odd_runs_and_removes_only_its_own(
 def test_an_earlier_report_is_replaced_but_for_what_someone_changed(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("msnas.report.build.figures_found", list)
+    monkeypatch.setattr("msnas.plots.draw.figures_found", list)
     out = tmp_path / "report"
     build_report([finished], out, QUIET)
     written = read_record(out / "tables/written.json")["files"]
@@ -212,8 +208,9 @@ def test_a_list_of_runs_that_is_none_is_named(finished: Path, tmp_path: Path, na
     scan.mkdir(parents=True)
     (scan / "scan.json").write_text(json.dumps(SCANS[name]))
     with pytest.raises(DataError, match=r"scan\.json"):
-        collect_runs([scan])
-    used, (other,) = collect_runs([tmp_path / "scans", finished])
+        collect([scan])
+    runs = collect([tmp_path / "scans", finished])
+    used, (other,) = runs.finished, runs.others
     assert len(used) == 1
     assert "scan.json" in other.reason
 
@@ -222,6 +219,7 @@ def test_a_list_may_name_what_is_not_there(tmp_path: Path) -> None:
     places = ["x" * 300, "gone", "/etc", "../" * 900]
     content = {"schema": 1, "runs": [{"directory": place} for place in places]}
     (tmp_path / "scan.json").write_text(json.dumps(content))
-    used, others = collect_runs([tmp_path])
+    runs = collect([tmp_path])
+    used, others = runs.finished, runs.others
     assert not used
     assert others

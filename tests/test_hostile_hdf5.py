@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from made_scan import made_result
 
 import msnas.model
 from msnas.data import hdf5
@@ -21,8 +22,7 @@ from msnas.data.fields import ClassLabel, Field, Numbers
 from msnas.data.hdf5 import read_hdf5
 from msnas.errors import DataError
 from msnas.predict import Settings, predict
-from msnas.report.collect import FinishedRun
-from msnas.report.outputs import Outputs, read_outputs
+from msnas.results.outputs import Outputs, read_outputs
 
 EVENTS = 40
 LIMIT = 100_000_000
@@ -68,7 +68,7 @@ def outputs_of(folder: Path) -> Outputs:
         "data": {"fields": {"jet": {}, "image": {}}},
         "tasks": {"id": {}},
     }
-    return read_outputs(FinishedRun(directory=folder, config=config, result={"key": KEY}))
+    return read_outputs(made_result(folder, config, key=KEY))
 
 
 def readers(path: Path) -> list[tuple[Callable[[Path], object], str]]:

@@ -9,12 +9,12 @@ import h5py
 import numpy as np
 import pytest
 from conftest import compose_config
+from made_scan import made_result
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
 from msnas.errors import DataError
-from msnas.report.collect import FinishedRun, collect_runs
-from msnas.report.outputs import (
+from msnas.results.outputs import (
     BINARY,
     MOMENTUM,
     binary_of,
@@ -23,11 +23,13 @@ from msnas.report.outputs import (
     momenta_of,
     read_outputs,
 )
+from msnas.results.result import Result
+from msnas.results.runs import collect
 
 KEY = "0123456789abcdef"
 
 
-def made_run(directory: Path, arrays: dict[str, np.ndarray], *, key: str = KEY) -> FinishedRun:
+def made_run(directory: Path, arrays: dict[str, np.ndarray], *, key: str = KEY) -> Result:
     """A run of two tasks with these arrays in its outputs.h5."""
     with h5py.File(directory / "outputs.h5", "w") as file:
         file.attrs["key"] = key
@@ -41,7 +43,7 @@ def made_run(directory: Path, arrays: dict[str, np.ndarray], *, key: str = KEY) 
             "id": {"output": {"_target_": BINARY}, "loss": {"_target_": "x"}, "target": "label"},
         },
     }
-    return FinishedRun(directory=directory, config=config, result={"key": KEY, "problem": "made"})
+    return made_result(directory, config, key=KEY)
 
 
 def arrays(count: int = 6) -> dict[str, np.ndarray]:
@@ -62,7 +64,7 @@ def test_a_real_run_leaves_outputs_that_give_its_own_numbers_again(tmp_path: Pat
     result = run(
         compose_config([*settings, *few, f"output={tmp_path}"]), console=Console(quiet=True)
     )
-    ((finished,), _) = collect_runs([tmp_path / "toy"])
+    (finished,) = collect([tmp_path / "toy"]).finished
     outputs = read_outputs(finished)
     task = last_task_with(finished, BINARY)
     assert task == "toy_classification"
@@ -73,7 +75,7 @@ def test_a_real_run_leaves_outputs_that_give_its_own_numbers_again(tmp_path: Pat
     expected = result["metrics"]["test"]["toy_regression/mse"]
     assert (error**2).sum(1).mean() == pytest.approx(expected, rel=1e-4)
     assert len(label) == 120
-    assert outputs.key == result["key"]
+    assert outputs.run.key == result["key"]
     assert (outputs.weight == 1).all()
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,10 @@ import pandas as pd
 import pytest
 from made_page import EVIL, made_page, made_run
 
-from msnas.report.collect import FinishedRun
 from msnas.report.config_difference import beside, common_part
 from msnas.report.page import write_page
 from msnas.report.page_table import page_table
-from msnas.report.scan import Scan
-from msnas.report.selected import best_run
+from msnas.results.runs import Runs
 
 
 class Parsed(HTMLParser):
@@ -115,30 +114,15 @@ def test_texts_from_outside_stay_texts(tmp_path: Path) -> None:
     assert trace["name"] == EVIL
 
 
-def test_the_best_chain_is_chosen_on_validation(parsed: Parsed, tmp_path: Path) -> None:
+def test_the_best_chain_is_chosen_on_validation(parsed: Parsed) -> None:
     said = " ".join(" ".join(parsed.texts).split())
     assert "3 finished runs; 1 other run without a usable result." in said
     assert "a → b : two/auc 0.875 on validation, 0.865 on test data" in said
     assert "(spos, v1 = 0.5, seed 0; run bbbb )" in said
-    runs = [
-        made_run(tmp_path, f"{number}", v1=0.5, seed=number, valid=valid)
-        for number, valid in enumerate((0.75, float("nan"), 0.875))
-    ]
-    found = best_run(runs)
-    assert found is not None
-    assert found.run is runs[2]
-    for run in runs:
-        run.result["directions"]["two/auc"] = False  # type: ignore[index]
-    found = best_run(runs)
-    assert found is not None
-    assert found.run is runs[0]
-    for run in runs:
-        run.result["directions"]["two/auc"] = None  # type: ignore[index]
-    assert best_run(runs) is None
 
 
 def test_a_page_of_nothing_says_so(tmp_path: Path) -> None:
-    text = write_page(Scan([], []), [], [("fig3", "no finished run")], [], tmp_path / "report")
+    text = write_page(Runs([], []), [], [("fig3", "no finished run")], [], tmp_path / "report")
     empty = Parsed(text.read_text())
     said = " ".join(" ".join(empty.texts).split())
     assert "0 finished runs." in said
@@ -150,7 +134,7 @@ def test_the_same_run_in_two_places_has_two_sections(tmp_path: Path) -> None:
     runs = [
         made_run(tmp_path / place, "aaaa", v1=0.5, seed=0, valid=0.75) for place in ("one", "two")
     ]
-    parsed = Parsed(write_page(Scan(runs, []), [], [], [], tmp_path / "report").read_text())
+    parsed = Parsed(write_page(Runs(runs, []), [], [], [], tmp_path / "report").read_text())
     assert [name for name in parsed.all("id") if name.startswith("run-")] == [
         "run-aaaa",
         "run-aaaa-2",
@@ -206,7 +190,7 @@ def test_a_thousand_runs_stay_small(tmp_path: Path) -> None:
     for number in range(1000):
         run = made_run(tmp_path, f"{number:04}", v1=0.5, seed=number, valid=0.75)
         config = {**run.config, "big": big}
-        runs.append(FinishedRun(directory=run.directory, config=config, result=run.result))
-    page = write_page(Scan(runs, []), [], [], [], tmp_path / "report")
+        runs.append(replace(run, config=config))
+    page = write_page(Runs(runs, []), [], [], [], tmp_path / "report")
     assert page.read_text().count("setting_299: 299") == 1
     assert page.stat().st_size < 2_000_000

@@ -13,7 +13,8 @@ from made_scan import made_scan, write_made_run
 from rich.console import Console
 
 from msnas.errors import DataError
-from msnas.report.build import build_report, figures_found
+from msnas.plots.draw import figures_found
+from msnas.report.build import build_report
 
 NAMES = {
     "fig2_reoptimisation",

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from scan_process import TOY, epochs, results, said, sweep
 
-from msnas.report.collect import collect_runs
+from msnas.results.runs import collect
 
 QUICK = (*TOY, *epochs(1), "hydra/launcher=basic")
 
@@ -73,7 +73,8 @@ def test_a_scan_groups_its_runs_at_the_tracker(tmp_path: Path) -> None:
 def test_what_is_no_run_is_named_in_the_report(tmp_path: Path) -> None:
     asked = ("scan.name=mixed", "task_weight=0.5,2", "seed=0")
     assert sweep(tmp_path, *QUICK, *asked) == 1
-    finished, others = collect_runs([tmp_path / "sweeps/mixed"])
+    runs = collect([tmp_path / "sweeps/mixed"])
+    finished, others = runs.finished, runs.others
     assert len(finished) == 1
     (other,) = others
     assert other.reason.startswith("no run: task_weight: expected a number from 0 to 1, found 2")
