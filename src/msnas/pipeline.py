@@ -15,7 +15,7 @@ from msnas.evaluation.outputs import write_outputs
 from msnas.parts import Parts, make_parts, read_events
 from msnas.plan import Plan
 from msnas.report.tracker import Tracker, write_mirror
-from msnas.report.trajectories import plot_trajectories
+from msnas.results.trajectories import read_trajectories
 from msnas.run_directory import RunDirectory
 from msnas.scoring import Tested
 from msnas.selection import Selected, pretrain, select_chain
@@ -74,8 +74,12 @@ def run_stages(
         for label, one in trainings.items()
         for line in one.history
     )
-    for figure in plot_trajectories(directory.history(), directory.path):
-        log.info("figure: %s", figure)
+    if read_trajectories(directory.history()):
+        # drawing takes half a second to import: only for a run that has something to draw
+        from msnas.plots.figures.fig4_trajectories import save_trajectories
+
+        for figure in save_trajectories(directory.history(), directory.path):
+            log.info("figure: %s", figure)
     tested = parts.scoring.test(selected.chain, selected.choice.path)
     write_outputs(
         directory.outputs,

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msnas.report.figures
+import msnas.plots.figures
 from msnas.errors import one_line
-from msnas.report.collect import FinishedRun
-from msnas.report.figure import Figure, NothingToDraw
-from msnas.report.scan import Scan
-from msnas.report.style import save
+from msnas.plots.grammar import Chart, NothingToDraw
+from msnas.plots.page import interactive
+from msnas.plots.paper import save
 from msnas.results.runs import Runs
 
 if TYPE_CHECKING:
     import plotly.graph_objects
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A file of the folder `figures`: its name, its first line, what `chart` says of itself.
+
+    `chart` raises NothingToDraw if there is nothing to show.
+    """
+
+    name: str
+    title: str
+    caption: str
+    chart: Callable[[Runs], Chart]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,41 +44,37 @@ class Drawn:
     files: tuple[Path, ...]
 
 
-def figures_found() -> list[Figure[Any]]:
-    """One of every figure in the folder `figures`, in the order of their names."""
-    found: list[Figure[Any]] = []
-    for module in pkgutil.iter_modules(msnas.report.figures.__path__):
-        content = importlib.import_module(f"{msnas.report.figures.__name__}.{module.name}")
-        found += [
-            kind()
-            for _, kind in inspect.getmembers(content, inspect.isclass)
-            if issubclass(kind, Figure)
-            and not inspect.isabstract(kind)
-            and kind.__module__ == content.__name__
-        ]
-    return sorted(found, key=lambda one: one.name)
+def figures_found() -> list[Figure]:
+    """Every file of the folder `figures`, in the order of their names."""
+    found = []
+    for file in sorted(
+        pkgutil.iter_modules(msnas.plots.figures.__path__), key=lambda one: one.name
+    ):
+        module = importlib.import_module(f"{msnas.plots.figures.__name__}.{file.name}")
+        title = str(module.__doc__).split("\n")[0].removesuffix(".")
+        caption = " ".join(str(module.chart.__doc__).split())
+        found.append(Figure(name=file.name, title=title, caption=caption, chart=module.chart))
+    return found
 
 
 def draw_figures(runs: Runs, folder: Path) -> tuple[list[Drawn], list[tuple[str, str]]]:
-    """Draw every figure into `folder`; names and reasons of those that have nothing to show."""
-    finished = [
-        FinishedRun(directory=run.directory, config=run.config, result=run.to_json())
-        for run in runs.finished
-    ]
-    scan = Scan(finished, [])
+    """Draw every figure into `folder`; names and reasons of those that have nothing to show.
+
+    The runs are of one problem.
+    """
     drawn, missing = [], []
-    for figure in figures_found():
+    for one in figures_found():
         try:
-            data = figure.data(scan)
-            files = save(figure.draw(data), folder / figure.name)
-            interactive = figure.interactive(data)
+            chart = one.chart(runs)
+            files = save(chart, folder / one.name)
+            page = interactive(chart)
         except NothingToDraw as nothing:
-            missing.append((figure.name, str(nothing)))
+            missing.append((one.name, str(nothing)))
         except OSError:
             raise
         except Exception as error:  # of runs that nobody has thought of; the rest is shown
-            missing.append((figure.name, f"failed: {one_line(error)}"))
+            missing.append((one.name, f"failed: {one_line(error)}"))
         else:
-            words = {name: getattr(figure, name) for name in ("name", "title", "caption")}
-            drawn.append(Drawn(**words, interactive=interactive, files=files))
+            words = {"name": one.name, "title": one.title, "caption": one.caption}
+            drawn.append(Drawn(**words, interactive=page, files=files))
     return drawn, missing

@@ -1,0 +1,192 @@
+"""The front along v1 from one training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from msnas.plots.against import count_words, left_note, number_of_runs, seconds_notes
+from msnas.plots.axes import names_axis
+from msnas.plots.grammar import Axis, Bars, Chart, Layer, Look, NothingToDraw, Panel, Points, Words
+from msnas.plots.look import COLOURS, chain_looks
+from msnas.plots.two_tasks import TwoTasks, better, over_weights, two_tasks
+from msnas.results.alike import SPLIT, WEIGHTS, alike, largest
+from msnas.results.front import FrontPoint, recommended_v1
+from msnas.results.result import ARROW, TASK_WEIGHT, Part, Result
+from msnas.results.runs import Runs
+
+PARTS: dict[Part, str] = {"valid": "validation", "test": "test"}
+NAMES = {False: "one training for each $v_1$", True: "one training for all $v_1$ (YOTO)"}
+LOOKS = {
+    False: Look(colour=COLOURS["vermilion"], marker="square", dash="dot"),
+    True: Look(colour=COLOURS["blue"]),
+}
+STAR = Look(colour=COLOURS["yellow"], marker="star")
+
+
+def chart(runs: Runs) -> Chart:
+    """Both tasks' metrics along v1, the weight of the first task.
+
+    Of runs that were trained once for all v1 (line: mean over seeds, with v1 beside it; thin:
+    single seeds), and of runs trained at a fixed v1 that are otherwise the same (squares: means;
+    small: single runs). The recommended v1 is the knee of the validation front: of the points that
+    no other one beats in both metrics, the one furthest from the chord between the ends when both
+    axes are scaled to [0, 1]; test values are not used for it and shown with open markers. Then:
+    how many runs' super-network ranks a chain first at each v1, and the mean regret, the difference
+    in validation loss from the chain that was selected to the best.
+    """
+    tasks = two_tasks(runs.finished)
+    conditioned = [run for run in runs.finished if over_weights(run)]
+    once, left = largest(conditioned, but_for=["seed", "weight", *SPLIT, TASK_WEIGHT])
+    if not once:
+        raise NothingToDraw("no run was trained for a range of v1 (conditioning=yoto)")
+    groups = alike([*once, *runs.finished], but_for=["seed", *SPLIT, *WEIGHTS])
+    same = next(group.runs for group in groups if once[0] in group.runs)
+    fixed = list({run.key: run for run in same if run.fixed_v1 is not None}.values())
+    frame = rows_of([*once, *fixed], tasks)
+    fronts = {run.seed: front_of(run, tasks) for run in reversed(once)}
+    if not all(fronts.values()):
+        raise NothingToDraw("runs for a range of v1 without both tasks' validation numbers")
+    higher = [bool(one.higher_is_better) for one in tasks]
+    knees = recommended_v1(fronts, first_higher=higher[0], last_higher=higher[1])
+    panels = [
+        Panel(
+            x=Axis(label=better(tasks.first)),
+            y=Axis(label=better(tasks.last)),
+            layers=front_layers(frame[frame["part"] == part], knees.mean, hollow=part == "test"),
+            title=name,
+        )
+        for part, name in PARTS.items()
+    ]
+    if len(found := winners(once)):
+        panels.append(winners_panel(found))
+    seeds = ", ".join(f"{v1:g} (seed {seed})" for seed, v1 in knees.seeds.items())
+    chains = Counter(ARROW.join(run.path) for run in once)
+    return Chart(
+        title=f"recommended $v_1$ = {knees.mean:g} (knee of the mean validation front of "
+        f"{number_of_runs(len(once))})",
+        panels=panels,
+        columns=len(panels),
+        size=(4.6, 4.4),
+        notes=[
+            "Large: means; small: single runs; numbers: v1. "
+            f"Knees of single runs: v1 = {seeds}. "
+            f"Selected chains: {', '.join(f'{one} {count}' for one, count in chains.items())}.",
+            *difference_notes(frame[frame["part"] == "test"], tasks),
+            *seconds_notes(fixed, once),
+            *left_note(left),
+        ],
+    )
+
+
+def rows_of(runs: Sequence[Result], tasks: TwoTasks) -> pd.DataFrame:
+    """A row for each part, run and v1: part, once, seed, key, v1, x, y."""
+    parts = [(part, run) for part in PARTS for run in runs]
+    return pd.DataFrame(
+        [{**row, "part": part} for part, run in parts for row in tasks.of(run, part)]
+    )
+
+
+def front_of(run: Result, tasks: TwoTasks) -> list[FrontPoint]:
+    """The validation front of one run."""
+    rows: list[dict[str, object]] = list(tasks.of(run, "valid"))
+    names = {"v1": "v1", "x": "first", "y": "last"}
+    return [FrontPoint(**{new: float(str(row[old])) for old, new in names.items()}) for row in rows]
+
+
+def mean(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean over runs at every v1, with n; of runs for all v1 at those that all have."""
+    found = rows.groupby("v1").agg(x=("x", "mean"), y=("y", "mean"), n=("x", "size"))
+    whole = found["n"] >= (rows["key"].nunique() if rows["once"].all() else 1)
+    return found[whole].reset_index()
+
+
+def front_layers(frame: pd.DataFrame, knee: float, *, hollow: bool) -> list[Layer]:
+    """Single runs, their means along v1, the knee, and v1 beside the means."""
+    layers: list[Layer] = []
+    for once, rows in frame.groupby("once"):
+        look, means = LOOKS[bool(once)], mean(rows)
+        for _, own in rows.groupby("key" if once else "once", sort=False):
+            told = "v1 = " + own["v1"].map("{:g}".format) + ", seed " + own["seed"].astype(str)
+            small = own[["x", "y", "key"]].assign(told=told)
+            width = 0.7 if once else 0.0
+            layers.append(
+                Points(rows=small, look=look, size=2.5, width=width, opacity=0.4, loose=True)
+            )
+        told = "mean at v1 = " + means["v1"].map("{:g}".format)
+        label = f"{NAMES[bool(once)]}, {count_words(means['n'])}"
+        large = means[["v1", "x", "y"]].assign(told=told)
+        layers.append(
+            Points(rows=large, look=look, size=5.5, width=1.3, hollow=hollow, label=label)
+        )
+        ends_first = list(dict.fromkeys([means.index[0], means.index[-1], *means.index]))
+        text = means.loc[ends_first]
+        layers.append(Words(rows=text.assign(text=text["v1"].map("{:g}".format)), look=look))
+        if once:
+            star = large[large["v1"] == knee]
+            name = "" if hollow else "recommended $v_1$"
+            mark: Any = {"edge": "#000000", "label": name}
+            layers.append(Points(rows=star, look=STAR, size=8, hollow=hollow, **mark))
+    return sorted(layers, key=lambda one: (isinstance(one, Words), not one.loose))
+
+
+def difference_notes(frame: pd.DataFrame, tasks: TwoTasks) -> list[str]:
+    """Runs for all v1 minus those at fixed v1 of the same seed, mean."""
+    ones = [
+        frame[frame["once"] == once].drop_duplicates(["v1", "seed"]).set_index(["v1", "seed"])
+        for once in (True, False)
+    ]
+    gaps = (ones[0][["x", "y"]] - ones[1][["x", "y"]]).dropna().groupby("v1").mean()
+    if gaps.empty:
+        return []
+    told = "; ".join(
+        f"{v1:g}: {round(x, 4) + 0.0:+.4f}, {round(y, 4) + 0.0:+.4f}"
+        for v1, x, y in gaps.itertuples()
+    )
+    names = ", ".join(one.label for one in tasks)
+    return [f"Test, mean difference of the same seeds, YOTO minus fixed ({names}), at v1 = {told}."]
+
+
+def winners(runs: Sequence[Result]) -> pd.DataFrame:
+    """What the ranking of the super-network tells: v1, chain, regret; none for methods without."""
+    rows = [
+        {
+            "v1": round(float(one["parameters"][TASK_WEIGHT]), 9),
+            "chain": ARROW.join(run.path_of(one["selected"])),
+            "regret": float(one["regret"]),
+        }
+        for run in runs
+        for one in run.winners
+        if one["parameters"] in [shown["parameters"] for shown in run.along(TASK_WEIGHT)]
+    ]
+    return pd.DataFrame(rows, columns=["v1", "chain", "regret"])
+
+
+def winners_panel(found: pd.DataFrame) -> Panel:
+    """How many runs' super-network ranks a chain first; above, the mean regret."""
+    counts = found.groupby(["v1", "chain"]).size().unstack(fill_value=0)
+    order = counts.sum().sort_values(ascending=False, kind="stable").index
+    tops = counts[order].cumsum(axis=1)
+    regrets = found.groupby("v1")["regret"].mean()
+    black = Look()
+    layers: list[Layer] = list(_stack(counts[order], tops, regrets))
+    above = {"x": range(len(tops)), "y": tops.max(axis=1), "text": regrets.map("{:.1g}".format)}
+    names = [f"{v1:g}".removeprefix("0") or "0" for v1 in tops.index]
+    return Panel(
+        x=names_axis(names, "task 1 weight $v_1$"),
+        y=Axis(label="runs", limits=(0, 1.15 * float(tops.to_numpy().max()))),
+        layers=[*layers, Words(rows=pd.DataFrame(above), look=black, above=True)],
+        title="chains that win in the super-network; above: mean regret of the selected one",
+    )
+
+
+def _stack(counts: pd.DataFrame, tops: pd.DataFrame, regrets: pd.Series) -> Iterator[Bars]:
+    for chain, look in chain_looks(list(map(str, counts))).items():
+        own = counts[chain]
+        told = own.astype(str) + " runs<br>mean regret " + regrets.map("{:.2g}".format)
+        ends = {"x": range(len(own)), "base": tops[chain] - own, "y": tops[chain], "told": told}
+        rows = pd.DataFrame(ends)
+        yield Bars(rows=rows[own > 0], look=look, label=chain)

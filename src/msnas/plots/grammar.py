@@ -1,0 +1,313 @@
+"""What a figure is made of: panels of layers on axes, without a word of how they are drawn.
+
+Numbers are in the units of the data; an axis knows at which position a value stands. Texts may hold
+`$...$` with `_`, `^` and Greek letters of TeX; each renderer writes them in its own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from msnas.plots.ranges import span
+
+Marker = Literal[
+    "circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star"
+]
+Dash = Literal["solid", "dash", "dot", "dashdot"]
+Side = Literal["x", "y"]
+Positions = Float[np.ndarray, " number"]
+Names = tuple[str, ...]
+Ticks = Mapping[float, str]
+
+
+class NothingToDraw(Exception):  # noqa: N818 - no error
+    """The runs hold nothing this figure shows; the message says what is missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """Colour, mark and line of one kind of thing."""
+
+    colour: str = "#000000"
+    marker: Marker = "circle"
+    dash: Dash = "solid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """What an axis measures, and where its values stand.
+
+    `place` gives the position of a value, `ticks` the texts by position between two positions
+    (None: round numbers), `breaks` the positions at which the scale changes. It reaches to its
+    `limits`, in units of the data, and a `margin`, in positions, or as far as the layers need, from
+    zero on if they `grow`.
+    """
+
+    label: str = ""
+    limits: tuple[float, float] | None = None
+    margin: float = 0.0
+    grow: bool = False
+    place: Callable[[float], float] | None = None
+    ticks: Callable[[float, float], Ticks] | None = None
+    breaks: Sequence[float] = ()
+    askew: bool = False
+
+    def positions(self, values: Any) -> Positions:
+        """Where values stand."""
+        numbers: Positions = np.asarray(values, dtype=float)
+        if self.place is not None:
+            numbers = np.array([self.place(one) for one in numbers])
+        return numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One kind of mark. Layers with a `label` are in the legend, `words` follow it there.
+
+    `rows` hold its numbers, and may hold `key` (of the run) and `told` (words for the page). What
+    is `loose` may lie beyond the axes where it would squash the rest.
+    """
+
+    rows: pd.DataFrame
+    look: Look = field(default_factory=Look)
+    label: str = ""
+    words: str = ""
+    loose: bool = False
+    x: ClassVar[Names] = ("x",)
+    y: ClassVar[Names] = ("y",)
+
+    @property
+    def entry(self) -> str:
+        """Its text in a legend."""
+        return f"{self.label}: {self.words}" if self.words else self.label
+
+    @property
+    def hold(self) -> str:
+        """How much of it the axes have to hold, see `span`."""
+        return "loose" if self.loose else "firm"
+
+    def numbers(self, side: Side) -> Positions:
+        """All its numbers along one axis."""
+        names = [name for name in getattr(self, side) if name in self.rows]
+        found: Positions = self.rows[names].stack().to_numpy(dtype=float)
+        return found
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Points(Layer):
+    """Marks at x and y, with a line through them if it has a `width`; without `size` only the line.
+
+    `low` and `high` are ends of a bar along y, `left` and `right` along x. `edge` is a colour
+    around the marks; `shift` moves all along x, in positions.
+    """
+
+    x: ClassVar[Names] = ("x", "left", "right")
+    y: ClassVar[Names] = ("y", "low", "high")
+    size: float = 5.0
+    width: float = 0.0
+    hollow: bool = False
+    edge: str = ""
+    opacity: float = 1.0
+    shift: float = 0.0
+
+    @property
+    def hold(self) -> str:
+        """Of marks one may be far from all others."""
+        return "loose" if self.loose else "core" if self.size else "firm"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Band(Layer):
+    """The area between `low` and `high`, along x."""
+
+    y: ClassVar[Names] = ("low", "high")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Steps(Layer):
+    """A histogram: `left`, `right` and `y` of each bin, and its `error`, drawn if it has `bars`."""
+
+    x: ClassVar[Names] = ("left", "right")
+    filled: bool = False
+    bars: bool = True
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Violin(Layer):
+    """The density of the numbers y at one x, with lines at the quantiles 0, 1/4, 1/2, 3/4 and 1.
+
+    Without a `body` there is only the line at the median. The points on it stretch the axis.
+    """
+
+    y: ClassVar[Names] = ()
+    width: float
+    body: bool = True
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Bars(Layer):
+    """Bars from `base` to `y` at x."""
+
+    y: ClassVar[Names] = ("base", "y")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Rule(Layer):
+    """A line across the panel at the x or the y of its row."""
+
+    width: float = 0.8
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Image(Layer):
+    """`value` at the middles x and y of pixels in colour, logarithmic between the ends of `scale`.
+
+    What is less is white. The colours are told beside it if it has a `bar`.
+    """
+
+    scale: tuple[float, float]
+    unit: str
+    bar: bool = True
+
+    def pixels(self) -> pd.DataFrame:
+        """Values by y (rows) and x (columns)."""
+        return self.rows.pivot(index="y", columns="x", values="value")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Words(Layer):
+    """`text` for the points x and y: right `above` them, or beside them where there is room.
+
+    The first rows have the first choice; what finds no room is left out.
+    """
+
+    x: ClassVar[Names] = ()
+    y: ClassVar[Names] = ()
+    above: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beyond:
+    """What lies outside a panel: the nearest position inside, and the words that tell its value."""
+
+    x: float
+    y: float
+    look: Look
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Layers on two axes, the first ones below; with `own_legend` its entries are told with it."""
+
+    x: Axis
+    y: Axis
+    layers: Sequence[Layer]
+    title: str = ""
+    own_legend: bool = False
+
+    def limits(self, side: Side) -> tuple[float, float]:
+        """Ends of an axis, as positions."""
+        axis = self.x if side == "x" else self.y
+        if axis.limits is not None:
+            low, high = axis.positions(axis.limits).tolist()
+            return low - axis.margin, high + axis.margin
+        groups: dict[str, list[float]] = {"core": [], "loose": [], "firm": []}
+        for one in self.layers:
+            groups[one.hold] += axis.positions(one.numbers(side)).tolist()
+        low, high = span(**{name: np.array(group) for name, group in groups.items()})
+        margin = 0.07 * (high - low) or 0.05 * abs(high) or 0.5
+        return (0.0 if axis.grow else low - margin), high + margin
+
+    def beyond(self) -> list[Beyond]:
+        """The marks outside the axes; of a layer those at one place of the frame together.
+
+        Where a median is outside, the single runs around it are not told as well.
+        """
+        ends = self.limits("x"), self.limits("y")
+        found: dict[tuple[Any, ...], pd.DataFrame] = {}
+        points = [one for one in self.layers if isinstance(one, Points) and one.size]
+        for layer in sorted(points, key=lambda one: (one.loose, -one.size)):
+            x, y = (
+                self.x.positions(layer.rows["x"]) + layer.shift,
+                self.y.positions(layer.rows["y"]),
+            )
+            place = pd.DataFrame({"x": np.clip(x, *ends[0]), "y": np.clip(y, *ends[1])}).round(9)
+            place["across"], place["up"] = np.sign(x - place["x"]), np.sign(y - place["y"])
+            out = (np.abs(x - place["x"]) > 1e-8) | (np.abs(y - place["y"]) > 1e-8)
+            values = layer.rows.reset_index(drop=True)[out]
+            own = {
+                (layer.look.colour, *where): part
+                for where, part in values.groupby([place[name][out] for name in place])
+            }
+            found = own | found
+        return [
+            Beyond(
+                x=x,
+                y=y,
+                look=Look(colour=colour, marker=_POINTING[int(up)]),
+                text=_told([part[side] for side, out in (("x", across), ("y", up)) if out]),
+            )
+            for (colour, x, y, across, up), part in found.items()
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """Panels in rows of `columns` (on the page of `page_columns`).
+
+    `notes` tell what is shown and what is not; `size` is that of a panel on paper [inch].
+    """
+
+    title: str
+    panels: Sequence[Panel]
+    columns: int
+    notes: Sequence[str] = ()
+    size: tuple[float, float] = (4.1, 3.5)
+    page_columns: int = 1
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All that is drawn, tidy: rows of every layer, its panel's y axis and title, its label."""
+        return pd.concat(
+            layer.rows.assign(
+                y_axis=panel.y.label,
+                panel=panel.title,
+                layer=type(layer).__name__,
+                label=layer.label,
+            )
+            for panel in self.panels
+            for layer in panel.layers
+        )
+
+    def legend(self) -> dict[str, Layer]:
+        """The layer that stands for each entry of the common legend."""
+        found: dict[str, Layer] = {}
+        for layer in (one for panel in self.panels if not panel.own_legend for one in panel.layers):
+            if layer.label:
+                found.setdefault(layer.entry, layer)
+        return found
+
+
+_POINTING: Mapping[int, Marker] = {1: "triangle-up", -1: "triangle-down", 0: "diamond"}
+
+
+def _told(values: Sequence[pd.Series]) -> str:
+    """Values beyond an axis, such as `9.7` or `3.9 to 4.2 (3)`."""
+    ends = [sorted({f"{one.min():.3g}", f"{one.max():.3g}"}, key=float) for one in values]
+    count = f" ({len(values[0])})" if len(values[0]) > 1 else ""
+    return ", ".join(" to ".join(one) for one in ends) + count

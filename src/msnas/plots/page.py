@@ -1,0 +1,280 @@
+"""Charts on the page: plotly figures, to be drawn by the page's own copy of plotly.js."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from msnas.plots import grammar
+from msnas.plots.grammar import Axis, Chart, Layer, Panel, Points
+from msnas.plots.labels import placed_words
+from msnas.plots.look import lighter
+
+GREEK = {
+    **{"alpha": "\u03b1", "beta": "\u03b2", "gamma": "\u03b3", "theta": "\u03b8"},
+    **{"Delta": "\u0394", "eta": "\u03b7", "phi": "\u03c6"},
+}
+
+HEIGHT = 330
+"""Of a panel with its title and axis [pixel]."""
+
+NARROW = 320.0, 250.0
+"""Of the axes on a phone [pixel]: words that have room there have it everywhere."""
+
+LINE = 75
+"""Letters of a line of notes."""
+
+
+def interactive(chart: Chart) -> go.Figure:
+    """The panels in `page_columns`; points tell their run, `customdata` holds its key."""
+    columns = min(chart.page_columns, len(chart.panels))
+    rows = -(-len(chart.panels) // columns)
+    titles = [_title(panel) for panel in chart.panels]
+    extra = 12 * max(title.count("<br>") for title in titles)
+    height = (HEIGHT + extra) * rows
+    figure = make_subplots(
+        rows=rows,
+        cols=columns,
+        vertical_spacing=(90 + extra) / height if rows > 1 else 0,
+        horizontal_spacing=0.16 / columns if columns > 1 else 0,
+        subplot_titles=titles,
+    )
+    figure.update_annotations(font_size=12)
+    listed: set[str] = set()
+    for number, panel in enumerate(chart.panels):
+        place = {"row": number // columns + 1, "col": number % columns + 1}
+        for trace in _traces(panel, listed):
+            figure.add_trace(trace, **place)
+        for one in placed_words(panel, NARROW, size=10):
+            shift = {"xshift": one.away[0], "yshift": one.away[1], "showarrow": False}
+            font = {"color": one.colour, "size": 10}
+            figure.add_annotation(
+                x=one.x, y=one.y, text=rich(one.text), font=font, **shift, **place
+            )
+        figure.update_xaxes(_axis(panel.x, panel.limits("x")), **place)
+        figure.update_yaxes(_axis(panel.y, panel.limits("y")), **place)
+    lines = textwrap.wrap(rich(" ".join(chart.notes)), LINE)
+    top = 80 + 16 * len(lines)
+    figure.update_layout(
+        barmode="overlay",
+        title={
+            "text": "<br>".join(textwrap.wrap(rich(chart.title), LINE - 10)),
+            "font": {"size": 15},
+            "subtitle": {"text": "<br>".join(lines), "font": {"size": 11}},
+            **{"yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 12}},
+        },
+        height=height + top + 100,
+        margin={"t": top, "b": 100, "l": 60, "r": 20},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
+    )
+    return figure
+
+
+def rich(text: str) -> str:
+    r"""A text with `$...$` as plotly writes it.
+
+    >>> rich(r"$v_1$ and $10^{-4}$ or $1-\beta$")
+    'v<sub>1</sub> and 10<sup>-4</sup> or 1-β'
+    """
+
+    def of_formula(found: re.Match[str]) -> str:
+        inner = re.sub(r"\\([A-Za-z]+)\s*", lambda name: GREEK[name[1]], found[1])
+        inner = re.sub(r"\^(?:\{([^}]*)\}|(.))", r"<sup>\1\2</sup>", inner)
+        return re.sub(r"_(?:\{([^}]*)\}|(.))", r"<sub>\1\2</sub>", inner)
+
+    return re.sub(r"\$([^$]*)\$", of_formula, text).replace("\n", "<br>")
+
+
+def _title(panel: Panel) -> str:
+    """With the words of its own legend, as that of the page is one for all panels."""
+    told = "; ".join(one.entry for one in panel.layers if one.words and panel.own_legend)
+    small = [f"<span style='font-size:10px'>{line}</span>" for line in textwrap.wrap(told, 60)]
+    return rich("<br>".join([*textwrap.wrap(panel.title, 60), *small]))
+
+
+def _axis(axis: Axis, limits: tuple[float, float]) -> dict[str, Any]:
+    ticks = None if axis.ticks is None else axis.ticks(*limits)
+    return {
+        "title": {"text": rich(axis.label)},
+        "range": list(limits),
+        "zeroline": False,
+        "tickvals": None if ticks is None else list(ticks),
+        "ticktext": None if ticks is None else list(map(rich, ticks.values())),
+    }
+
+
+def _traces(panel: Panel, listed: set[str]) -> list[Any]:
+    """All layers, those with a new name in the legend, and what lies beyond the axes."""
+    found: list[Any] = []
+    for layer in panel.layers:
+        if isinstance(layer, grammar.Words):  # annotations, not traces
+            continue
+        name = rich(layer.label if panel.own_legend else layer.entry)
+        for trace in _draw(layer, panel):
+            trace.update(name=name, legendgroup=name, showlegend=bool(name) and name not in listed)
+            listed.add(name)
+            found.append(trace)
+    for one in panel.beyond():
+        mark = {"color": one.look.colour, "symbol": one.look.marker, "size": 9}
+        told = f"beyond the axis: {one.text}<extra></extra>"
+        point = go.Scatter(x=[one.x], y=[one.y], marker=mark, mode="markers", cliponaxis=False)
+        found.append(point.update(hovertemplate=told, showlegend=False))
+    return found
+
+
+@singledispatch
+def _draw(layer: Layer, _: Panel) -> Iterable[Any]:
+    raise TypeError(type(layer))
+
+
+@_draw.register
+def _points(layer: Points, panel: Panel) -> Iterable[Any]:
+    rows, colour = layer.rows, layer.look.colour
+    x, y = panel.x.positions(rows["x"]) + layer.shift, panel.y.positions(rows["y"])
+    trace = go.Scatter(
+        x=_short(x),
+        y=_short(y),
+        mode="+".join(["lines"] * bool(layer.width) + ["markers"] * bool(layer.size)) or "markers",
+        opacity=layer.opacity,
+        line={"color": colour, "width": 1.5 * layer.width, "dash": layer.look.dash},
+        marker={
+            "color": colour,
+            "size": 1.6 * layer.size,
+            "symbol": layer.look.marker + ("-open" if layer.hollow else ""),
+            "line": {"width": 1, "color": layer.edge} if layer.edge else None,
+        },
+        **_hover(layer, *_numbers(panel, rows)),
+    )
+    if "low" in rows:
+        low, high = panel.y.positions(rows["low"]), panel.y.positions(rows["high"])
+        trace.error_y = {"array": _short(high - y), "arrayminus": _short(y - low), "width": 3}
+    if "left" in rows:
+        left, right = (panel.x.positions(rows[name]) + layer.shift for name in ("left", "right"))
+        trace.error_x = {"array": _short(right - x), "arrayminus": _short(x - left), "width": 0}
+    return [trace]
+
+
+@_draw.register
+def _band(layer: grammar.Band, panel: Panel) -> Iterable[Any]:
+    x = _short(panel.x.positions(layer.rows["x"]))
+    low, high = (_short(panel.y.positions(layer.rows[name])) for name in ("low", "high"))
+    area = go.Scatter(x=x + x[::-1], y=high + low[::-1], fill="toself", hoverinfo="skip")
+    yield area.update(fillcolor=_clear(layer.look.colour, 0.18), line={"width": 0}, mode="lines")
+
+
+@_draw.register
+def _steps(layer: grammar.Steps, _: Panel) -> Iterable[Any]:
+    last = layer.rows.iloc[-1:]
+    rows = layer.rows.assign(x=layer.rows["left"])
+    rows = rows.iloc[[*range(len(rows)), -1]].assign(x=[*rows["left"], *last["right"]])
+    texts = [f"{x:.4g}: {y:.3g} ± {e:.2g}" for x, y, e in rows[["x", "y", "error"]].to_numpy()]
+    line = {"color": layer.look.colour, "dash": layer.look.dash, "shape": "hv", "width": 1.5}
+    steps = go.Scatter(x=_short(rows["x"]), y=_short(rows["y"]), mode="lines", line=line)
+    if layer.filled:
+        steps.update(fill="tozeroy", fillcolor=_clear(layer.look.colour, 0.4))
+    yield steps.update(**_hover(layer, "from", texts, rows))
+
+
+@_draw.register
+def _violin(layer: grammar.Violin, panel: Panel) -> Iterable[Any]:
+    x, y, colour = layer.rows["x"], panel.y.positions(layer.rows["y"]), layer.look.colour
+    if layer.body:
+        look: dict[str, Any] = {"line_color": colour, "fillcolor": lighter(colour, 0.55)}
+        look |= {"points": False, "box_visible": True, "spanmode": "hard", "hoverinfo": "skip"}
+        yield go.Violin(x=_short(x), y=_short(y), width=layer.width, **look)
+    else:
+        ends = x.iloc[0] + 0.42 * layer.width * np.array([-1, 1])
+        line = go.Scatter(x=_short(ends), y=_short([np.median(y)] * 2), mode="lines")
+        yield line.update(line_color=colour, hovertemplate="median %{y:.4g}<extra></extra>")
+
+
+@_draw.register
+def _bars(layer: grammar.Bars, panel: Panel) -> Iterable[Any]:
+    rows = layer.rows
+    yield go.Bar(
+        x=_short(panel.x.positions(rows["x"])),
+        y=_short(rows["y"] - rows["base"]),
+        base=_short(rows["base"]),
+        width=0.8,
+        marker={"color": layer.look.colour, "line": {"width": 0}},
+        textposition="none",
+        **_hover(layer, "", [""] * len(rows)),
+    )
+
+
+@_draw.register
+def _rule(layer: grammar.Rule, panel: Panel) -> Iterable[Any]:
+    line = {"color": layer.look.colour, "dash": layer.look.dash, "width": 1.5 * layer.width}
+    for x, y in layer.rows.reindex(columns=["x", "y"]).to_numpy():
+        across = panel.limits("x") if np.isnan(x) else panel.x.positions([x, x])
+        up = panel.limits("y") if np.isnan(y) else panel.y.positions([y, y])
+        told = f"{rich(layer.entry)} {y if np.isnan(x) else x:.4g}<extra></extra>"
+        rule = go.Scatter(x=_short(across), y=_short(up), mode="lines", line=line)
+        yield rule.update(hovertemplate=told)
+
+
+@_draw.register
+def _image(layer: grammar.Image, _: Panel) -> Iterable[Any]:
+    pixels, (low, high) = layer.pixels(), np.log10(layer.scale)
+    with np.errstate(divide="ignore"):
+        logs = np.log10(pixels.to_numpy())
+    ticks = np.arange(np.ceil(low), high + 1e-9)
+    yield go.Heatmap(
+        x=_short(pixels.columns),
+        y=_short(pixels.index),
+        z=[_short(np.where(line >= low, line, np.nan)) for line in logs],
+        zmin=float(low),
+        zmax=float(high),
+        text=[[f"{value:.3g}" for value in line] for line in pixels.to_numpy()],
+        colorscale="Viridis",
+        showscale=layer.bar,
+        colorbar={"tickvals": ticks.tolist(), "ticktext": [f"{10**one:g}" for one in ticks]},
+        hovertemplate=f"%{{x}}, %{{y}}: %{{text}} {layer.unit}<extra></extra>",
+    )
+
+
+def _numbers(panel: Panel, rows: pd.DataFrame) -> tuple[str, list[str]]:
+    """What a point's numbers are, and the numbers; of a name on the x axis the name."""
+    names = None
+    if panel.x.ticks and panel.x.place is None:
+        names = panel.x.ticks(*panel.limits("x"))
+    x = [f"{x:.4g}" if names is None else rich(names.get(x, "")) for x in rows["x"]]
+    told = [", ".join(filter(None, [x, f"{y:.4g}"])) for x, y in zip(x, rows["y"], strict=True)]
+    labels = [panel.y.label] if names is not None else [panel.x.label, panel.y.label]
+    return rich(", ".join(filter(None, labels))), told
+
+
+def _hover(
+    layer: Layer, what: str, numbers: Sequence[str], rows: pd.DataFrame | None = None
+) -> dict[str, Any]:
+    """What is told of each point: the layer, its numbers, its own words, the run."""
+    rows = layer.rows if rows is None else rows
+    words = [rich(str(one)) for one in rows["told"]] if "told" in rows else [""] * len(rows)
+    same = words[0] if len(set(words)) == 1 else ""
+    texts = ["<br>".join(filter(None, one)) for one in zip(numbers, words, strict=True)]
+    keys = list(map(str, rows["key"])) if "key" in rows else None
+    run = "run %{customdata}" if keys and all(keys) else ""
+    lines = [rich(layer.entry), f"{what}: %{{text}}" if what else "%{text}", same, run]
+    return {
+        "text": list(numbers) if same else texts,
+        "customdata": keys,
+        "hovertemplate": "<br>".join(filter(None, lines)) + "<extra></extra>",
+    }
+
+
+def _short(values: Any) -> list[float | None]:
+    """Numbers with six digits; None for what is none."""
+    return [float(f"{one:.6g}") if np.isfinite(one) else None for one in np.asarray(values, float)]
+
+
+def _clear(colour: str, opacity: float) -> str:
+    parts = ",".join(str(int(colour[start : start + 2], 16)) for start in (1, 3, 5))
+    return f"rgba({parts},{opacity:g})"

@@ -1,0 +1,63 @@
+"""Runs of two supervised tasks: their numbers, and their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from msnas.plots.grammar import NothingToDraw
+from msnas.results.quantity import Quantity, number_of, quantity_of
+from msnas.results.result import TASK_WEIGHT, Part, Result
+
+UNTRAINED = (0.0, 1.0)
+"""Weights at which one task is not trained: what it says there does not squash the rest."""
+
+
+class TwoTasks(NamedTuple):
+    """The quantities of both supervised tasks."""
+
+    first: Quantity
+    last: Quantity
+
+    def of(self, run: Result, part: Part) -> Iterator[dict[str, object]]:
+        """Both numbers of a run at every v1 it was judged at (None if it is no fixed one).
+
+        As x and y, with v1, key, seed, and `once` if it was trained for a range of v1.
+        """
+        along = run.along(TASK_WEIGHT)
+        once = len(along) > 1
+        points = [(float(one["parameters"][TASK_WEIGHT]), one.get(part, {})) for one in along]
+        for v1, values in sorted(points) if once else [(run.fixed_v1, run.part(part))]:
+            x, y = number_of(values, self.first.name), number_of(values, self.last.name)
+            if x is not None and y is not None:
+                row = {"x": x, "y": y, "key": run.key, "seed": run.seed, "once": once}
+                yield {**row, "v1": None if v1 is None else round(v1, 9)}
+
+
+def two_tasks(runs: Sequence[Result]) -> TwoTasks:
+    """The first metric of each task that is one number with a direction.
+
+    Raises NothingToDraw for another number of supervised tasks, or without such a metric.
+    """
+    if not runs:
+        raise NothingToDraw("no finished run")
+    tasks = runs[0].supervised
+    if len(tasks) != 2:
+        raise NothingToDraw(f"two tasks with a loss are needed, the chain has {len(tasks)}")
+    found = []
+    for task in tasks:
+        quantity = quantity_of(runs, task)
+        if quantity is None:
+            raise NothingToDraw(f"{task} has no metric of one number with a direction")
+        found.append(quantity)
+    return TwoTasks(*found)
+
+
+def over_weights(run: Result) -> bool:
+    """Whether a run was trained for a range of v1, and judged at two of them at least."""
+    return len(run.along(TASK_WEIGHT)) > 1
+
+
+def better(quantity: Quantity, part: str = "") -> str:
+    """An axis label that tells the direction."""
+    return f"{part} {quantity.axis} ({quantity.better} is better)".strip()

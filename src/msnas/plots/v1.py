@@ -1,0 +1,63 @@
+"""The first and the last task's metric, and validity, against v1 (as in Figs. 3 and 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from msnas.plots.against import BARS, panel_of, with_counts
+from msnas.plots.axes import v1_axis
+from msnas.plots.grammar import Axis, Chart, Look, NothingToDraw
+from msnas.results.result import TASK_WEIGHT, VALIDITY
+from msnas.results.runs import Runs
+
+ACROSS = "Runs whose task weights are not fixed are a line across."
+PARAMETER = f"parameter/{TASK_WEIGHT}"
+
+
+def against_v1(
+    runs: Runs, tables: Mapping[str, pd.DataFrame], looks: Mapping[str, Look], notes: Sequence[str]
+) -> Chart:
+    """A panel per quantity, from rows as in `runs.wide` by label.
+
+    Raises NothingToDraw for a chain of one task or without test numbers.
+    """
+    if runs.finished and len(runs.finished[0].tasks) < 2:
+        raise NothingToDraw("the chain has one task, so there is no v1")
+    parts = []
+    for quantity in runs.quantities.all:
+        for label, table in tables.items():
+            if quantity.test in table:
+                part = table.dropna(subset=quantity.test)
+                told = part["chain"] + ", seed " + part["seed"].astype(str)
+                rows = part[["key"]].assign(x=part["v1"].astype(float), y=part[quantity.test])
+                kind = {"once": PARAMETER in part, "panel": quantity.name, "series": label}
+                parts.append(rows.assign(told=told, **kind))
+    frame = pd.concat(parts) if parts else pd.DataFrame()
+    if frame.empty:
+        raise NothingToDraw("no run has a metric of one number with a direction")
+    frame, looks = with_counts(frame, looks)
+    panels = []
+    for quantity in runs.quantities.all:
+        rows = frame[frame["panel"] == quantity.name]
+        share: Any = {"limits": (0.0, 1.0), "margin": 0.04} if quantity.name == VALIDITY else {}
+        y = Axis(label=f"test {quantity.axis}", **share)
+        if len(rows):
+            panels.append(panel_of(rows, looks, x=v1_axis(), y=y, joined=True))
+    return Chart(
+        title=runs.finished[0].problem,
+        panels=panels,
+        columns=len(panels),
+        size=(4.1, 3.8),
+        notes=[BARS, ACROSS, *notes],
+    )
+
+
+def conditions_by_label(runs: Runs) -> dict[str, pd.DataFrame]:
+    """The runs that were trained once for a range of v1, at each of its values."""
+    if PARAMETER not in runs.conditions:
+        return {}
+    table = runs.conditions.dropna(subset=PARAMETER)
+    return {str(label): part for label, part in table.groupby("label")}
