@@ -238,21 +238,21 @@ class Panel:
 
         Where a median is outside, the single runs around it are not told as well.
         """
-        ends = self.limits("x"), self.limits("y")
+        ends = {"x": self.limits("x"), "y": self.limits("y")}
         found: dict[tuple[Any, ...], pd.DataFrame] = {}
         points = [one for one in self.layers if isinstance(one, Points) and one.size]
         for layer in sorted(points, key=lambda one: (one.loose, -one.size)):
-            x, y = (
-                self.x.positions(layer.rows["x"]) + layer.shift,
-                self.y.positions(layer.rows["y"]),
+            at = {"x": self.x.positions(layer.rows["x"]) + layer.shift}
+            at["y"] = self.y.positions(layer.rows["y"])
+            inside = {side: np.clip(at[side], *ends[side]) for side in at}
+            where = pd.DataFrame(
+                {**inside, **{f"{side}_out": at[side] - inside[side] for side in at}}
             )
-            place = pd.DataFrame({"x": np.clip(x, *ends[0]), "y": np.clip(y, *ends[1])}).round(9)
-            place["across"], place["up"] = np.sign(x - place["x"]), np.sign(y - place["y"])
-            out = (np.abs(x - place["x"]) > 1e-8) | (np.abs(y - place["y"]) > 1e-8)
-            values = layer.rows.reset_index(drop=True)[out]
+            where = where.assign(x_out=np.sign(where["x_out"]), y_out=np.sign(where["y_out"]))
+            beyond = where[(where[["x_out", "y_out"]] != 0).any(axis=1)]
             own = {
-                (layer.look.colour, *where): part
-                for where, part in values.groupby([place[name][out] for name in place])
+                (layer.look.colour, *place): layer.rows.iloc[part.index]
+                for place, part in beyond.groupby(list(where))
             }
             found = own | found
         return [

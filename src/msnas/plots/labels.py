@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from msnas.plots.grammar import Panel, Points, Words
 
-GAPS = (1.0, 5.0, 10.0, 18.0)
+GAPS = (1.0, 4.0, 8.0)
 """Between a mark and its word, tried in this order [point]."""
 
 WAYS = ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))

@@ -29,8 +29,8 @@ HEIGHT = 330
 NARROW = 320.0, 250.0
 """Of the axes on a phone [pixel]: words that have room there have it everywhere."""
 
-LINE = 75
-"""Letters of a line of notes."""
+LINE = 54
+"""Letters of a line of notes, as many as a phone can show."""
 
 
 def interactive(chart: Chart) -> go.Figure:
@@ -38,7 +38,10 @@ def interactive(chart: Chart) -> go.Figure:
     columns = min(chart.page_columns, len(chart.panels))
     rows = -(-len(chart.panels) // columns)
     titles = [_title(panel) for panel in chart.panels]
-    extra = 12 * max(title.count("<br>") for title in titles)
+    # titles of several lines, and names below an axis, take their room
+    extra = 14 * max(title.count("<br>") for title in titles)
+    ticks = [one.x.ticks(*one.limits("x")) for one in chart.panels if one.x.ticks]
+    extra += 16 * any("\n" in text for of_panel in ticks for text in of_panel.values())
     height = (HEIGHT + extra) * rows
     figure = make_subplots(
         rows=rows,
@@ -62,11 +65,11 @@ def interactive(chart: Chart) -> go.Figure:
         figure.update_xaxes(_axis(panel.x, panel.limits("x")), **place)
         figure.update_yaxes(_axis(panel.y, panel.limits("y")), **place)
     lines = textwrap.wrap(rich(" ".join(chart.notes)), LINE)
-    top = 80 + 16 * len(lines)
+    top = 80 + extra + 16 * len(lines)
     figure.update_layout(
         barmode="overlay",
         title={
-            "text": "<br>".join(textwrap.wrap(rich(chart.title), LINE - 10)),
+            "text": "<br>".join(textwrap.wrap(rich(chart.title), LINE - 14)),
             "font": {"size": 15},
             "subtitle": {"text": "<br>".join(lines), "font": {"size": 11}},
             **{"yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 12}},
@@ -96,8 +99,8 @@ def rich(text: str) -> str:
 def _title(panel: Panel) -> str:
     """With the words of its own legend, as that of the page is one for all panels."""
     told = "; ".join(one.entry for one in panel.layers if one.words and panel.own_legend)
-    small = [f"<span style='font-size:10px'>{line}</span>" for line in textwrap.wrap(told, 60)]
-    return rich("<br>".join([*textwrap.wrap(panel.title, 60), *small]))
+    small = [f"<span style='font-size:10px'>{line}</span>" for line in textwrap.wrap(told, LINE)]
+    return rich("<br>".join([*textwrap.wrap(panel.title, LINE), *small]))
 
 
 def _axis(axis: Axis, limits: tuple[float, float]) -> dict[str, Any]:

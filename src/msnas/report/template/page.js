@@ -87,7 +87,7 @@ function openRunOfPoint(event) {
 function leastWidth(layout) {
   const axes = Object.keys(layout).filter((name) => /^xaxis\d*$/.test(name));
   const columns = new Set(axes.map((name) => layout[name].domain?.[0] ?? 0)).size;
-  return Math.max(columns > 1 ? 270 * columns : 0, layout.title?.subtitle?.text ? 500 : 0);
+  return columns > 1 ? 270 * columns : 0;
 }
 
 async function draw(place) {
