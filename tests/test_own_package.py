@@ -24,7 +24,7 @@ from msnas.build import build, check_target
 from msnas.cli import main
 from msnas.compare.__main__ import Settings as CompareSettings
 from msnas.compare.__main__ import compare
-from msnas.conf_folders import parsed, users_folders
+from msnas.conf_folders import folders_of, parsed
 from msnas.errors import ConfigError, MsnasError
 from msnas.evaluate import Settings as EvaluateSettings
 from msnas.evaluate import evaluate_run
@@ -98,26 +98,13 @@ def with_ruler(*more: str) -> list[str]:
 # ------------------------------------------------------------------ what may be allowed
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "os",
-        "builtins",
-        "subprocess",
-        "msnas",
-        "msnas.run",
-        "..",
-        "a/b",
-        "class",
-        "__main__",
-        "a..b",
-        "a.",
-        "-x",
-        "x:y",
-        "${seed}",
-        "a;b",
-    ],
+NO_PACKAGES = (
+    *("os", "builtins", "subprocess", "msnas", "msnas.run", "__main__", "class"),
+    *("", "..", "a/b", "a..b", "a.", "-x", "x:y", "${seed}", "a;b"),
 )
+
+
+@pytest.mark.parametrize("name", NO_PACKAGES)
 def test_what_is_no_package_of_the_users(name: str) -> None:
     with (
         pytest.raises(ConfigError, match=r"^allow: .* is no name of a package of yours"),
@@ -315,21 +302,21 @@ def settings(mine: Path) -> Path:
 def test_a_folder_that_is_none(settings: Path, words: list[str], said: str) -> None:
     assert settings.is_dir()
     with pytest.raises(ConfigError, match=said):
-        users_folders(parsed(words))
+        folders_of(parsed(words))
 
 
 def test_a_file_that_would_never_be_read(settings: Path) -> None:
     words = ["--config-dir", "settings", "hydra.searchpath=[file://more]"]
     write(settings.parent / "more/loss/mine.yaml", "")
-    assert users_folders(parsed(words)) == [str(settings), str(settings.parent / "more")]
+    assert folders_of(parsed(words))[1:] == [str(settings), str(settings.parent / "more")]
     write(settings.parent / "more/candidate/other/ruler.yaml", "")
     with pytest.raises(
         ConfigError, match=r"^hydra\.searchpath: .*/more/candidate/other/ruler\.yam"
     ):
-        users_folders(parsed(words))
+        folders_of(parsed(words))
     write(settings / "loss/focal.yaml", "")
     with pytest.raises(ConfigError, match=r"^--config-dir: .*/conf/loss/focal\.yaml comes first"):
-        users_folders(parsed(words))
+        folders_of(parsed(words))
 
 
 @pytest.mark.parametrize("how", ["--config-dir={}", "hydra.searchpath=[{}]"])

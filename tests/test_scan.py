@@ -588,7 +588,7 @@ def test_an_engine_that_is_missing_tells_how_to_install_it(
 ) -> None:
     monkeypatch.setattr("msnas.scan.engine.find_spec", lambda _: None)
     check_installed(["hydra/launcher=basic", "method=spos"])
-    with pytest.raises(ConfigError, match=r"pip install -r requirements-scan.txt"):
+    with pytest.raises(ConfigError, match=r"pip install hydra-ray-launcher"):
         check_installed(["hydra/launcher=ray"])
 
 

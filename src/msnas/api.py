@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from msnas.conf_folders import CONF, parsed, users_folders
+from msnas.conf_folders import CONF, folders_of, parsed
 from msnas.config import is_name
 from msnas.errors import ConfigError
 from msnas.packages import allowing
@@ -204,7 +204,7 @@ def _composed(words: Sequence[str], changes: Mapping[str, Any], problem: AnyProb
 def _search_path(folder: str | None) -> list[str]:
     if folder is None:
         return []
-    return users_folders(parsed(["--config-dir", str(folder)]))
+    return folders_of(parsed(["--config-dir", str(folder)]))[1:]
 
 
 def _put(config: DictConfig, key: str, part: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hydra.errors import HydraException
 
-from msnas.conf_folders import CONF, parsed, users_folders
+from msnas.conf_folders import folders_of, parsed
 from msnas.errors import MsnasError, one_line
 from msnas.overrides import refusal
 
@@ -55,7 +55,7 @@ def help_text(command: str, words: Sequence[str]) -> str:
     Ends the process with one line for a folder that is none.
     """
     try:
-        folders = [CONF, *map(Path, users_folders(parsed(words)))]
+        folders = folders_of(parsed(words))
     except MsnasError as error:
         sys.exit(f"error: {one_line(error)}")
     except HydraException as error:
@@ -69,10 +69,10 @@ def help_text(command: str, words: Sequence[str]) -> str:
     )
 
 
-def _groups(folders: Iterable[Path]) -> list[str]:
+def _groups(folders: Iterable[str]) -> list[str]:
     options: dict[str, list[str]] = {}
     for folder in folders:
-        for path in folder.glob("*/**/*.yaml"):
+        for path in Path(folder).glob("*/**/*.yaml"):
             group = path.parent.relative_to(folder).as_posix()
             options.setdefault(group, []).append(path.stem)
     return [f"{group}: {', '.join(sorted(options[group]))}" for group in sorted(options)]

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from msnas.conf_folders import SEARCH_PATH, parsed, users_folders
+from msnas.conf_folders import SEARCH_PATH, folders_of, parsed
 from msnas.errors import ConfigError, MsnasError, one_line
 from msnas.overrides import refusal
 from msnas.scan.compose import Composer
@@ -31,7 +31,7 @@ def start(command: str, words: Sequence[str]) -> None:
     try:
         check_installed(words)
         given = parsed(words)
-        users_folders(given)
+        folders_of(given)
         # where Hydra reads them: options first, or it takes no word behind one
         options = [word for word in words if word not in given.overrides]
         sys.argv[1:] = [*options, f"--config-path={given.config_path}", *given.overrides]
@@ -80,7 +80,7 @@ def _explained(config: str, words: Sequence[str]) -> ConfigError | None:
             composer = Composer(
                 loaded.config_loader,
                 given.config_name or config,
-                search_path=users_folders(given),
+                search_path=folders_of(given)[1:],
             )
             composer.compose(single)
     except ConfigError as explained:

@@ -49,7 +49,7 @@ def check_installed(arguments: Iterable[str]) -> None:
         if group == "hydra/launcher" and package and find_spec(f"hydra_plugins.{package}") is None:
             raise ConfigError(
                 f"hydra/launcher={name}: {package} is not installed; "
-                "install it with: pip install -r requirements-scan.txt"
+                f"install it with: pip install {package.replace('_', '-')}"
             )
 
 
