@@ -12,12 +12,14 @@ default, ``omegaconf.MISSING`` makes a key mandatory, ``metadata={"help": ...}``
 Settings(out='a.h5', chunk=20)
 """
 
+from __future__ import annotations
+
 import dataclasses
-import difflib
 import sys
 import types
 import typing
 from collections.abc import Sequence
+from difflib import get_close_matches
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -27,9 +29,12 @@ from omegaconf.errors import OmegaConfBaseException
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-T = TypeVar("T", bound="DataclassInstance")
+    T = TypeVar("T", bound=DataclassInstance)
 
 HELP_WORDS = ("--help", "-h")
+
+WORDS = {str: "text", int: "integer", float: "number", bool: "true | false"}
+"""Types in words."""
 
 
 def parse(arguments: Sequence[str], schema: type[T], *, program: str, description: str) -> T:
@@ -45,38 +50,37 @@ def parse(arguments: Sequence[str], schema: type[T], *, program: str, descriptio
             for a word without ``=``, an unknown, repeated or missing key, or a wrong type.
 
     """
+    kinds = typing.get_type_hints(schema)
     if any(word in HELP_WORDS for word in arguments):
-        sys.stdout.write(_help(schema, program=program, description=description))
+        sys.stdout.write(_help(schema, kinds, program=program, description=description))
         raise SystemExit(0)
-    annotations = typing.get_type_hints(schema)
-    allowed = [item.name for item in dataclasses.fields(schema)]
+    keys = ", ".join(kinds)
     config = OmegaConf.structured(schema)
-    given: set[str] = set()
+    given: list[str] = []
     for word in arguments:
         key, separator, text = word.partition("=")
         if not separator:
-            _refuse(f"{word!r} is not of the form key=value; keys are {_join(allowed)}", program)
-        if key not in allowed:
-            close = difflib.get_close_matches(key, allowed, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            _refuse(f"{key}: unknown key{hint}; keys are {_join(allowed)}", program)
+            _refuse(f"{word!r} is not of the form key=value; keys are {keys}", program)
+        if key not in kinds:
+            near = get_close_matches(key, kinds, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            _refuse(f"{key}: unknown key{hint}; keys are {keys}", program)
         if key in given:
             _refuse(f"{key}: given more than once, last as {text!r}; give it once", program)
         if "${" in text:
             _refuse(f"{key}: found {text!r}; '${{' is not allowed in a value", program)
-        given.add(key)
+        given.append(key)
         try:
-            config[key] = _read(text, annotations[key])
+            config[key] = _read(text, kinds[key])
         except OmegaConfBaseException:
-            _refuse(
-                f"{key}: found {text!r}, allowed: {_describe(annotations[key])}",
-                program,
-            )
-    missing = [key for key in allowed if OmegaConf.is_missing(config, key)]
-    if missing:
-        wanted = _join([f"{key}=<{_describe(annotations[key])}>" for key in missing])
-        found = _join([key for key in allowed if key in given]) or "no key"
-        _refuse(f"{_join(missing)}: required but missing; found {found}; add {wanted}", program)
+            _refuse(f"{key}: found {text!r}, allowed: {_describe(kinds[key])}", program)
+    if missing := [key for key in kinds if OmegaConf.is_missing(config, key)]:
+        wanted = ", ".join(f"{key}=<{_describe(kinds[key])}>" for key in missing)
+        _refuse(
+            f"{', '.join(missing)}: required but missing; "
+            f"found {', '.join(given) or 'no key'}; add {wanted}",
+            program,
+        )
     settings = OmegaConf.to_object(config)
     assert isinstance(settings, schema)
     return settings
@@ -112,18 +116,16 @@ def _refuse(message: str, program: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def _split_optional(annotation: Any) -> tuple[Any, bool]:
+def _split_optional(kind: Any) -> tuple[Any, bool]:
     """``int | None`` -> (int, True); ``int`` -> (int, False)."""
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        members = [item for item in typing.get_args(annotation) if item is not type(None)]
-        if len(members) == 1:
-            return members[0], True
-    return annotation, False
+    if typing.get_origin(kind) is types.UnionType:
+        return typing.get_args(kind)[0], True
+    return kind, False
 
 
-def _read(text: str, annotation: Any) -> str | list[str] | None:
+def _read(text: str, kind: Any) -> str | list[str] | None:
     """Split lists and recognise null; the conversion to the type is left to OmegaConf."""
-    kind, optional = _split_optional(annotation)
+    kind, optional = _split_optional(kind)
     if optional and text == "null":
         return None
     if typing.get_origin(kind) is list:
@@ -132,27 +134,16 @@ def _read(text: str, annotation: Any) -> str | list[str] | None:
     return text
 
 
-def _describe(annotation: Any) -> str:
+def _describe(kind: Any) -> str:
     """Put the allowed values in words."""
-    kind, optional = _split_optional(annotation)
+    kind, optional = _split_optional(kind)
     if typing.get_origin(kind) is list:
         words = f"list of {_describe(typing.get_args(kind)[0])}, as a,b"
-    elif isinstance(kind, type) and issubclass(kind, Enum):
+    elif issubclass(kind, Enum):
         words = " | ".join(member.name for member in kind)
     else:
-        words = {str: "text", int: "integer", float: "number", bool: "true | false"}[kind]
+        words = WORDS[kind]
     return f"{words} | null" if optional else words
-
-
-def _default(item: "dataclasses.Field[Any]") -> str:
-    """Write the default as the user would type it, or ``required``."""
-    if item.default_factory is not dataclasses.MISSING:
-        value = item.default_factory()
-    else:
-        value = item.default
-    if value is dataclasses.MISSING or value == MISSING:
-        return "required"
-    return f"default {_typed(value)}"
 
 
 def _typed(value: Any) -> str:
@@ -168,16 +159,17 @@ def _typed(value: Any) -> str:
     return str(value)
 
 
-def _help(schema: "type[DataclassInstance]", *, program: str, description: str) -> str:
+def _help(
+    schema: type[DataclassInstance], kinds: dict[str, Any], *, program: str, description: str
+) -> str:
     """Compose the description, then each key with its type, default and help text."""
-    annotations = typing.get_type_hints(schema)
     lines = [f"usage: {program} key=value ...", "", description.strip(), "", "keys:"]
+    defaults = OmegaConf.to_container(OmegaConf.structured(schema))
+    assert isinstance(defaults, dict)
     for item in dataclasses.fields(schema):
-        lines.append(f"  {item.name}  ({_describe(annotations[item.name])}; {_default(item)})")
+        value = defaults[item.name]
+        default = "required" if value == MISSING else f"default {_typed(value)}"
+        lines.append(f"  {item.name}  ({_describe(kinds[item.name])}; {default})")
         if "help" in item.metadata:
             lines.append(f"      {item.metadata['help']}")
     return "\n".join(lines) + "\n"
-
-
-def _join(words: Sequence[str]) -> str:
-    return ", ".join(words)
