@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CONF, compose_config
-from rich.console import Console
+from conftest import CONF, QUIET, STAGES, compose_config, epochs
 from torch import Tensor
 
 from msnas.chain.chain import Chain
@@ -31,6 +29,7 @@ CANDIDATES = {
 PATHS = [(one, other) for one in CANDIDATES["toy_regression"]
          for other in CANDIDATES["toy_classification"]]  # fmt: skip
 LABELS = [" -> ".join(path) for path in PATHS]
+BATCH = [f"recipe.{stage}.batch=50" for stage in STAGES]
 METHODS = sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
 
 
@@ -71,21 +70,10 @@ class Run:
         }
 
 
-def overrides(output: Path, *more: str) -> list[str]:
-    return [
-        "problem=toy",
-        "trainer=cpu",
-        "logger=none",
-        f"output={output}",
-        "data.source.events=1000",
-        *(f"recipe.{stage}.epochs=3" for stage in ("pretrain", "search", "posttrain")),
-        *more,
-    ]
-
-
 def do(output: Path, *more: str) -> Run:
-    config = compose_config(overrides(output, *more))
-    result = run(config, console=Console(file=io.StringIO()))
+    words = ["problem=toy", "trainer=cpu", "logger=none", f"output={output}"]
+    config = compose_config([*words, "data.source.events=500", *epochs(3), *BATCH, *more])
+    result = run(config, console=QUIET)
     plan = make_plan(config)
     return Run(plan.config, result, RunDirectory(plan.directory), output)
 
@@ -143,15 +131,15 @@ def test_another_task_weight_is_another_training(grid: Run) -> None:
     assert other.chains("posttrain")[PATHS[4]] != grid.chains("search")[PATHS[4]]
 
 
-@pytest.mark.parametrize(
-    ("number", "best"),
-    [
-        ("toy_classification/auc", max),
-        ("toy_classification/loss", min),
-        ("toy_regression/mse", min),
-        ("loss", min),
-    ],
-)
+NUMBERS = {
+    "toy_classification/auc": max,
+    "toy_classification/loss": min,
+    "toy_regression/mse": min,
+    "loss": min,
+}
+
+
+@pytest.mark.parametrize(("number", "best"), NUMBERS.items())
 def test_grid_search_selects_by_the_number_asked_for(grid: Run, number: str, best: Any) -> None:
     asked = do(grid.output, "method=grid_search", "task_weight=0.95", f"method.select_by={number}")
     values = {path: one[number] for path, one in grid.chains("search").items()}
@@ -227,13 +215,8 @@ def sequence(output: Path) -> tuple[Run, Counter[tuple[int, str]], Counter[tuple
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Chain, "apply_candidate", counted)
         patch.setattr(StageTrainer, "train", marked)
-        done = do(
-            output,
-            "method=fixed_chain",
-            "method.reoptimise=false",
-            "method.chain=[plane,logistic]",
-            "seed=3",
-        )
+        words = ["method.reoptimise=false", "method.chain=[plane,logistic]", "seed=3"]
+        done = do(output, "method=fixed_chain", *words)
     return done, everywhere, training
 
 
@@ -301,13 +284,8 @@ def test_end_to_end_has_no_pretraining_and_no_intermediate_loss(output: Path) ->
     assert end.result["task_weights"] == {"toy_regression": 0, "toy_classification": 1}
     values = end.result["metrics"]["valid"]
     assert values["loss"] == values["toy_classification/loss"]
-    twin = do(
-        output,
-        "method=fixed_chain",
-        "method.chain=[plane,cautious]",
-        "pretrain.enabled=false",
-        "task_weight=0",
-    )
+    words = ["method.chain=[plane,cautious]", "pretrain.enabled=false", "task_weight=0"]
+    twin = do(output, "method=fixed_chain", *words)
     assert twin.stages["posttrain"]["cached"] == ["chain"]
     assert twin.result["metrics"] == end.result["metrics"]
     fresh = build_chain(end.config["tasks"], list(CANDIDATES), seed=0)
@@ -362,14 +340,7 @@ def test_a_random_choice_trains_only_what_it_chose(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_without_pretraining(tmp_path: Path, method: str) -> None:
-    made = do(
-        tmp_path,
-        f"method={method}",
-        "pretrain.enabled=false",
-        "data.source.events=300",
-        "recipe.search.epochs=1",
-        "recipe.posttrain.epochs=1",
-    )
+    made = do(tmp_path, f"method={method}", "pretrain.enabled=false", *epochs(1))
     assert "pretrain" not in made.stages
     assert made.result["status"] == "finished"
     assert made.selected in PATHS

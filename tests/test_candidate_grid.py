@@ -1,11 +1,9 @@
 """Hyper-parameters as candidates."""
 
-import io
 from pathlib import Path
 
 import pytest
-from conftest import Compose
-from rich.console import Console
+from conftest import QUIET, Compose, epochs
 
 from msnas.chain.candidate_grid import expand_grids
 from msnas.errors import ConfigError
@@ -58,14 +56,14 @@ def test_the_cnn_grid_makes_six_candidates_and_spos_chooses_among_them(
     overrides = [
         "candidate/tau_calibration=[cnn_grid]",
         "candidate/higgs_id=[mass]",
-        "data.events=300",
+        "data.events=100",
         f"output={tmp_path}",
-        *(f"recipe.{stage}.epochs=1" for stage in ("pretrain", "search", "posttrain")),
+        *epochs(1),
     ]
     plan = make_plan(compose(*overrides))
     names = list(plan.config["tasks"]["tau_calibration"]["candidates"])
     assert len(names) == 6
-    result = run(compose(*overrides), console=Console(file=io.StringIO()))
+    result = run(compose(*overrides), console=QUIET)
     assert result["selected"]["tau_calibration"] in names
     assert len([one for one in result["chains"] if one["stage"] == "search"]) == 6
     losses = {one["valid"]["loss"] for one in result["chains"]}

@@ -1,10 +1,7 @@
 """Chains in which a dummy takes part."""
 
-import io
-
 import pytest
-from conftest import Compose
-from rich.console import Console
+from conftest import QUIET, Compose
 
 from msnas.methods.darts import DARTS
 from msnas.pipeline import ready_parts
@@ -25,7 +22,7 @@ def test_grid_search_trains_chains_with_dummies_and_they_lose(
     compose: Compose, task_weight: float
 ) -> None:
     cfg = compose(*DUMMIES, f"task_weight={task_weight}")
-    result = run(cfg, console=Console(file=io.StringIO()))
+    result = run(cfg, console=QUIET)
     chains = {
         tuple(one["selected"].values()): one["valid"]
         for one in result["chains"]
@@ -56,7 +53,7 @@ def test_alpha_learns_faster_when_a_dummy_takes_part(
     compose: Compose, overrides: list[str], rate: float
 ) -> None:
     plan = make_plan(compose("method=darts", *overrides))
-    display = Display(Console(file=io.StringIO()))
+    display = Display(QUIET)
     parts = ready_parts(plan, display)
     assert isinstance(parts.method, DARTS)
     search = parts.method.search(

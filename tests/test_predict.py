@@ -1,14 +1,15 @@
 """Applying a finished run to events, with and without truth."""
 
-import io
 import json
+import pickle
+import shutil
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from conftest import compose_config, renew_checksums
-from rich.console import Console
+from conftest import QUIET, compose_config, renew_checksums, small_run
+from hostile_run import Trap
 from sklearn.metrics import roc_auc_score
 
 from msnas.data.events import split_indices
@@ -17,7 +18,6 @@ from msnas.predict import Settings, main, predict
 from msnas.run import run
 
 DATA = "data/htautau.h5"
-EPOCHS = [f"recipe.{stage}.epochs=2" for stage in ("pretrain", "search", "posttrain")]
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +26,8 @@ def finished(
 ) -> tuple[Path, dict[str, object]]:
     """A short run's directory and result."""
     output = tmp_path_factory.mktemp("runs")
-    cfg = compose_config(
-        ["trainer=cpu", "logger=none", "data.events=600", f"output={output}", *EPOCHS]
-    )
-    result = run(cfg, console=Console(file=io.StringIO()))
+    words = [*small_run(Path(DATA), output), "data.events=600"]
+    result = run(compose_config(words), console=QUIET)
     (directory,) = (path.parent for path in output.glob("htautau/*/*/result.json"))
     return directory, result
 
@@ -118,19 +116,12 @@ def test_every_broken_input_is_one_clear_line(
 def test_a_spoilt_model_is_refused_and_not_executed(
     finished: tuple[Path, dict[str, object]], inputs_only: Path, tmp_path: Path
 ) -> None:
-    import pickle
-    import shutil
-
     directory, _ = finished
     copy = tmp_path / "copy"
     shutil.copytree(directory, copy)
     mark = tmp_path / "executed"
 
-    class Payload:
-        def __reduce__(self) -> tuple[object, ...]:
-            return Path.touch, (mark,)
-
-    (copy / "model.ckpt").write_bytes(pickle.dumps({"weights": Payload()}, protocol=2))
+    (copy / "model.ckpt").write_bytes(pickle.dumps({"weights": Trap(mark)}, protocol=2))
     renew_checksums(copy)
     settings = Settings(run=str(copy), data=str(inputs_only), out=str(tmp_path / "out.h5"))
     with pytest.raises(DataError, match=r"model\.ckpt is not a readable file of PyTorch's"):
