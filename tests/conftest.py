@@ -171,7 +171,7 @@ def compose(event_file: Path, tmp_path: Path) -> Compose:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished run and its store."""
     output = tmp_path_factory.mktemp("finished") / "runs"
-    from hostile_run import QUIET, TINY
+    from hostile_run import TINY
 
     from msnas.run import run
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import renew_checksums
-from rich.console import Console
+from conftest import epochs, renew_checksums
 
 from msnas.compare.__main__ import Settings as CompareSettings
 from msnas.compare.__main__ import compare
@@ -20,9 +19,8 @@ from msnas.evaluate import evaluate_run
 from msnas.predict import Settings as PredictSettings
 from msnas.predict import predict
 
-QUIET = Console(quiet=True)
 SECRET = "a-secret-of-the-environment"
-TINY = [f"recipe.{stage}.epochs=1" for stage in ("pretrain", "search", "posttrain")]
+TINY = epochs(1)
 
 
 class Trap:

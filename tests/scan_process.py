@@ -21,7 +21,6 @@ from msnas.locks import file_lock
 ROOT = Path(__file__).resolve().parents[1]
 
 
-STAGES = ("pretrain", "search", "posttrain")
 TOY = (
     "problem=toy",
     "trainer=cpu",
@@ -31,10 +30,6 @@ TOY = (
     "candidate/toy_regression=[plane,line]",
     "candidate/toy_classification=[logistic,cautious]",
 )
-
-
-def epochs(count: int) -> list[str]:
-    return [f"recipe.{stage}.epochs={count}" for stage in STAGES]
 
 
 def begin(folder: Path, *overrides: str, script: str = "sweep.py") -> subprocess.Popen[str]:

@@ -129,7 +129,6 @@ def test_of_this_package_the_parts_count() -> None:
         "msnas/candidates/candidate.py",
         "msnas/candidates/tau_cnn.py",
         "msnas/candidates/mlp.py",
-        "msnas/candidates/candidate.py",
     }
     used = sources("msnas.methods.darts.DARTS")
     assert {"msnas/methods/darts.py", "msnas/chain/chain.py"} <= used

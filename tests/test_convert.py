@@ -46,10 +46,19 @@ def run(out: Path, *words: str) -> int:
 # --- against the reference file ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 100, 500])
-def test_fixtures_give_the_expected_file(tmp_path: Path, chunk: int) -> None:
-    assert run(tmp_path / "out.h5", f"chunk={chunk}") == 0
-    result, expected = load(tmp_path / "out.h5"), load(EXPECTED)
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fixtures converted, as a chunk a class."""
+    path = tmp_path_factory.mktemp("plain") / "out.h5"
+    assert run(path, "chunk=500", "generator=Pythia 8.317") == 0
+    return path
+
+
+@pytest.mark.parametrize("chunk", [7, 500])
+def test_fixtures_give_the_expected_file(tmp_path: Path, plain: Path, chunk: int) -> None:
+    path = plain if chunk == 500 else tmp_path / "out.h5"
+    assert chunk == 500 or run(path, f"chunk={chunk}") == 0
+    result, expected = load(path), load(EXPECTED)
     assert result.keys() == expected.keys()
     assert len(result["label"]) == 154
     for name, values in expected.items():
@@ -60,51 +69,45 @@ def test_fixtures_give_the_expected_file(tmp_path: Path, chunk: int) -> None:
             np.testing.assert_allclose(result[name], values, rtol=2e-7, atol=0, err_msg=name)
 
 
-def test_file_describes_itself(tmp_path: Path) -> None:
-    assert run(tmp_path / "out.h5", "generator=Pythia 8.317") == 0
-    with h5py.File(tmp_path / "out.h5") as file:
+def test_file_describes_itself(plain: Path) -> None:
+    with h5py.File(plain) as file:
         for name, layout in LAYOUTS.items():
             assert file[name].compression == "gzip"
             assert file[name].attrs["description"] == layout.description == file.attrs[name]
         attributes = dict(file.attrs)
-    assert attributes["signal_files"] == "fixture_H.root"
-    assert attributes["background_files"] == "fixture_Z.root"
-    assert attributes["signal_read"] == attributes["background_read"] == 100
-    assert attributes["signal_kept"] == attributes["background_kept"] == 77
     assert "22 no matched jet, 1 same jet" in attributes["signal_dropped"]
-    assert attributes["msnas_version"] == __version__
-    assert attributes["order"] == "signal, then background, in file order"
-    assert attributes["generator"] == "Pythia 8.317"
     assert "detector" not in attributes
     assert not any(str(DATA.parent) in str(value) for value in attributes.values())
-
-
-def test_closing_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(tmp_path / "out.h5")
-    captured = capsys.readouterr()
-    assert captured.out.splitlines() == [
-        "signal: 100 events read, 77 kept; dropped: "
-        "0 fewer than two hadronic taus in acceptance, 22 no matched jet, 1 same jet",
-        "background: 100 events read, 77 kept; dropped: "
-        "0 fewer than two hadronic taus in acceptance, 23 no matched jet, 0 same jet",
-        f"wrote {tmp_path / 'out.h5'}: 154 events",
-    ]
-    assert captured.err == ""
-
-
-def test_shuffling_permutes_whole_events_reproducibly(tmp_path: Path) -> None:
-    for name, words in {
-        "plain": [],
-        "one": ["shuffle_seed=1"],
-        "one_again": ["shuffle_seed=1", "chunk=3"],
-        "two": ["shuffle_seed=2"],
+    for name, value in {
+        "signal_files": "fixture_H.root",
+        "background_files": "fixture_Z.root",
+        "order": "signal, then background, in file order",
+        "generator": "Pythia 8.317",
+        "msnas_version": __version__,
+        **{f"{one}_read": 100 for one in ("signal", "background")},
+        **{f"{one}_kept": 77 for one in ("signal", "background")},
     }.items():
-        assert run(tmp_path / f"{name}.h5", *words) == 0
-    plain, one = load(tmp_path / "plain.h5"), load(tmp_path / "one.h5")
-    again, two = load(tmp_path / "one_again.h5"), load(tmp_path / "two.h5")
-    order = np.random.default_rng(1).permutation(154)
-    for name in plain:
-        np.testing.assert_array_equal(one[name], plain[name][order])
+        assert attributes[name] == value
+
+
+def test_shuffling_permutes_whole_events_and_what_was_done_is_told(
+    tmp_path: Path, plain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seed, chunk in (("one", 1, 500), ("again", 1, 3), ("two", 2, 500)):
+        assert run(tmp_path / f"{name}.h5", f"shuffle_seed={seed}", f"chunk={chunk}") == 0
+        captured = capsys.readouterr()
+        lines = captured.out.splitlines()
+        few = "dropped: 0 fewer than two hadronic taus in acceptance"
+        assert lines == [
+            f"signal: 100 events read, 77 kept; {few}, 22 no matched jet, 1 same jet",
+            f"background: 100 events read, 77 kept; {few}, 23 no matched jet, 0 same jet",
+            f"wrote {tmp_path / f'{name}.h5'}: 154 events",
+        ]
+        assert captured.err == ""
+    whole, order = load(plain), np.random.default_rng(1).permutation(154)
+    one, again, two = (load(tmp_path / f"{name}.h5") for name in ("one", "again", "two"))
+    for name in whole:
+        np.testing.assert_array_equal(one[name], whole[name][order])
         np.testing.assert_array_equal(one[name], again[name])
     assert not np.array_equal(one["jet"], two["jet"])
 
@@ -475,11 +478,6 @@ def refusal(capsys: pytest.CaptureFixture[str], folder: Path, *words: str) -> st
     return captured.err
 
 
-def test_no_match(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = refusal(capsys, tmp_path, f"signal={SIGNAL},{tmp_path}/X*.root", f"background={SIGNAL}")
-    assert f"signal: no file matches '{tmp_path}/X*.root'" in line
-
-
 def test_several_patterns_keep_their_order(tmp_path: Path) -> None:
     out = tmp_path / "out.h5"
     words = [f"out={out}", f"signal={DATA}/*_Z.root, {DATA}/*_[HZ].root"]
@@ -492,43 +490,46 @@ def test_several_patterns_keep_their_order(tmp_path: Path) -> None:
         np.testing.assert_array_equal(file["jet"][:77], file["jet"][154:])
 
 
-def test_one_file_in_both_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "link.root").symlink_to(SIGNAL)
-    line = refusal(capsys, tmp_path, f"signal={SIGNAL}", f"background={tmp_path}/link.root")
-    assert "link.root is also in signal" in line
-
-
-@pytest.mark.parametrize("content", [b"", b"root", b"these are words, not a ROOT file" * 50])
-def test_not_a_root_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
-) -> None:
-    (tmp_path / "words.root").write_bytes(content)
-    line = refusal(capsys, tmp_path, f"signal={SIGNAL}", f"background={tmp_path}/words.root")
-    assert "words.root: not a readable ROOT file" in line
-
-
-def test_truncated_and_damaged_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def spoilt(path: Path, case: str) -> None:
+    """A file of the background that cannot be used."""
     whole = BACKGROUND.read_bytes()
-    (tmp_path / "short.root").write_bytes(whole[: len(whole) // 2])
-    line = refusal(capsys, tmp_path, f"signal={SIGNAL}", f"background={tmp_path}/short.root")
-    assert "short.root: not a readable ROOT file" in line
-    (tmp_path / "made").rmdir()
     third = len(whole) // 3
-    (tmp_path / "bad.root").write_bytes(whole[:third] + bytes(third) + whole[2 * third :])
-    line = refusal(capsys, tmp_path, f"signal={SIGNAL}", f"background={tmp_path}/bad.root")
-    assert "bad.root: damaged data" in line
+    if case in ("tree", "branch"):
+        with uproot.recreate(path) as file:
+            tree = file.mktree("Events" if case == "tree" else "Delphes", {"x": np.float32})
+            tree.extend({"x": np.zeros(3, np.float32)})
+    elif case == "link":
+        path.symlink_to(SIGNAL)
+    elif case != "absent":
+        path.write_bytes(
+            {
+                "empty": b"",
+                "magic": b"root",
+                "words": b"these are words, not a ROOT file" * 50,
+                "short": whole[: len(whole) // 2],
+                "bad": whole[:third] + bytes(third) + whole[2 * third :],
+            }[case]
+        )
 
 
-def test_missing_tree_and_branch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with uproot.recreate(tmp_path / "tree.root") as file:
-        file.mktree("Events", {"x": np.float32}).extend({"x": np.zeros(3, np.float32)})
-    with uproot.recreate(tmp_path / "branch.root") as file:
-        file.mktree("Delphes", {"x": np.float32}).extend({"x": np.zeros(3, np.float32)})
-    line = refusal(capsys, tmp_path, f"signal={SIGNAL}", f"background={tmp_path}/tree.root")
-    assert "tree.root: no tree 'Delphes'; the file holds Events" in line
-    (tmp_path / "made").rmdir()
-    line = refusal(capsys, tmp_path, f"signal={SIGNAL}", f"background={tmp_path}/branch.root")
-    assert "branch.root: tree 'Delphes' has no branch Particle.PID" in line
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("absent", "background: no file matches '"),
+        ("link", "link.root is also in signal"),
+        *((case, f"{case}.root: not a readable ROOT file") for case in ("empty", "magic", "words")),
+        ("short", "short.root: not a readable ROOT file"),
+        ("bad", "bad.root: damaged data"),
+        ("tree", "tree.root: no tree 'Delphes'; the file holds Events"),
+        ("branch", "branch.root: tree 'Delphes' has no branch Particle.PID"),
+    ],
+)
+def test_files_that_cannot_be_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str, said: str
+) -> None:
+    path = tmp_path / f"{case}.root"
+    spoilt(path, case)
+    assert said in refusal(capsys, tmp_path, f"signal={SIGNAL}", f"background={path}")
 
 
 def test_no_kept_event(

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import epochs
 from scan_process import (
     TOY,
     begin,
     end,
-    epochs,
     held_back,
     kill_a_worker,
     kill_all,

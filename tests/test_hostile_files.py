@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import compose_config
-from hostile_run import QUIET, TINY, Trap, assert_refused, doors, forge
+from conftest import QUIET, compose_config
+from hostile_run import TINY, Trap, assert_refused, doors, forge
 from rich.console import Console
 
 from msnas.errors import DataError

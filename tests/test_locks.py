@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import compose_config
-from rich.console import Console
+from conftest import QUIET, compose_config, epochs
 from scan_process import wait_for
 
 from msnas.errors import StorageError
@@ -212,22 +211,20 @@ def test_only_the_lock_file_itself_is_written_to(tmp_path: Path) -> None:
 
 def test_what_is_finished_needs_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a folder that only others may write to, runs are shown and trainings are taken."""
-    epochs = [f"recipe.{stage}.epochs=1" for stage in ("pretrain", "search", "posttrain")]
     words = ["problem=toy", "data.events=200", "trainer=cpu", "logger=none", f"output={tmp_path}"]
-    config = compose_config([*words, *epochs])
-    quiet = Console(quiet=True)
-    before = run(config, console=quiet)
+    config = compose_config([*words, *epochs(1)])
+    before = run(config, console=QUIET)
 
     def refused(path: Path, **_: object) -> None:
         raise StorageError(f"lock file {path} cannot be opened")
 
     monkeypatch.setattr("msnas.training.store.file_lock", refused)
-    assert run(config, console=quiet)["metrics"] == before["metrics"]
+    assert run(config, console=QUIET)["metrics"] == before["metrics"]
     (result,) = tmp_path.rglob("result.json")
     result.unlink()  # the run itself is done again, all of it from trainings in the store
-    again = run(config, console=quiet)
+    again = run(config, console=QUIET)
     assert again["metrics"] == before["metrics"]
     monkeypatch.setattr("msnas.run.file_lock", refused)
-    assert run(config, console=quiet)["metrics"] == before["metrics"]
+    assert run(config, console=QUIET)["metrics"] == before["metrics"]
     with pytest.raises(StorageError, match=r"lock file .* cannot be opened"):
-        run(compose_config([*words, *epochs, "task_weight=0.3"]), console=quiet)
+        run(compose_config([*words, *epochs(1), "task_weight=0.3"]), console=QUIET)

@@ -8,9 +8,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import compose_config
+from conftest import QUIET, compose_config, epochs
 from made_scan import made_result
-from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
 from msnas.errors import DataError
@@ -25,6 +24,7 @@ from msnas.results.outputs import (
 )
 from msnas.results.result import Result
 from msnas.results.runs import collect
+from msnas.run import run
 
 KEY = "0123456789abcdef"
 
@@ -57,13 +57,8 @@ def arrays(count: int = 6) -> dict[str, np.ndarray]:
 
 
 def test_a_real_run_leaves_outputs_that_give_its_own_numbers_again(tmp_path: Path) -> None:
-    from msnas.run import run
-
-    few = [f"recipe.{stage}.epochs=2" for stage in ("pretrain", "search", "posttrain")]
     settings = ["problem=toy", "trainer=cpu", "logger=none", "data.source.events=600"]
-    result = run(
-        compose_config([*settings, *few, f"output={tmp_path}"]), console=Console(quiet=True)
-    )
+    result = run(compose_config([*settings, *epochs(2), f"output={tmp_path}"]), console=QUIET)
     (finished,) = collect([tmp_path / "toy"]).finished
     outputs = read_outputs(finished)
     task = last_task_with(finished, BINARY)

@@ -17,6 +17,7 @@ from conftest import CONF, compose_config
 from hostile_run import QUIET, TINY, doors, forge
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from msnas.report.collect import collect_runs
 from test_hostile_configurations import put
 from torch import nn
 
@@ -32,7 +33,6 @@ from msnas.packages import allowed, allowing, is_allowed
 from msnas.plan import make_plan
 from msnas.predict import Settings as PredictSettings
 from msnas.predict import predict
-from msnas.report.collect import collect_runs
 from msnas.run import run
 from msnas.run_directory import RunDirectory
 from msnas.scan.compose import Composer

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import compose_config
+from conftest import QUIET, compose_config
 from rich.console import Console
 from rich.table import Table
 
@@ -35,17 +34,9 @@ def toy_run(
     output: Path, seed: int, *overrides: str
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Result and history of a run on the toy's one data set."""
-    config = compose_config(
-        [
-            "problem=toy",
-            "trainer=cpu",
-            "logger=none",
-            f"output={output}",
-            f"seed={seed}",
-            *overrides,
-        ]
-    )
-    result = run(config, console=Console(file=io.StringIO()))
+    words = ["problem=toy", "trainer=cpu", "logger=none", f"output={output}", f"seed={seed}"]
+    config = compose_config([*words, *overrides])
+    result = run(config, console=QUIET)
     return result, RunDirectory(make_plan(config).directory).history()
 
 

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import compose_config, small_run
+from conftest import QUIET, STAGES, compose_config, epochs, small_run
 from killable_run import Death, finish, start
-from rich.console import Console
 from same_numbers import tensor_bytes, without_volatile
 from scan_process import wait_for
 
@@ -40,8 +39,7 @@ class Folder:
         kept = [one for one in settings if not one.endswith("epochs=2")]
         if not self.without_judge:
             kept = [one.replace("validity=null", "validity.epochs=2") for one in kept]
-        stages = ("pretrain", "search", "posttrain")
-        return [*kept, *(f"recipe.{stage}.epochs=3" for stage in stages), *self.changes]
+        return [*kept, *epochs(3), *self.changes]
 
     @property
     def journal(self) -> Path:
@@ -219,8 +217,8 @@ def test_killed_after_the_last_epoch(
 PATIENCE = (
     # a rate of 0 never improves: one best epoch, then two more until the patience is over
     "recipe.optimizer.lr=0",
-    *(f"recipe.{stage}.patience=2" for stage in ("pretrain", "search", "posttrain")),
-    *(f"recipe.{stage}.epochs=9" for stage in ("pretrain", "search", "posttrain")),
+    *(f"recipe.{stage}.patience=2" for stage in STAGES),
+    *epochs(9),
 )
 
 
@@ -298,8 +296,7 @@ def test_a_repeated_run_that_fails_keeps_the_earlier_result(
     event_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = Folder(event_file, tmp_path / "repeated")
-    quiet = Console(quiet=True)
-    before = run(compose_config(folder.overrides), console=quiet)
+    before = run(compose_config(folder.overrides), console=QUIET)
     place = folder.directory() / "result.json"
     written = place.read_bytes()
 
@@ -309,10 +306,10 @@ def test_a_repeated_run_that_fails_keeps_the_earlier_result(
     with monkeypatch.context() as patch:
         patch.setattr("msnas.scoring.Scoring.test", fails)
         with pytest.raises(TrainingError):
-            run(compose_config([*folder.overrides, "force=all"]), console=quiet)
+            run(compose_config([*folder.overrides, "force=all"]), console=QUIET)
     assert place.read_bytes() == written
     assert RunDirectory(folder.directory()).damage() is None
-    again = run(compose_config([*folder.overrides, "force=all"]), console=quiet)
+    again = run(compose_config([*folder.overrides, "force=all"]), console=QUIET)
     for stage in again["stages"].values():
         # trained by the repetition, before it was interrupted
         assert stage["cached"] == list(stage["epochs"])
@@ -322,9 +319,8 @@ def test_a_repeated_run_that_fails_keeps_the_earlier_result(
 
 def test_force_all_trains_everything_anew(event_file: Path, tmp_path: Path) -> None:
     folder = Folder(event_file, tmp_path / "repeated", without_judge=False)
-    quiet = Console(quiet=True)
-    before = run(compose_config(folder.overrides), console=quiet)
-    again = run(compose_config([*folder.overrides, "force=all"]), console=quiet)
+    before = run(compose_config(folder.overrides), console=QUIET)
+    again = run(compose_config([*folder.overrides, "force=all"]), console=QUIET)
     assert set(again["stages"]) == {"pretrain", "search", "posttrain", "validity"}
     for stage in again["stages"].values():
         assert stage["cached"] == []

@@ -21,11 +21,13 @@ import torch
 import yaml
 from conftest import ROOT, STAGES, finished_below, small_run, telling_imports
 from killable_run import python
+from same_numbers import tensor_bytes, without_volatile
 from sklearn.metrics import roc_auc_score
 
 from msnas.chain.from_config import build_chain
 from msnas.data.event_file import EventFile
 from msnas.data.events import split_indices
+from msnas.plan import make_plan
 
 CANDIDATES = {"tau_calibration": ["mlp", "sf"], "higgs_id": ["mlp", "mass"]}
 
@@ -90,8 +92,12 @@ class Run:
         return [json.loads(line) for line in text.splitlines()]
 
     @property
+    def model_file(self) -> Path:
+        return self.directory / "model.ckpt"
+
+    @property
     def model(self) -> dict[str, Any]:
-        loaded: dict[str, Any] = torch.load(self.directory / "model.ckpt", weights_only=True)
+        loaded: dict[str, Any] = torch.load(self.model_file, weights_only=True)
         return loaded
 
 
@@ -210,8 +216,6 @@ def test_the_configuration_is_resolved_and_repeats_the_run(run: Run) -> None:
     assert run.config["data"]["events"] == 300
     assert run.config["recipe"]["search"]["epochs"] == 3
     assert list(run.config["tasks"]["higgs_id"]["candidates"]) == CANDIDATES["higgs_id"]
-    from msnas.plan import make_plan
-
     assert make_plan(run.config).key == run.directory.name
 
 
@@ -319,31 +323,17 @@ def test_force_repeats_a_run_with_equal_numbers(event_file: Path, tmp_path: Path
     output = tmp_path / "runs"
     overrides = small_run(event_file, output)
     first = Run(overrides, checked(train(*overrides)), output)
-    result, history, model = first.result, first.history, first.model
+    result, history, model = first.result, first.history, tensor_bytes(first.model_file)
     before = files(output)
     second = Run(overrides, checked(train(*overrides, "force=true")), output)
     assert second.directory == first.directory
-    again = second.result
-    assert again["stages"]["pretrain"]["cached"] == list(result["stages"]["pretrain"]["epochs"])
-    assert again["stages"]["pretrain"]["seconds"] == 0
-    assert again["stages"]["search"]["cached"] == []
-    assert again["stages"]["posttrain"]["cached"] == []
-    for one in (result, again):
-        for stage in one["stages"].values():
-            for name in ("seconds", "cached", "cached_seconds"):
-                stage.pop(name)
-    for one in (result, again):
-        del one["files"], one["sha256"]  # config.yaml tells of force, result.json of seconds
-    assert again == result
-    repeated = second.history
-    for line in (*history, *repeated):
-        line.pop("seconds")
-        line.pop("time")
-    assert repeated == history
-    assert all(
-        torch.equal(value, second.model["weights"][name])
-        for name, value in model["weights"].items()
-    )
+    stages = second.result["stages"]
+    assert stages["pretrain"]["cached"] == list(result["stages"]["pretrain"]["epochs"])
+    assert stages["pretrain"]["seconds"] == 0
+    assert stages["search"]["cached"] == stages["posttrain"]["cached"] == []
+    assert without_volatile(second.result) == without_volatile(result)
+    assert without_volatile(second.history) == without_volatile(history)
+    assert tensor_bytes(second.model_file) == model
     after = files(output)
     rewritten = {name.split("/")[1] for name in before if before[name] != after[name]}
     assert rewritten == {"search", "posttrain", "spos"}
@@ -458,19 +448,3 @@ def test_weights_and_biases_offline(event_file: Path, tmp_path: Path) -> None:
     for text in (b"search/super-network/valid/loss", b"test/higgs_id/auc", b"split_seed"):
         assert text in content
     assert run.result["status"] == "finished"
-
-
-def test_tensorboard_files_are_readable(event_file: Path, tmp_path: Path) -> None:
-    output = tmp_path / "runs"
-    overrides = [*small_run(event_file, output), "logger=tensorboard"]
-    run = Run(overrides, checked(train(*overrides)), output)
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(run.directory / "tensorboard"))
-    events.Reload()
-    losses = [line["valid/loss"] for line in run.history if line["stage"] == "search"]
-    found = events.Scalars("search/super-network/valid/loss")
-    assert [one.value for one in found] == pytest.approx(losses, rel=1e-6)
-    assert [one.step for one in found] == list(range(len(losses)))
-    (auc,) = events.Scalars("final/test/higgs_id/auc")
-    assert auc.value == pytest.approx(run.result["metrics"]["test"]["higgs_id/auc"], rel=1e-6)

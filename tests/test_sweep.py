@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from scan_process import TOY, epochs, results, said, sweep
+from conftest import epochs
+from scan_process import TOY, results, said, sweep
 
 from msnas.results.runs import collect
 

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, compose_config
-from rich.console import Console
+from conftest import QUIET, ROOT, compose_config, epochs
 
 from msnas.chain.chain import Chain, check_chain
 from msnas.chain.from_config import build_chain
@@ -31,9 +30,8 @@ TASKS = ["tau_jet_features", "tau_id", "jet_calibration"]
 
 
 def overrides(jet_file: Path, output: Path, *more: str) -> list[str]:
-    epochs = [f"recipe.{stage}.epochs=2" for stage in ("pretrain", "search", "posttrain")]
     paths = [f"data.file={jet_file}", f"output={output}"]
-    return ["trainer=cpu", "logger=none", *paths, *epochs, *more]
+    return ["trainer=cpu", "logger=none", *paths, *epochs(2), *more]
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +181,7 @@ def single(jet_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     """Every candidate of the one-task problem, trained; 120 + 120 jets, 13 + 120 in training."""
     output = tmp_path_factory.mktemp("runs")
     words = overrides(jet_file, output, "problem=tau_vs_jet", "method=grid_search")
-    result = run(compose_config(words), console=Console(quiet=True))
+    result = run(compose_config(words), console=QUIET)
     (directory,) = (path.parent for path in output.rglob("result.json"))
     return {**result, "log": (directory / "log").read_text(), "directory": directory}
 
@@ -227,7 +225,7 @@ def test_numbers_per_class_fit_the_confusion_matrix(single: dict[str, Any]) -> N
 @pytest.mark.parametrize("method", ["grid_search", "spos", "fixed_chain"])
 def test_the_multi_task_runs(jet_file: Path, tmp_path: Path, method: str) -> None:
     words = overrides(jet_file, tmp_path, MULTITASK, f"method={method}", "data.events=200")
-    result = run(compose_config(words), console=Console(quiet=True))
+    result = run(compose_config(words), console=QUIET)
     chains = {tuple(line["selected"].values()) for line in result["chains"]}
     if method == "fixed_chain":
         assert chains == {("residual_cnn", "head", "head")}
@@ -249,8 +247,8 @@ def test_a_report_of_the_multi_task(jet_file: Path, tmp_path: Path) -> None:
     """v1 is the weight of the first task that has a loss."""
     for w1 in (0.2, 0.6):
         words = overrides(jet_file, tmp_path, MULTITASK, "method=fixed_chain", f"task_weight={w1}")
-        run(compose_config([*words, "data.events=200"]), console=Console(quiet=True))
-    build_report([tmp_path], tmp_path / "report", Console(quiet=True))
+        run(compose_config([*words, "data.events=200"]), console=QUIET)
+    build_report([tmp_path], tmp_path / "report", QUIET)
     table = pd.read_csv(tmp_path / "report/results.csv")
     assert sorted(table["v1"]) == [0.2, 0.6]
     assert (tmp_path / "report/index.html").stat().st_size > 1_000_000
@@ -261,7 +259,7 @@ def test_the_cnn_beats_pixel_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A boosted tree on pixel counts and sums has AUC 0.971, accuracy .72 on taus, .98 on jets."""
     monkeypatch.chdir(ROOT)
     words = ["problem=tau_vs_jet", "method=fixed_chain", "trainer=cpu", "logger=none"]
-    result = run(compose_config([*words, f"output={tmp_path}"]), console=Console(quiet=True))
+    result = run(compose_config([*words, f"output={tmp_path}"]), console=QUIET)
     test = result["metrics"]["test"]
     assert test["tau_id/auc"] > 0.965
     assert 0.6 < test["tau_id/minor_accuracy"] < test["tau_id/major_accuracy"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import math
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Compose, finished_below
+from conftest import QUIET, Compose, finished_below
 from omegaconf import DictConfig
-from rich.console import Console
+from same_numbers import tensor_bytes, without_volatile
 from torch import Tensor
 
 import msnas.evaluation.evaluate
@@ -67,20 +66,10 @@ def files(output: Path) -> dict[str, Any]:
     return {
         "selected": loaded["selected"],
         "scales": loaded["scales"],
-        "weights": {name: value.numpy().tobytes() for name, value in loaded["weights"].items()},
-        "history": [
-            {
-                name: value
-                for name, value in json.loads(line).items()
-                if name not in ("seconds", "time")
-            }
-            for line in lines
-        ],
+        "weights": tensor_bytes(model),
+        "history": [without_volatile(json.loads(line)) for line in lines],
         "store": {
-            path.relative_to(cache).as_posix(): {
-                name: value.numpy().tobytes()
-                for name, value in torch.load(path, weights_only=True).items()
-            }
+            path.relative_to(cache).as_posix(): tensor_bytes(path)
             for path in sorted(cache.glob("*/*/weights.pt"))
         },
     }
@@ -89,7 +78,7 @@ def files(output: Path) -> dict[str, Any]:
 def attempt(cfg: DictConfig) -> dict[str, Any] | Exception:
     """The result, or the error that says a number is not finite."""
     try:
-        return run(cfg, console=Console(file=io.StringIO()))
+        return run(cfg, console=QUIET)
     except (MsnasError, ValueError) as error:
         return error
 

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import epochs
 from scan_process import (
     TOY,
     begin,
-    epochs,
     held_back,
     kill_all,
     numbers,

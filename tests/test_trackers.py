@@ -6,6 +6,7 @@ import errno
 import io
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import CONF, ROOT, compose_config, finished_below, telling_imports
+from conftest import CONF, QUIET, ROOT, compose_config, epochs, finished_below, telling_imports
 from golden_runs import COMMON, RUNS
 from killable_run import Death, finish, start
 from offline_run import made, offline_runs
@@ -42,7 +43,6 @@ TRACKERS = sorted(path.stem for path in (CONF / "logger").glob("*.yaml"))
 PLACES = {"csv": "history.csv", "tensorboard": "tensorboard", "wandb": "wandb"}
 """Where a mirror lies in the run directory."""
 
-ONE_EPOCH = [f"recipe.{stage}.epochs=1" for stage in ("pretrain", "search", "posttrain")]
 KINDS = {
     "toy": "spos",
     "three tasks": "three_tasks",
@@ -80,7 +80,7 @@ def tracker(name: str) -> Tracker:
 
 def words(output: Path, *overrides: str) -> list[str]:
     """The overrides of a small run."""
-    return [*COMMON, *ONE_EPOCH, f"output={output}", *overrides]
+    return [*COMMON, *epochs(1), f"output={output}", *overrides]
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, float]:
@@ -224,7 +224,7 @@ def done(
     """A run of each kind, made once, without a tracker."""
     overrides = [one.format(few=event_file) for one in RUNS[KINDS[request.param]]]
     config = compose_config(words(output / KINDS[request.param], *overrides))
-    result = run(config, console=Console(file=io.StringIO()))
+    result = run(config, console=QUIET)
     return request.param, RunDirectory(make_plan(config).directory), result
 
 
@@ -384,9 +384,31 @@ def test_a_run_kept_offline_is_missing_online(tmp_path: Path, kept: str, sent: b
 # ------------------------------------------------------------------ whole runs
 
 
+@pytest.fixture(scope="module")
+def finished(output: Path) -> RunDirectory:
+    """A run without a mirror."""
+    directory, *_ = whole_run(output / "finished", "none")
+    return directory
+
+
+@pytest.fixture
+def trained(finished: RunDirectory, output: Path, tmp_path: Path) -> Path:
+    """A folder in which the run has its trainings; only the rest is to do."""
+    assert finished.path.is_dir()
+    shutil.copytree(output / "finished" / "cache", tmp_path / "runs" / "cache")
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def copied(finished: RunDirectory, output: Path, tmp_path: Path) -> RunDirectory:
+    """The finished run once more, in `tmp_path / "runs"`."""
+    shutil.copytree(output / "finished", tmp_path / "runs")
+    return RunDirectory(tmp_path / "runs" / finished.path.relative_to(output / "finished"))
+
+
 @pytest.mark.parametrize("name", TRACKERS)
-def test_a_run_writes_its_mirror(tmp_path: Path, name: str) -> None:
-    directory, result, said = whole_run(tmp_path, name)
+def test_a_run_writes_its_mirror(trained: Path, name: str) -> None:
+    directory, result, said = whole_run(trained, name)
     assert result["status"] == "finished"
     check(name, directory, result)
     assert "failed" not in said
@@ -399,12 +421,12 @@ def test_a_run_writes_its_mirror(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", PLACES)
 def test_a_tracker_that_raises_is_one_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    trained: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """The run is finished before, and its command tries again, if it can."""
     with monkeypatch.context() as patched:
         patched.setattr(type(tracker(name)), "mirror", full_disk)
-        directory, result, said = whole_run(tmp_path, name)
+        directory, result, said = whole_run(trained, name)
     assert directory.finished() is not None
     assert directory.damage() is None
     assert result["status"] == "finished"
@@ -416,15 +438,15 @@ def test_a_tracker_that_raises_is_one_warning(
         assert "the run is complete" in warning
     assert [line for line in lines[1] if "WARNING" in line] == warnings
     assert tracker(name).missing(directory)
-    *_, said = whole_run(tmp_path, name)
+    *_, said = whole_run(trained, name)
     assert "This run is finished" in said
     assert "Tracker failed" not in said
     check(name, directory, result)
 
 
-def test_a_mirror_that_cannot_be_written_leaves_exit_code_0(tmp_path: Path) -> None:
+def test_a_mirror_that_cannot_be_written_leaves_exit_code_0(trained: Path, tmp_path: Path) -> None:
     """A folder lies where the table would."""
-    config = compose_config(words(tmp_path / "runs", *RUNS["spos"]))
+    config = compose_config(words(trained, *RUNS["spos"]))
     directory = RunDirectory(make_plan(config).directory)
     (directory.path / "history.csv").mkdir(parents=True)
     code = command(tmp_path, "logger=csv")
@@ -439,33 +461,27 @@ def test_a_mirror_that_cannot_be_written_leaves_exit_code_0(tmp_path: Path) -> N
 # ------------------------------------------------------------------ finished runs without a mirror
 
 
-@pytest.fixture(scope="module")
-def finished(output: Path) -> RunDirectory:
-    """A run without a mirror."""
-    directory, *_ = whole_run(output / "finished", "none")
-    return directory
-
-
 @pytest.mark.parametrize("name", PLACES)
 def test_a_finished_run_gets_the_mirror_that_is_asked_for(
-    finished: RunDirectory, output: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    copied: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr("msnas.run._work", None)  # nothing is trained
-    before = contents(finished)
-    _, result, said = whole_run(output / "finished", name)
-    check(name, finished, result)
+    before = contents(copied)
+    _, result, said = whole_run(tmp_path / "runs", name)
+    check(name, copied, result)
     assert f"/{PLACES[name]}" in said
-    written = contents(finished)
+    written = contents(copied)
     assert before.items() - {("log", before["log"])} <= written.items()
     # once
-    *_, said = whole_run(output / "finished", name)
+    *_, said = whole_run(tmp_path / "runs", name)
     assert f"/{PLACES[name]}" not in said
-    assert contents(finished) == written
+    assert contents(copied) == written
 
 
 @pytest.mark.parametrize("name", ["none", "csv"])
-def test_a_finished_run_needs_no_pytorch_for_it(tmp_path: Path, name: str) -> None:
-    directory, *_ = whole_run(tmp_path / "runs", "none")
+def test_a_finished_run_needs_no_pytorch_for_it(
+    copied: RunDirectory, tmp_path: Path, name: str
+) -> None:
     script = telling_imports(tmp_path)
     done = subprocess.run(
         [sys.executable, str(script), *words(tmp_path / "runs", *RUNS["spos"], f"logger={name}")],
@@ -476,16 +492,18 @@ def test_a_finished_run_needs_no_pytorch_for_it(tmp_path: Path, name: str) -> No
     )
     assert "This run is finished" in done.stdout
     assert "imported False" in done.stdout
-    assert (directory.path / "history.csv").exists() == (name == "csv")
+    assert (copied.path / "history.csv").exists() == (name == "csv")
 
 
-def test_where_nothing_can_be_written_a_finished_run_is_shown(tmp_path: Path) -> None:
+def test_where_nothing_can_be_written_a_finished_run_is_shown(
+    copied: RunDirectory, tmp_path: Path
+) -> None:
     """As in a folder that only others may write to: the lock cannot be taken."""
-    directory, *_ = whole_run(tmp_path, "none")
+    directory = copied
     directory.lock.unlink(missing_ok=True)
     directory.lock.mkdir()
     before = contents(directory)
-    _, result, said = whole_run(tmp_path, "csv")
+    _, result, said = whole_run(tmp_path / "runs", "csv")
     assert result["status"] == "finished"
     assert "This run is finished" in said
     assert said.count("warning: CsvTracker cannot write here") == 1

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import CONF, ROOT, compose_config
-from killable_run import Death
-from rich.console import Console
+from conftest import CONF, QUIET, ROOT, compose_config
+from killable_run import Death, python
 from test_resume import Folder, assert_killed_then_equal, tensor_bytes, without_volatile
 
 import msnas.weighting.weighting
@@ -43,7 +39,7 @@ def overrides(output: Path, *more: str, problem: str = "toy") -> list[str]:
 
 def do_run(output: Path, *more: str, problem: str = "toy") -> tuple[RunDirectory, dict[str, Any]]:
     config = compose_config(overrides(output, *more, problem=problem))
-    result = run(config, console=Console(file=io.StringIO()))
+    result = run(config, console=QUIET)
     folder = output / result["problem"] / result["method"] / result["key"]
     return RunDirectory(folder), result
 
@@ -87,10 +83,7 @@ def test_weightings_lead_to_different_chains_of_weights(output: Path) -> None:
 
 def test_the_command_of_the_docs(tmp_path: Path) -> None:
     (block,) = re.findall(r"```bash\npython (.*?)\n```", (ROOT / "docs/weighting.md").read_text())
-    words = [*block.split(), *overrides(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=200
-    )
+    done = python(*block.split(), *overrides(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     (result,) = tmp_path.glob("toy/spos/*/result.json")
