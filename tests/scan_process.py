@@ -118,17 +118,12 @@ def workers(folder: Path) -> dict[int, Path]:
 
 
 @contextmanager
-def held_back(
-    folder: Path, serial: Path, stage: str = "posttrain", *, all_but: int = 0
-) -> Iterator[None]:
-    """No run of the scan in `folder` gets past `stage`, whose trainings are those of `serial`.
-
-    The first `all_but` trainings of the stage may be done.
-    """
+def held_back(folder: Path, serial: Path, stage: str = "posttrain") -> Iterator[None]:
+    """No run of the scan in `folder` gets past `stage`, whose trainings are those of `serial`."""
     cache = folder / "runs" / "cache" / stage
     cache.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        for entry in sorted((serial / "runs" / "cache" / stage).glob("*/"))[all_but:]:
+        for entry in sorted((serial / "runs" / "cache" / stage).glob("*/")):
             held.enter_context(file_lock(cache / f"{entry.name}.lock", what="testing"))
         yield
 

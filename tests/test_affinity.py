@@ -17,12 +17,7 @@ from msnas.losses.affinity import Affinity
 
 
 def affinity_in_numpy(
-    features: np.ndarray,
-    target: np.ndarray,
-    positions: np.ndarray,
-    *,
-    sigma: float,
-    margin: float,
+    features: np.ndarray, target: np.ndarray, positions: np.ndarray, *, sigma: float, margin: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Losses [event] and d [event, class] of features [event, feature], by loops."""
     classes, centres, _ = positions.shape

@@ -398,9 +398,7 @@ def test_predictions_depend_on_the_chosen_point(
     assert (made[0][name] != made[2][name]).any()
 
 
-def test_conditioned_on_a_constant_a_network_learns_what_the_fixed_one_does(
-    tmp_path: Path,
-) -> None:
+def test_conditioned_on_a_constant_a_network_learns_what_the_fixed_one_does(tmp_path: Path) -> None:
     chain = ["method=fixed_chain", "method.chain=[plane,logistic]", "data.source.events=5000"]
     constant = [*YOTO, "law@conditioning.laws.task_weight=constant"]
     results = [

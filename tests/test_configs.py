@@ -30,9 +30,7 @@ FILES = sorted(path.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml"
 OPTIONS = [name for name in FILES if "/" in name and not name.startswith("hydra/")]
 PROBLEMS = [Path(name).stem for name in FILES if name.startswith("problem/")]
 
-ADDED_BY_CODE = {
-    "recipe.optimizer": {"params"},
-}
+ADDED_BY_CODE = {"recipe.optimizer": {"params"}}
 """Arguments that the code adds to those of the configuration, by the place in it."""
 
 RELOCATED = {
@@ -237,12 +235,7 @@ def test_build_refuses_what_is_no_class_of_the_named_libraries(target: object) -
 
 @pytest.mark.parametrize(
     "injected",
-    [
-        {"_args_": ["id"]},
-        {"_partial_": True},
-        {"_recursive_": False},
-        {"_convert_": "none"},
-    ],
+    [{"_args_": ["id"]}, {"_partial_": True}, {"_recursive_": False}, {"_convert_": "none"}],
 )
 def test_build_refuses_hydra_special_keys(injected: dict[str, Any]) -> None:
     (special,) = injected

@@ -490,9 +490,7 @@ def test_the_option_selection() -> None:
     one = regression("one", "x", "y")
     batch = {"x": torch.zeros(4).double(), "y": torch.zeros(4).double()}
     scoring = SimpleNamespace(
-        spread_validation=lambda: batch,
-        batch=3,
-        rank=lambda chain, paths: [("ranked", paths)],
+        spread_validation=lambda: batch, batch=3, rank=lambda chain, paths: [("ranked", paths)]
     )
     for selection, wanted in (("argmax", "b"), ("perturbation", "a")):
         chain = Chain([one], {"one": {"a": Constant(0.0), "b": Constant(1.0)}}).double()

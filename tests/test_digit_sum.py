@@ -6,8 +6,6 @@ Also the array `part`, by which a source or a file decides the split itself.
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +115,7 @@ def test_the_pairs_depend_on_seed_fractions_and_number_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "fractions",
-    [{"train": 0.5, "valid": 0.5}, {"train": 1.0, "valid": 0.0, "test": 0.2}, {"a": 1}],
+    "fractions", [{"train": 0.5, "valid": 0.5}, {"train": 1.0, "valid": 0.0, "test": 0.2}, {"a": 1}]
 )
 def test_senseless_fractions_are_refused(fractions: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=r"^data\.fractions: expected "):
@@ -140,18 +137,6 @@ def test_split_seed_and_fractions_of_the_configuration_arrive() -> None:
     assert [len(getattr(halves, part)["label"]) for part in PARTS] == [200, 100, 100]
     assert not torch.equal(first.test["images"], other.test["images"])
     assert set(first.train) == {"images", "digits", "label"}
-
-
-def test_planning_a_run_imports_neither_pytorch_nor_scikit_learn() -> None:
-    code = (
-        "import sys; from conftest import compose_config; from msnas.plan import make_plan; "
-        "make_plan(compose_config(['problem=digit_sum', 'trainer=cpu'])); "
-        "print([name for name in ('torch', 'sklearn') if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=CONF.parent / "tests", capture_output=True, text=True
-    )
-    assert done.stdout.strip() == "[]", done.stderr
 
 
 # ------------------------------------------------------------------ a source that gives the parts

@@ -134,21 +134,29 @@ def test_readme_command(command: str, checkout: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("title", [title for title in sections() if title != OWN])
-def test_extension(title: str, tmp_path: Path) -> None:
-    section = sections()[title]
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with the files of all sections."""
+    folder = tmp_path_factory.mktemp("extended")
     for name in ("src", "conf"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("data", "train.py"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    for name, text in files(section).items():
-        assert len(text.strip().splitlines()) < 33, "an example is short"
-        assert not (tmp_path / name).exists(), "an example adds files and edits none"
-        (tmp_path / name).write_text(text)
-    (command,) = re.findall(r"```bash\n(.*?)```", section, flags=re.DOTALL)
-    done = run(small(shlex.split(command)[1:]), folder=tmp_path)
+        (folder / name).symlink_to(ROOT / name)
+    for title, section in sections().items():
+        for name, text in files(section).items() if title != OWN else ():
+            assert len(text.strip().splitlines()) < 33, "an example is short"
+            assert not (folder / name).exists(), "an example adds files and edits none"
+            (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("title", [title for title in sections() if title != OWN])
+def test_extension(title: str, extended: Path, tmp_path: Path) -> None:
+    (command,) = re.findall(r"```bash\n(.*?)```", sections()[title], flags=re.DOTALL)
+    words = [*small(shlex.split(command)[1:]), f"output={tmp_path}"]
+    done = run(words, folder=extended)
     assert done.returncode == 0, done.stderr + done.stdout
-    (result,) = tmp_path.glob("runs/*/*/*/result.json")
+    (result,) = tmp_path.glob("*/*/*/result.json")
     assert json.loads(result.read_text())["status"] == "finished"
 
 

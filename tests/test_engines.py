@@ -140,8 +140,8 @@ def test_ray_cluster_of_two_workers(serial: dict[Any, Path], tmp_path: Path, clu
 
 def test_killed_whole_and_started_again(serial: dict[Any, Path], tmp_path: Path) -> None:
     """Kill -9 of the scan and its workers, in pre-training and in the searches."""
-    for stage, begun in (("pretrain", "pretrain"), ("posttrain", "search")):
-        with held_back(tmp_path, serial[SCAN], stage, all_but=int(stage == "pretrain")):
+    for begun, stage in (("pretrain", "search"), ("search", "posttrain")):
+        with held_back(tmp_path, serial[SCAN], stage):
             process = begin(tmp_path, *SCAN)
             wait_for(lambda begun=begun: list(tmp_path.glob(f"runs/cache/{begun}/*/record.json")))
             assert process.poll() is None

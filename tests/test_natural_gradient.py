@@ -272,13 +272,13 @@ def found_by(floor: float | str, *, seeds: int, steps: int) -> tuple[int, float]
 
 def test_the_published_floor_hinders_the_search() -> None:
     """It caps theta at 1 - 1/2 for two tasks: the best pair is found by luck."""
-    found, largest = found_by(DEFAULT_FLOOR, seeds=100, steps=70)
-    published, capped = found_by("published", seeds=100, steps=70)
-    numbers = f"of 100 seeds: {found} with floor {DEFAULT_FLOOR}, {published} as published"
-    assert found >= 95, numbers
+    found, largest = found_by(DEFAULT_FLOOR, seeds=40, steps=70)
+    published, capped = found_by("published", seeds=40, steps=70)
+    numbers = f"of 40 seeds: {found} with floor {DEFAULT_FLOOR}, {published} as published"
+    assert found >= 38, numbers
     assert largest > 0.9, numbers
     assert capped <= 0.5 + 1e-9, numbers
-    assert published <= 65, numbers
+    assert published <= 26, numbers
 
 
 @pytest.mark.parametrize("sizes", [(3,), (2, 2), (2, 3), (1, 3)])

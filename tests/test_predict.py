@@ -20,9 +20,7 @@ DATA = "data/htautau.h5"
 
 
 @pytest.fixture(scope="module")
-def finished(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Path, dict[str, object]]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
     """A short run's directory and result."""
     output = tmp_path_factory.mktemp("runs")
     words = [*small_run(Path(DATA), output), "data.events=600"]

@@ -113,10 +113,7 @@ UNKNOWN = (
     # groups
     ("method=spoos", "method: 'spoos' is no option; did you mean spos? options: asng, darts, "),
     ("loss@tasks.toy_regression.loss=x", "loss: 'x' is no option; options: affinity, binary_c"),
-    (
-        "loss@tasks.higgs_id.loss=focal",
-        "loss@tasks.higgs_id.loss: unknown; did you mean loss@task",
-    ),
+    ("loss@tasks.higgs_id.loss=focal", "loss@tasks.higgs_id.loss: unknown; did you mean loss@task"),
     ("candidate/toy_regresion=[mlp]", "candidate/toy_regresion: unknown; did you mean candidate/t"),
     ("candidate/higgs_id=[mlp]", "candidate/higgs_id: unknown; "),
     ("candidate/toy_regression=[lin]", "candidate/toy_regression: 'lin' is no option; did you m"),

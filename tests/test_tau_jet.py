@@ -194,11 +194,7 @@ def test_every_candidate_of_the_single_task_runs(single: dict[str, Any]) -> None
 
 
 def test_the_real_counts_are_told(single: dict[str, Any]) -> None:
-    counts = {
-        "train": {"0": 120, "1": 13},
-        "valid": {"0": 40, "1": 40},
-        "test": {"0": 40, "1": 40},
-    }
+    counts = {"train": {"0": 120, "1": 13}, "valid": {"0": 40, "1": 40}, "test": {"0": 40, "1": 40}}
     assert single["data"]["classes"] == counts
     assert single["data"]["events"] == 120 + 13 + 160
     line = next(line for line in single["log"].splitlines() if "events by label" in line)

@@ -29,10 +29,7 @@ from scan_process import (
 
 from msnas.scan.tether import Tether
 
-SCAN = (
-    *(*TOY, *epochs(2), "pretrain.enabled=false"),
-    *("task_weight=0.1,0.9", "seed=0"),
-)
+SCAN = (*(*TOY, *epochs(2), "pretrain.enabled=false"), *("task_weight=0.1,0.9", "seed=0"))
 ENGINES = {
     # three for two runs: one that never has a job
     "joblib": ("hydra.launcher.n_jobs=3", "popen_loky", 3),

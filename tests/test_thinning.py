@@ -224,21 +224,6 @@ def test_the_settings_are_class_and_fraction() -> None:
 # ------------------------------------------------------------------ identity
 
 
-def test_other_problems_keep_their_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Finished runs are found by these keys: change them on purpose only."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("msnas.plan.code_of", lambda _: {"all": "the same code"})
-    keys = {
-        problem: make_plan(compose_config([f"problem={problem}", "trainer=cpu"])).key
-        for problem in ("htautau", "toy", "toy3")
-    }
-    assert keys == {
-        "htautau": "2c6f1535efef1d89",
-        "toy": "c89208e763d59562",
-        "toy3": "0b158078e45adb12",
-    }
-
-
 def test_the_fraction_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("msnas.plan.code_of", lambda _: {"all": "the same code"})

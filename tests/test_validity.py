@@ -349,15 +349,7 @@ def test_fewer_events_than_points_and_a_constant_input() -> None:
     generator = torch.Generator().manual_seed(0)
     inputs = torch.cat([torch.rand(20, 1, generator=generator), torch.ones(20, 1)], 1)
     process = fit_gaussian_process(
-        inputs,
-        inputs[:, :1],
-        inducing=64,
-        latents=1,
-        ard=True,
-        epochs=3,
-        batch=7,
-        lr=1e-2,
-        seed=0,
+        inputs, inputs[:, :1], inducing=64, latents=1, ard=True, epochs=3, batch=7, lr=1e-2, seed=0
     )
     mean, sigma = process.band(inputs)
     assert mean.shape == sigma.shape == (20, 1)
@@ -424,10 +416,7 @@ def test_a_diverging_training_is_reported(few: Batch) -> None:
 
 def configured(name: str) -> Validity:
     config = OmegaConf.load(ROOT / "conf" / "validity" / f"{name}.yaml")
-    task = {
-        "variables": ["pt_1", "eta_1", "phi_1", "pt_2", "eta_2", "phi_2"],
-        "angles": [2, 5],
-    }
+    task = {"variables": ["pt_1", "eta_1", "phi_1", "pt_2", "eta_2", "phi_2"], "angles": [2, 5]}
     judge = build(OmegaConf.merge(config, task), key="validity", of=Validity)
     return judge
 
