@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import QUIET, ROOT, compose_config, finished_below
 from torch import Tensor, nn
-from torchmetrics.classification import BinaryAUROC
+from torchmetrics.classification import BinaryAUROC, MulticlassAccuracy
 
 import msnas
 from msnas.errors import ConfigError, DataError, MsnasError
@@ -327,3 +327,25 @@ def test_the_examples_run(document: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert selected
     for best in selected:
         assert best.metrics["test"]
+
+
+@pytest.mark.parametrize(
+    ("made", "node"),
+    [
+        (BinaryAUROC(), {"_target_": "torchmetrics.classification.BinaryAUROC"}),
+        (
+            MulticlassAccuracy(num_classes=3),
+            {"_target_": "torchmetrics.classification.MulticlassAccuracy", "num_classes": 3},
+        ),
+        (partial(nn.Linear, in_features=2, out_features=1), {"_target_": "torch.nn.Linear",
+                                                             "in_features": 2, "out_features": 1}),
+        (MSE, {"_target_": "msnas.evaluation.mean_loss.MeanLoss",
+               "loss": {"_target_": "msnas.losses.squared_error.SquaredError"}}),
+    ],
+)  # fmt: skip
+def test_what_can_be_named_is_told_by_its_name(made: Any, node: dict[str, Any]) -> None:
+    """So that the commands can use the run as well."""
+    from msnas.problem import node_of
+
+    assert node_of(made, key="part") == node
+    assert node_of(nn.Linear(2, 1), key="part")["_target_"] == "msnas.given.Given"

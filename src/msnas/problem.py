@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from inspect import isclass
+from inspect import isclass, signature
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -173,19 +173,30 @@ def node_of(value: Any, *, key: str) -> dict[str, Any]:
 
 
 def _named(value: Any) -> dict[str, Any] | None:
-    """The node of a library's class, of a partial of one, or of what one makes by default."""
+    """The node of a library's class, of a partial of one, or of one's object."""
     kind, arguments = value, {}
     if isinstance(value, partial) and not value.args:
         kind, arguments = value.func, value.keywords
     elif not isclass(value) and is_allowed(type(value).__module__):
-        with suppress(TypeError):
-            if same(value, type(value)()):
-                kind = type(value)
+        for told in (_told(value), {}):
+            with suppress(Exception):  # whatever a constructor makes of what are not its arguments
+                if same(value, type(value)(**told)):
+                    kind, arguments = type(value), told
     if not isclass(kind) or not is_allowed(kind.__module__):
         return None
     with suppress(ConfigError):
         return {"_target_": public_name(kind), **settings_of(arguments, key=kind.__name__)}
     return None
+
+
+def _told(value: Any) -> dict[str, Any]:
+    """Arguments of the constructor that an object keeps under their names, and are no defaults."""
+    return {
+        name: found
+        for name, one in signature(type(value)).parameters.items()
+        if isinstance(found := getattr(value, name, None), bool | int | float | str)
+        and found != one.default
+    }
 
 
 def _checked(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
