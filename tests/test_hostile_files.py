@@ -18,6 +18,7 @@ from rich.console import Console
 from msnas.errors import DataError
 from msnas.evaluate import Settings as EvaluateSettings
 from msnas.evaluate import evaluate_run
+from msnas.plots.draw import Figure
 from msnas.report.build import build_report
 from msnas.results.runs import Runs, collect
 from msnas.run import run
@@ -90,24 +91,17 @@ def test_a_result_that_is_none_is_skipped_and_named(
     assert "result.json" in other.reason
 
 
-class Broken:
+def broken(_: Runs) -> Any:
     """A figure that these runs are too odd for."""
-
-    name = "broken"
-    title = "Broken"
-    caption = "Broken."
-
-    def chart(self, runs: Runs) -> Any:
-        raise ZeroDivisionError
-
-    data = chart
+    raise ZeroDivisionError
 
 
 def test_a_report_lives_with_odd_runs_and_removes_only_its_own(
     theirs: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Odd runs are in the list of those without a result; files of others stay."""
-    monkeypatch.setattr("msnas.plots.draw.figures_found", lambda: [Broken()])
+    figure = Figure(name="broken", title="Broken", caption="Broken.", chart=broken)
+    monkeypatch.setattr("msnas.plots.draw.figures_found", lambda: [figure])
     keep = tmp_path / "elsewhere"
     for folder in (keep, tmp_path / "report"):
         for name in ("tables/mine.csv", "figures/mine.png"):

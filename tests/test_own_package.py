@@ -17,7 +17,6 @@ from conftest import CONF, compose_config
 from hostile_run import QUIET, TINY, doors, forge
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from msnas.report.collect import collect_runs
 from test_hostile_configurations import put
 from torch import nn
 
@@ -33,6 +32,7 @@ from msnas.packages import allowed, allowing, is_allowed
 from msnas.plan import make_plan
 from msnas.predict import Settings as PredictSettings
 from msnas.predict import predict
+from msnas.results.runs import collect
 from msnas.run import run
 from msnas.run_directory import RunDirectory
 from msnas.scan.compose import Composer
@@ -200,7 +200,7 @@ def finished_ruler(mine: Path) -> Path:
 def test_who_reads_a_run_must_allow_it_again(finished_ruler: Path, mine: Path) -> None:
     directory = RunDirectory(finished_ruler)
     assert "allow" not in directory.config()
-    (found,), _ = collect_runs([mine / "theirs"])  # a report builds nothing
+    (found,) = collect([mine / "theirs"]).finished  # a report builds nothing
     assert found.directory == finished_ruler
     for hostile in (directory.config(), {**directory.config(), "allow": ["mine"]}):
         forge(finished_ruler, config=hostile)
