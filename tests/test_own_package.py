@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CONF, compose_config
-from hostile_run import QUIET, TINY, doors, forge
+from conftest import CONF, QUIET, compose_config
+from hostile_run import TINY, doors, forge
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from test_hostile_configurations import put

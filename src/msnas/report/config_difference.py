@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+Place = tuple[str, ...]
 
 
 def common_part(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -13,12 +15,14 @@ def common_part(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     >>> common_part([{"seed": 0, "recipe": {"lr": 0.1}}, {"seed": 1, "recipe": {"lr": 0.1}}])
     {'recipe': {'lr': 0.1}}
     """
-    if not configs:
-        return {}
-    common = dict(configs[0])
-    for config in configs[1:]:
-        common = _both(common, config)
-    return common
+    # as texts, so that they are of one type: true is not 1, and 0 is not 0.0
+    texts = [
+        {(place, json.dumps(value, default=str)) for place, value in _settings(config)}
+        for config in configs
+    ]
+    shared = {place for place, _ in set.intersection(*texts)} if texts else set()
+    first = _settings(configs[0]) if texts else ()
+    return _nested({place: value for place, value in first if place in shared})
 
 
 def beside(config: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,31 +31,23 @@ def beside(config: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, An
     >>> beside({"seed": 1, "recipe": {"lr": 0.1, "batch": 8}}, {"recipe": {"lr": 0.1}})
     {'seed': 1, 'recipe': {'batch': 8}}
     """
-    rest: dict[str, Any] = {}
+    known = dict(_settings(common))
+    return _nested({place: value for place, value in _settings(config) if place not in known})
+
+
+def _settings(config: Mapping[str, Any], above: Place = ()) -> Iterator[tuple[Place, Any]]:
     for name, value in config.items():
-        if name not in common:
-            rest[name] = value
-        elif not _same(value, common[name]):
-            rest[name] = beside(value, common[name])
-    return rest
+        if isinstance(value, Mapping) and value:
+            yield from _settings(value, (*above, name))
+        else:
+            yield (*above, name), value
 
 
-def _both(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+def _nested(settings: Mapping[Place, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, value in one.items():
-        if name not in other:
-            continue
-        if _same(value, other[name]):
-            found[name] = value
-        elif (
-            isinstance(value, Mapping)
-            and isinstance(other[name], Mapping)
-            and (part := _both(value, other[name]))  # what shares nothing is left to each
-        ):
-            found[name] = part
+    for (*above, name), value in settings.items():
+        node = found
+        for part in above:
+            node = node.setdefault(part, {})
+        node[name] = value
     return found
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Equal and of one type: true is not 1, and 0 is not 0.0."""
-    return json.dumps(one, default=str) == json.dumps(other, default=str)

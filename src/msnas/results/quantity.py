@@ -53,19 +53,15 @@ class Quantity:
         """What makes more of it better: 1 or -1; 0 where neither is."""
         return {True: 1.0, False: -1.0, None: 0.0}[self.higher_is_better]
 
-    def column(self, part: Part) -> str:
-        """Its column in the table of runs."""
-        return f"{part}/{self.name}"
-
     @property
     def test(self) -> str:
-        """Its column of test events."""
-        return self.column("test")
+        """Its column of test events in the table of runs."""
+        return f"test/{self.name}"
 
     @property
     def valid(self) -> str:
         """Its column of validation events."""
-        return self.column("valid")
+        return f"valid/{self.name}"
 
     def of(self, run: Result, part: Part = "test") -> float | None:
         """The number of a run's own selected chain."""
@@ -103,17 +99,12 @@ def quantities_of(runs: Sequence[Result]) -> Quantities:
 
 
 def quantity_of(runs: Sequence[Result], task: str) -> Quantity | None:
-    """The first test metric of a task that is one number with a direction."""
-    return next((one for one in directed_of(runs) if one.task == task), None)
-
-
-def directed_of(runs: Sequence[Result]) -> list[Quantity]:
-    """All test metrics of one number with a direction, as a run has them."""
-    found: dict[str, bool] = {}
+    """The first test metric of a task that is one number with a direction in any run."""
     for run in runs:
         for name, higher in run.directed("test").items():
-            found.setdefault(name, higher)
-    return [named(runs, name, higher) for name, higher in found.items()]
+            if name.startswith(f"{task}/"):
+                return named(runs, name, higher)
+    return None
 
 
 def named(runs: Sequence[Result], name: str, higher_is_better: bool | None) -> Quantity:

@@ -252,8 +252,16 @@ class Result:
 
     @property
     def judged(self) -> str | None:
-        """By what the run is judged: see `judged_metric`."""
-        return judged_metric(self.task_weights, self.directions, self.valid)
+        """The last task's first metric with a direction and a finite validation number, if any."""
+        last = f"{list(self.task_weights)[-1]}/"
+        return next(
+            (
+                name
+                for name in self.directed()
+                if name.startswith(last) and math.isfinite(self.valid[name])
+            ),
+            None,
+        )
 
     def search_table(self) -> dict[tuple[str, ...], Mapping[str, Any]]:
         """The validation numbers of every chain judged in the search."""
@@ -262,26 +270,6 @@ class Result:
             for chain in self.chains
             if chain["stage"] == "search"
         }
-
-
-def judged_metric(
-    task_weights: Mapping[str, float],
-    directions: Mapping[str, bool | None],
-    valid: Mapping[str, Any],
-) -> str | None:
-    """The last task's first metric with a direction and a finite validation number, if any."""
-    last = list(task_weights)[-1]
-    return next(
-        (
-            name
-            for name, higher in directions.items()
-            if name.startswith(f"{last}/")
-            and higher is not None
-            and is_number(valid.get(name))
-            and math.isfinite(valid[name])
-        ),
-        None,
-    )
 
 
 def best_of(runs: Sequence[Result]) -> Result | None:
