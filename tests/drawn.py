@@ -1,9 +1,23 @@
-"""A look at a drawn figure."""
+"""A look at a chart: both renderers draw it whole, and its points lead to runs."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.text import Text
+
+from msnas.plots.grammar import Chart
+from msnas.plots.page import interactive
+from msnas.plots.paper import draw
+from msnas.results.runs import Runs, collect
+
+
+def runs_of(place: Path) -> Runs:
+    return collect([place])
 
 
 def texts_inside(drawing: Drawing) -> None:
@@ -23,3 +37,31 @@ def texts_inside(drawing: Drawing) -> None:
         assert min(box.x0, box.y0) > -1, text
         assert box.x1 < drawing.bbox.width + 1, text
         assert box.y1 < drawing.bbox.height + 1, text
+
+
+def check_drawn(chart: Chart, keys: Iterable[str]) -> None:
+    """It is drawn whole, on paper and for the page; the page tells runs, and no number is NaN."""
+    texts_inside(draw(chart))
+    page = interactive(chart)
+    text = page.to_json()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    assert len(text) < 300_000
+    json.loads(text)
+    found = {str(key) for one in page.data for key in one.customdata or () if key}
+    assert found
+    assert found <= set(keys)
+
+
+def large(chart: Chart, label: str, panel: int = 0) -> pd.DataFrame:
+    """The rows of the layer with this label (its beginning), in one panel."""
+    (found,) = [
+        one.rows for one in chart.panels[panel].layers if one.label and one.label.startswith(label)
+    ]
+    return found
+
+
+def small(chart: Chart, panel: int = 0) -> pd.DataFrame:
+    """The rows of all layers without a label that tell runs."""
+    rows = [one.rows for one in chart.panels[panel].layers if not one.label and "key" in one.rows]
+    return pd.concat(rows)

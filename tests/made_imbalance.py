@@ -1,4 +1,4 @@
-"""Runs of rare taus and of two tasks with made numbers, and what tests of figures share."""
+"""Runs of rare taus and of two tasks with made numbers."""
 
 from __future__ import annotations
 
@@ -7,21 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn import texts_inside
 from made_scan import write_made_run
-
-from msnas.report.collect import collect_runs
-from msnas.report.figure import Figure
-from msnas.report.scan import Scan
-from msnas.report.style import save
 
 
 def near(rows: Sequence[tuple[float, ...]]) -> list[Any]:
     return [pytest.approx(row) for row in rows]
-
-
-def scan_of(place: Path) -> Scan:
-    return Scan(*collect_runs([place]))
 
 
 def task(loss: Mapping[str, Any] | None, target: str = "label") -> dict[str, Any]:
@@ -153,17 +143,3 @@ def write_two_task_run(
             **({"conditions": told, "winners": list(winners)} if conditions else {}),
         },
     )
-
-
-def check_drawn(figure: Figure[Any], scan: Scan, place: Path) -> None:
-    """It is drawn whole, on paper and for the page, and its points lead to runs."""
-    data = figure.data(scan)
-    drawing = figure.draw(data)
-    texts_inside(drawing)
-    png, pdf = save(drawing, place / figure.name)
-    assert png.read_bytes()[:4] == b"\x89PNG"
-    assert pdf.read_bytes()[:4] == b"%PDF"
-    page = figure.interactive(data)
-    keys = {key for trace in page.data for key in (trace.customdata or ()) if key}
-    assert keys
-    assert keys <= set(scan.table["key"])

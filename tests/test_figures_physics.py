@@ -5,45 +5,42 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
-import matplotlib.axes
 import numpy as np
 import pytest
 import torch
 import yaml
+from drawn import check_drawn, large, runs_of, small
 from sklearn import metrics
 
 from msnas.candidates.mass import invariant_mass
 from msnas.momentum import encode_pt
-from msnas.report.chosen import best_on_validation, choose, with_outputs
-from msnas.report.collect import FinishedRun, collect_runs
-from msnas.report.figure import Figure, NothingToDraw
-from msnas.report.figures.ditau_mass import DiTauMass, pair_mass
-from msnas.report.figures.fig4_trajectories import REST, Trajectories
-from msnas.report.figures.fig7_scaling import Scaling, power_law
-from msnas.report.figures.fig8_images import JetImages
-from msnas.report.figures.response import JETS, Response
-from msnas.report.figures.roc import EFFICIENCY, Roc, roc_curve
-from msnas.report.figures.score import ScoreByClass
-from msnas.report.histogram import histogram
-from msnas.report.outputs import BINARY, JET, MOMENTUM, Momenta
-from msnas.report.scan import Scan
-from msnas.report.trajectories import read_trajectories
+from msnas.plots.choose import best_on_validation, choose, with_outputs
+from msnas.plots.figures import (
+    ditau_mass,
+    fig4_trajectories,
+    fig7_scaling,
+    fig8_images,
+    response,
+    roc,
+    score,
+)
+from msnas.plots.grammar import Image, NothingToDraw, Points, Rule
+from msnas.plots.histogram import histogram
+from msnas.plots.look import REST
+from msnas.plots.page import interactive
+from msnas.plots.paper import draw
+from msnas.results.outputs import BINARY, JET, MOMENTUM, Momenta
 from msnas.results.resolution import profile, pt_edges, residuals
+from msnas.results.runs import Runs
+from msnas.results.trajectories import read_trajectories
 
 TASKS = ("calibration", "id")
 EVENTS = 400
-FIGURES: list[type[Figure[Any]]] = [
-    Trajectories,
-    JetImages,
-    Roc,
-    ScoreByClass,
-    DiTauMass,
-    Response,
-]
 
 
 def made_outputs(seed: int, *, shift: float = 1.2, width: float = 0.1) -> dict[str, np.ndarray]:
@@ -145,10 +142,6 @@ def make_run(
                 file[name] = array
 
 
-def scan_of(folder: Path) -> Scan:
-    return Scan(*collect_runs([folder]))
-
-
 def alphas(epochs: int = 3, names: int = 2) -> list[dict[str, Any]]:
     """A history in which the first candidate's alpha grows by log 2 an epoch, others stay."""
     return [
@@ -176,11 +169,10 @@ def image_file(path: Path) -> None:
         file["image"] = image
 
 
-def test_every_figure_is_drawn_twice_without_nan_and_names_its_runs(
+def test_every_figure_is_drawn_and_names_its_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    image_file(tmp_path / "made.h5")
     for seed in range(2):
         for method in ("spos", "darts"):
             make_run(
@@ -190,58 +182,58 @@ def test_every_figure_is_drawn_twice_without_nan_and_names_its_runs(
                 history=alphas() if method == "darts" else None,
                 outputs=made_outputs(seed),
             )
-    scan = scan_of(tmp_path)
-    keys = {str(run.result["key"]) for run in scan.runs}
-    for figure in (one() for one in FIGURES):
-        data = figure.data(scan)
-        drawing = figure.draw(data)
-        drawing.savefig(tmp_path / f"{figure.name}.png")
-        assert (tmp_path / f"{figure.name}.png").stat().st_size > 10_000
-        assert drawing.get_suptitle() or drawing.legends[0].get_title().get_text()
-        page = figure.interactive(data)
-        text = page.to_json()
-        assert "NaN" not in text
-        assert "Infinity" not in text
-        assert len(text) < 300_000
-        named = {key for one in page.data for key in one.customdata or () if key is not None}
-        assert named <= keys
-        if not isinstance(figure, JetImages):
-            assert named
+    runs = runs_of(tmp_path)
+    for figure in (fig4_trajectories, roc, score, ditau_mass, response):
+        chart = figure.chart(runs)
+        check_drawn(chart, runs.wide["key"])
+        told = " ".join([*chart.notes, *chart.legend()])
+        assert "n = " in told or "seed" in told
 
 
 def test_a_problem_without_momenta_classes_images_or_alphas_says_so(tmp_path: Path) -> None:
     regression = {"output": {"_target_": "msnas.chain.output.Regression"}, "loss": {"_target_": 1}}
     tasks = {task: {**regression, "candidates": {"mlp": {}}, "target": "z"} for task in TASKS}
     make_run(tmp_path, settings={"tasks": tasks, "data": {"fields": {}}})
-    scan = scan_of(tmp_path)
+    runs = runs_of(tmp_path)
     for figure, reason in (
-        (Trajectories(), "spos has neither alpha nor theta"),
-        (JetImages(), "no run reads images of jets"),
-        (Roc(), "no task with two classes"),
-        (ScoreByClass(), "no task with two classes"),
-        (DiTauMass(), "calibrates no jets"),
-        (Response(), "calibrates no jets"),
-        (Scaling(), "same number of candidates"),
+        (fig4_trajectories, "spos has neither alpha nor theta"),
+        (fig8_images, "no run reads images of jets"),
+        (roc, "no task with two classes"),
+        (score, "no task with two classes"),
+        (ditau_mass, "calibrates no jets"),
+        (response, "calibrates no jets"),
+        (fig7_scaling, "same number of candidates"),
     ):
         with pytest.raises(NothingToDraw, match=reason):
-            figure.data(scan)
+            figure.chart(runs)
         with pytest.raises(NothingToDraw):
-            figure.data(Scan([], []))
+            figure.chart(Runs([]))
 
 
 def test_runs_without_outputs_and_broken_ones_are_told(tmp_path: Path) -> None:
     make_run(tmp_path, seed=0)
     with pytest.raises(NothingToDraw, match=r"no outputs\.h5 \(1 run\)"):
-        Roc().data(scan_of(tmp_path))
+        roc.chart(runs_of(tmp_path))
     make_run(tmp_path, seed=1, outputs={**made_outputs(1), "id/target": np.zeros(EVENTS)})
-    for figure in (Roc(), ScoreByClass(), DiTauMass()):
+    for figure in (roc, score, ditau_mass):
         with pytest.raises(NothingToDraw, match=r"seed 1: .*found classes \[0.0\]"):
-            figure.data(scan_of(tmp_path))
+            figure.chart(runs_of(tmp_path))
     make_run(tmp_path, seed=2, outputs=made_outputs(2))
-    data = Roc().data(scan_of(tmp_path))
-    assert [curve.seed for curve in data.runs["spos"]] == [2]
-    assert any("no outputs.h5 (1 run)" in note for note in data.notes)
-    assert any(note.startswith("Left out: spos, seed 1") for note in data.notes)
+    chart = roc.chart(runs_of(tmp_path))
+    assert set(large(chart, "spos")["key"]) == {"spos-2-0.5-1"}
+    assert any("no outputs.h5 (1 run)" in note for note in chart.notes)
+    assert any(note.startswith("Left out: spos, seed 1") for note in chart.notes)
+
+
+def test_a_run_with_a_bad_file_is_left_out_and_named(tmp_path: Path) -> None:
+    for seed in range(2):
+        make_run(tmp_path, seed=seed, auc=0.8 - 0.1 * seed, outputs=made_outputs(seed))
+    with h5py.File(tmp_path / "spos" / "spos-1-0.5-1" / "outputs.h5", "a") as file:
+        del file["id/output"]
+        file.create_dataset("id/output", (1 << 50,), "f4")
+    notes = roc.chart(runs_of(tmp_path)).notes
+    said = "Left out: spos, seed 1: outputs.h5: id/output: declares "
+    assert any(note.startswith(said) for note in notes), notes
 
 
 def test_shown_are_the_weights_nearest_to_equal_ones_but_no_lone_run(tmp_path: Path) -> None:
@@ -249,7 +241,7 @@ def test_shown_are_the_weights_nearest_to_equal_ones_but_no_lone_run(tmp_path: P
         for seed in range(3):
             make_run(tmp_path, v1=v1, seed=seed, outputs={})
     make_run(tmp_path, v1=0.5, seed=7, outputs={})
-    chosen = choose(scan_of(tmp_path), with_outputs)
+    chosen = choose(runs_of(tmp_path), with_outputs)
     assert chosen.title == "made, $v_1$ = 0.4, 2,000 events"
     assert list(chosen.runs["spos"]) == [0, 1, 2]
     assert chosen.notes == ["Not shown: other problems, task weights or settings (7 runs)."]
@@ -257,22 +249,21 @@ def test_shown_are_the_weights_nearest_to_equal_ones_but_no_lone_run(tmp_path: P
 
 def test_a_title_tells_the_weights_of_more_than_two_tasks(tmp_path: Path) -> None:
     make_run(tmp_path, outputs=made_outputs(0))
-    (run,) = scan_of(tmp_path).runs
-    result = {**run.result, "task_weights": {"a": 0.2, "b": 0.3, "id": 0.5}}
-    one = FinishedRun(directory=run.directory, config=run.config, result=result)
-    title = Roc().data(Scan([one], [])).title
-    assert title == "made, weights 0.2, 0.3, 0.5, 2,000 events"
+    (run,) = runs_of(tmp_path).finished
+    one = replace(run, task_weights={"a": 0.2, "b": 0.3, "id": 0.5})
+    title = roc.chart(Runs([one])).title
+    assert title == "made, weights 0.2, 0.3, 0.5, 2,000 events: AUC of id"
 
 
 def test_the_best_run_is_chosen_on_validation_data(tmp_path: Path) -> None:
     for seed, auc in enumerate((0.7, 0.9, 0.8)):
         make_run(tmp_path, seed=seed, auc=auc, outputs=made_outputs(seed))
-    runs = {run.seed: run for run in scan_of(tmp_path).runs}
+    runs = {run.seed: run for run in runs_of(tmp_path).finished}
     for one in (2, 0):  # what the test data say must not count
-        test: dict[str, float] = runs[one].result["metrics"]["test"]
-        test["id/auc"] = 0.99
+        runs[one] = replace(runs[one], test={**runs[one].test, "id/auc": 0.99})
     assert best_on_validation(runs).seed == 1
-    assert ScoreByClass().data(scan_of(tmp_path)).runs["spos"].key == "spos-1-0.5-1"
+    frame = score.chart(Runs(list(runs.values()))).frame
+    assert set(frame["key"]) == {"spos-1-0.5-1"}
 
 
 def test_of_many_methods_with_settings_every_method_is_shown(tmp_path: Path) -> None:
@@ -280,99 +271,116 @@ def test_of_many_methods_with_settings_every_method_is_shown(tmp_path: Path) -> 
         chain = {"method": {"name": "fixed_chain", "chain": f"c{one}"}}
         make_run(tmp_path / str(one), method="fixed_chain", settings=chain, outputs={})
     make_run(tmp_path, method="spos", outputs={})
-    chosen = choose(scan_of(tmp_path), with_outputs)
+    chosen = choose(runs_of(tmp_path), with_outputs)
     assert len(chosen.runs) == 8
     assert "spos" in chosen.runs
     assert chosen.notes == ["Not shown: fixed_chain chain=c7, fixed_chain chain=c8."]
 
 
-def test_no_true_pt_and_weights_that_cancel_are_told(tmp_path: Path) -> None:
+def test_no_true_pt_weights_that_cancel_and_momenta_without_a_mass_are_told(tmp_path: Path) -> None:
     outputs = made_outputs(0)
     outputs["calibration/target"] = np.zeros_like(outputs["calibration/target"])
     make_run(tmp_path / "a", outputs=outputs)
     with pytest.raises(NothingToDraw, match="no true pT above 1 GeV"):
-        Response().data(scan_of(tmp_path / "a"))
+        response.chart(runs_of(tmp_path / "a"))
     weight = np.where(made_outputs(0)["id/target"] == 1, 1.0, -0.5)
     make_run(tmp_path / "b", outputs={**made_outputs(0), "weight": weight})
-    for figure in (Roc(), ScoreByClass(), DiTauMass()):
+    for figure in (roc, score, ditau_mass):
         with pytest.raises(NothingToDraw, match="id: class 0 weighs -100, expected > 0"):
-            figure.data(scan_of(tmp_path / "b"))
+            figure.chart(runs_of(tmp_path / "b"))
+    outputs = made_outputs(0)
+    outputs["calibration/output"][3, 0, 1] = 1e4  # its sinh has no number
+    make_run(tmp_path / "c", outputs=outputs)
+    with pytest.raises(NothingToDraw, match=r"momenta too large for a mass \(calibrated\)"):
+        ditau_mass.chart(runs_of(tmp_path / "c"))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_roc_is_that_of_sklearn(weighted: bool) -> None:
     generator = np.random.default_rng(0)
     label = generator.integers(2, size=500)
-    score = np.round(generator.normal(label, 1.0), 1)  # many ties
+    scores = np.round(generator.normal(label, 1.0), 1)  # many ties
     weight = generator.uniform(0, 2, 500) if weighted else np.ones(500)
-    background, area = roc_curve(score, label, weight)
-    assert area == pytest.approx(metrics.roc_auc_score(label, score, sample_weight=weight))
-    false, true, _ = metrics.roc_curve(label, score, sample_weight=weight, drop_intermediate=False)
+    background, area = roc.roc_curve(scores, label, weight)
+    assert area == pytest.approx(metrics.roc_auc_score(label, scores, sample_weight=weight))
+    false, true, _ = metrics.roc_curve(label, scores, sample_weight=weight, drop_intermediate=False)
     inside = slice(1, -1)
-    expected = np.interp(EFFICIENCY, true, false)
+    expected = np.interp(roc.EFFICIENCY, true, false)
     np.testing.assert_allclose(background[inside], expected[inside], atol=1e-12)
-    assert np.trapezoid(EFFICIENCY, background) == pytest.approx(area, abs=0.01)
+    assert np.trapezoid(roc.EFFICIENCY, background) == pytest.approx(area, abs=0.01)
 
 
 def test_roc_of_perfect_and_of_no_separation() -> None:
     label = np.repeat([0, 1], 50)
     ones = np.ones(100)
-    assert roc_curve(label.astype(float), label, ones)[1] == 1.0
-    background, area = roc_curve(ones, label, ones)
+    assert roc.roc_curve(label.astype(float), label, ones)[1] == 1.0
+    background, area = roc.roc_curve(ones, label, ones)
     assert area == pytest.approx(0.5)
-    np.testing.assert_allclose(background, EFFICIENCY)
+    np.testing.assert_allclose(background, roc.EFFICIENCY)
 
 
 def test_auc_has_the_error_of_the_test_sample_and_seeds_are_capped_aloud(tmp_path: Path) -> None:
     for seed in range(12):
         make_run(tmp_path, seed=seed, outputs=made_outputs(seed))
-    data = Roc().data(scan_of(tmp_path))
-    curves = data.runs["spos"]
+    runs = runs_of(tmp_path)
+    curves = [roc.curve_of(run) for run in runs.finished]
     # scores of two Gaussians one width apart: AUC = Phi(1 / sqrt 2)
     assert np.mean([one.auc for one in curves]) == pytest.approx(0.760, abs=0.015)
     spread = float(np.std([one.auc for one in curves], ddof=1))
     assert curves[0].error == pytest.approx(spread, rel=0.5)
-    assert data.notes[-1] == "spos: 10 of 12 seeds as thin lines."
-    whole: matplotlib.axes.Axes = Roc().draw(data).axes[0]
-    assert len(whole.lines) == 10 + 1 + 1  # thin ones, median, diagonal
-    assert whole.get_legend_handles_labels()[1][0].endswith("(12 seeds)")
+    chart = roc.chart(runs)
+    assert chart.notes[-1] == "spos: 10 of 12 seeds as thin lines."
+    assert small(chart)["key"].nunique() == 10
+    (entry,) = chart.legend()
+    assert entry == f"spos: {roc.told_auc(curves)}"
+    assert entry.endswith("(n = 12)")
+    # the rejection is drawn as far as five background events pass
+    rejection = large(chart, "spos", panel=1)
+    assert rejection["y"].max() <= curves[0].negatives / 5
+    np.testing.assert_allclose(
+        1 / rejection["y"], large(chart, "spos")["x"].iloc[-len(rejection) :]
+    )
 
 
 def test_masses_of_pairs_by_hand_and_as_the_candidate_computes_them() -> None:
     pair = np.array([[[62.5, 0.0, 0.0], [62.5, 0.0, math.pi]]])
-    assert pair_mass(pair, 0.0)[0] == pytest.approx(125.0)
+    assert ditau_mass.pair_mass(pair, 0.0)[0] == pytest.approx(125.0)
     # m = -6 GeV stands for m^2 = -36 GeV^2: energy 8 GeV each
     back_to_back = np.array([[[10.0, 0.0, 0.5], [10.0, 0.0, 0.5 - math.pi]]])
-    assert pair_mass(back_to_back, np.array([[-6.0, -6.0]]))[0] == pytest.approx(16.0)
+    assert ditau_mass.pair_mass(back_to_back, np.array([[-6.0, -6.0]]))[0] == pytest.approx(16.0)
     generator = np.random.default_rng(0)
     some = generator.uniform([20, -2, -3], [100, 2, 3], (50, 2, 3))
     encoded = torch.from_numpy(some.copy())
     encoded[..., 0] = encode_pt(encoded[..., 0])
-    np.testing.assert_allclose(pair_mass(some, 1.777), invariant_mass(encoded), rtol=1e-6)
+    found = ditau_mass.pair_mass(some, 1.777)
+    np.testing.assert_allclose(found, invariant_mass(encoded), rtol=1e-6)
 
 
 def test_calibration_moves_the_mass_as_it_moves_pt(tmp_path: Path) -> None:
     make_run(tmp_path, outputs=made_outputs(0, shift=1.0, width=0.0))
-    panels = DiTauMass().data(scan_of(tmp_path)).panels
-    assert list(panels) == ["label = 1", "label = 0"]
-    for panel in panels.values():
-        assert panel.calibrated["spos"].mean == pytest.approx(panel.true.mean, rel=1e-9)
-        assert panel.jets.mean == pytest.approx(0.7 * panel.true.mean, rel=0.03)
+    panels = ditau_mass.chart(runs_of(tmp_path)).panels
+    assert [panel.title for panel in panels] == ["label = 1", "label = 0"]
+    for panel in panels:
+        told = {one.label: float(one.words.split(" ")[0]) for one in panel.layers}
+        assert told["spos"] == told["truth"]
+        assert told["jets"] == pytest.approx(0.7 * told["truth"], rel=0.03)
+        rows = {one.label: one.rows["y"].tolist() for one in panel.layers}
+        assert rows["spos"] == rows["truth"] != rows["jets"]
 
 
 def test_response_and_resolution_are_recovered(tmp_path: Path) -> None:
     make_run(tmp_path, outputs=made_outputs(3, shift=1.2, width=0.1))
-    lines = Response().data(scan_of(tmp_path)).lines
-    jets, spos = lines[JETS].pt, lines["spos"].pt
-    assert len(spos.median) == 10
-    np.testing.assert_allclose(jets.median, 0.7, rtol=1e-9)
-    np.testing.assert_allclose(jets.width, 0.0, atol=1e-9)
-    pulls = (np.array(spos.median) - 1.2) / spos.median_error
-    assert np.abs(pulls).max() < 4
-    assert 0.3 < pulls.std() < 2
-    pulls = (np.array(spos.width) - 0.1) / spos.width_error
-    assert np.abs(pulls).max() < 4
-    assert lines["spos"].eta.width == pytest.approx([0.0] * 10, abs=1e-9)
+    chart = response.chart(runs_of(tmp_path))
+    frame = chart.frame.dropna(subset="of").set_index(["line", "of"])
+    assert len(frame.loc["spos", "pt"]) == 10
+    np.testing.assert_allclose(frame.loc[("jets", "pt"), "y"], 0.7, rtol=1e-9)
+    np.testing.assert_allclose(frame.loc[("jets", "pt_width"), "y"], 0.0, atol=1e-9)
+    np.testing.assert_allclose(frame.loc[("spos", "eta_width"), "y"], 0.0, atol=1e-9)
+    for name, true in (("pt", 1.2), ("pt_width", 0.1)):
+        rows = frame.loc["spos", name]
+        pulls = (rows["y"] - true) / (rows["high"] - rows["y"])
+        assert np.abs(pulls).max() < 4
+        assert 0.3 < pulls.std() < 2
 
 
 def test_the_error_of_a_median_is_that_of_a_gaussian_sample() -> None:
@@ -411,26 +419,28 @@ def test_one_jet_an_event_has_a_response_but_no_pair(tmp_path: Path) -> None:
     for name in ("inputs/jet", "calibration/output", "calibration/target"):
         outputs[name] = outputs[name][:, 0]
     make_run(tmp_path, outputs=outputs)
-    (run,) = scan_of(tmp_path).runs
-    config = dict(run.config)
-    config["tasks"]["calibration"]["output"]["shape"] = [3]
-    scan = Scan([FinishedRun(directory=run.directory, config=config, result=run.result)], [])
-    assert Response().data(scan).lines["spos"].response.middle == pytest.approx(1.2, rel=0.02)
+    (run,) = runs_of(tmp_path).finished
+    run.config["tasks"]["calibration"]["output"]["shape"] = [3]
+    (spos,) = [
+        one.words for one in response.chart(Runs([run])).panels[0].layers if one.label == "spos"
+    ]
+    assert float(spos.split(" ")[0]) == pytest.approx(1.2, rel=0.02)
     with pytest.raises(NothingToDraw, match="one jet an event"):
-        DiTauMass().data(scan)
+        ditau_mass.chart(Runs([run]))
 
 
 def test_histograms_are_normalised_with_weights_and_tell_what_is_beyond() -> None:
     one = histogram(np.array([0.5, 1.5, 1.6, 9.0]), np.array([1, 2, 1, 4.0]), np.arange(3.0))
-    np.testing.assert_allclose(one.density, [1 / 8, 3 / 8])
-    np.testing.assert_allclose(one.error, [1 / 8, math.sqrt(5) / 8])
+    np.testing.assert_allclose(one.rows["y"], [1 / 8, 3 / 8])
+    np.testing.assert_allclose(one.rows["error"], [1 / 8, math.sqrt(5) / 8])
+    assert one.rows[["left", "right"]].to_numpy().tolist() == [[0, 1], [1, 2]]
     assert one.beyond == pytest.approx(0.5)
     assert one.mean == pytest.approx((0.5 + 3 + 1.6 + 36) / 8)
 
 
 def test_power_laws_are_recovered() -> None:
     candidates = [3.0, 6.0, 12.0, 24.0]
-    exact = power_law(candidates, [2 * one**1.7 for one in candidates])
+    exact = fig7_scaling.power_law(candidates, [2 * one**1.7 for one in candidates])
     assert exact is not None
     assert (exact.factor, exact.exponent) == pytest.approx((2, 1.7))
     assert exact.error == pytest.approx(0, abs=1e-9)
@@ -438,15 +448,15 @@ def test_power_laws_are_recovered() -> None:
     pulls = []
     for _ in range(200):
         noisy = [2 * one**1.7 * math.exp(generator.normal(0, 0.1)) for one in candidates * 3]
-        law = power_law(candidates * 3, noisy)
+        law = fig7_scaling.power_law(candidates * 3, noisy)
         assert law is not None
         assert law.error is not None
         pulls.append((law.exponent - 1.7) / law.error)
     assert np.std(pulls) == pytest.approx(1.1, abs=0.2)  # Student, 10 degrees of freedom
-    two = power_law([3.0, 6.0], [1.0, 4.0])
+    two = fig7_scaling.power_law([3.0, 6.0], [1.0, 4.0])
     assert two is not None
     assert (two.exponent, two.error) == (pytest.approx(2), None)
-    assert power_law([3.0, 3.0], [1.0, 2.0]) is None
+    assert fig7_scaling.power_law([3.0, 3.0], [1.0, 2.0]) is None
 
 
 def test_scaling_compares_runs_that_differ_in_candidates(tmp_path: Path) -> None:
@@ -454,43 +464,60 @@ def test_scaling_compares_runs_that_differ_in_candidates(tmp_path: Path) -> None
         for method, power in (("spos", 1.0), ("grid_search", 2.0)):
             make_run(tmp_path, method=method, copies=copies, seconds=(copies + 1) ** power)
     make_run(tmp_path, v1=0.9, copies=2)
-    figure = Scaling()
-    data = figure.data(scan_of(tmp_path))
-    assert [one.candidates for one in data.runs["spos"]] == [3, 6, 12]
-    search, total = data.laws
-    assert data.laws[search]["spos"].exponent == pytest.approx(1)
-    assert data.laws[search]["grid_search"].exponent == pytest.approx(2)
+    runs = runs_of(tmp_path)
+    chart = fig7_scaling.chart(runs)
+    assert [one.entry for one in chart.panels[0].layers if one.label] == [
+        "grid_search: a = 2.00 ± 0.00, n = 1",
+        "spos: a = 1.00 ± 0.00, n = 1",
+    ]
+    assert large(chart, "spos")["x"].tolist() == [3, 6, 12]
+    assert large(chart, "spos")["y"].tolist() == [3, 6, 12]
     # pre-training from the cache counts with the 5 seconds it once took
-    assert data.runs["spos"][0].seconds[total] == pytest.approx(3 + 5)
-    assert data.runs["spos"][0].metric == pytest.approx(0.79)
-    assert data.notes == ["Not shown: 1 run of other settings or repeated."]
-    labels = figure.draw(data).axes[0].get_legend_handles_labels()[1]
-    assert labels == ["grid_search: a = 2.00 ± 0.00", "spos: a = 1.00 ± 0.00"]
-    assert "NaN" not in figure.interactive(data).to_json()
+    assert large(chart, "spos", panel=1)["y"].tolist() == [8, 11, 17]
+    assert large(chart, "spos", panel=2)["y"].tolist() == pytest.approx([0.79] * 3)
+    (dashed, _) = [
+        one.rows for one in chart.panels[0].layers if isinstance(one, Points) and not one.size
+    ]
+    np.testing.assert_allclose(dashed, [[3, 9], [12, 144]])
+    assert chart.notes[1:] == ["Not shown: 1 run of other settings or repeated."]
+    check_drawn(chart, runs.wide["key"])
 
 
-def test_alpha_is_shown_as_a_probability(tmp_path: Path) -> None:
-    make_run(tmp_path, method="darts", history=alphas())
-    (way,) = Trajectories().data(scan_of(tmp_path)).runs["darts"]
-    np.testing.assert_allclose(way.probabilities["id"]["cnn_0"], [1 / 2, 2 / 3, 4 / 5])
-    assert list(way.epochs) == [1, 2, 3]
+def test_alpha_is_shown_as_a_probability_with_the_epoch_it_is_read_from(tmp_path: Path) -> None:
+    history = alphas()
+    for line, loss in zip(history, (0.5, 0.3, 0.4), strict=True):
+        line["valid/loss"] = loss
+    make_run(tmp_path, method="darts", history=history)
+    chart = fig4_trajectories.chart(runs_of(tmp_path))
+    assert [one.title for one in chart.panels] == ["darts: calibration", "darts: id"]
+    for panel in range(2):
+        cnn = large(chart, "cnn_0", panel)
+        assert cnn["y"].tolist() == pytest.approx([1 / 2, 2 / 3, 4 / 5])
+        assert cnn["x"].tolist() == [1, 2, 3]
+        (read,) = [one.rows for one in chart.panels[panel].layers if isinstance(one, Rule)]
+        assert read["x"].tolist() == [2]  # the lowest validation loss
+    files = fig4_trajectories.save_trajectories(history, tmp_path)
+    assert [one.name for one in files] == ["alpha.png", "alpha.pdf"]
+    assert files[0].read_bytes()[:4] == b"\x89PNG"
     theta = [{"stage": "search", "epoch": 0, "theta": {"id": {"a": 0.3, "b": 0.7}}}]
     (one,) = read_trajectories(theta)
     assert {name: values.tolist() for name, values in one.probabilities()["id"].items()} == {
         "a": [0.3],
         "b": [0.7],
     }
+    assert fig4_trajectories.save_trajectories([{"stage": "search", "epoch": 0}], tmp_path) == []
 
 
 def test_too_many_candidates_and_seeds_are_capped_aloud(tmp_path: Path) -> None:
     for seed in range(11):
         make_run(tmp_path, method="darts", seed=seed, history=alphas(names=10))
-    data = Trajectories().data(scan_of(tmp_path))
-    assert len(data.runs["darts"]) == 10
-    colours = data.colours["id"]
+    chart = fig4_trajectories.chart(runs_of(tmp_path))
+    layers = [one for one in chart.panels[1].layers if isinstance(one, Points)]
+    assert len({one.rows["key"].iloc[0] for one in layers}) == 10
+    colours = {one.rows["candidate"].iloc[0]: one.look.colour for one in layers}
     assert list(colours.values()).count(REST) == 2
     assert len(set(colours.values())) == 9
-    assert data.notes[:2] == [
+    assert chart.notes[1:3] == [
         "darts: 10 of 11 seeds.",
         "calibration: 2 of 10 candidates in grey.",
     ]
@@ -501,26 +528,30 @@ def test_images_are_averaged_and_one_with_all_channels_is_shown(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make_run(tmp_path)
-    figure = JetImages()
     with pytest.raises(NothingToDraw, match=r"made\.h5 is not there"):
-        figure.data(scan_of(tmp_path))
+        fig8_images.chart(runs_of(tmp_path))
     image_file(tmp_path / "made.h5")
-    data = figure.data(scan_of(tmp_path))
-    assert data.mean[0, 12, 3] == pytest.approx(6.0)
-    assert data.mean[2, 8, 8] == pytest.approx(30 / 6)
-    assert data.single_name == "event 1, jet 1"
-    page = figure.interactive(data)
-    tracks = page.data[0]
+    chart = fig8_images.chart(runs_of(tmp_path))
+    assert chart.title == "made.h5: n = 6 images"
+    assert [one.title for one in chart.panels[2:4]] == [
+        *("hadronic calorimeter, mean of all", "tracks, event 1, jet 1")
+    ]
+    tracks, hadrons = (chart.panels[number].layers[0] for number in (0, 2))
+    assert isinstance(tracks, Image)
+    assert isinstance(hadrons, Image)
     # eta bin 12 is from 0.2 to 0.25, phi bin 3 from -0.25 to -0.2
-    assert (tracks.x[12], tracks.y[3]) == pytest.approx((0.225, -0.225))
-    assert tracks.z[3][12] == pytest.approx(math.log10(6), abs=1e-4)
-    assert tracks.z[12][3] is None
-    drawn = figure.draw(data).axes[0].collections[0].get_array()
+    assert tracks.pixels().loc[-0.225, 0.225] == pytest.approx(6.0)
+    assert hadrons.pixels().loc[0.025, 0.025] == pytest.approx(30 / 6)
+    page = interactive(chart).data[0]
+    assert (page.x[12], page.y[3]) == pytest.approx((0.225, -0.225))
+    assert page.z[3][12] == pytest.approx(math.log10(6), abs=1e-4)
+    assert page.z[12][3] is None
+    drawn = draw(chart).axes[0].collections[0].get_array()
     assert drawn[3, 12] == pytest.approx(6.0)
     assert drawn.mask[12, 3]
 
 
-def test_a_file_whose_images_have_another_shape_is_refused(
+def test_a_file_of_other_images_or_a_link_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -528,52 +559,20 @@ def test_a_file_whose_images_have_another_shape_is_refused(
     with h5py.File("made.h5", "w") as file:
         file["image"] = np.zeros((4, 8, 8))
     with pytest.raises(NothingToDraw, match=r"shape \[4, 8, 8\], expected \[event, jet"):
-        JetImages().data(scan_of(tmp_path))
+        fig8_images.chart(runs_of(tmp_path))
     Path("made.h5").write_bytes(b"no HDF5")
     with pytest.raises(NothingToDraw, match="cannot be read"):
-        JetImages().data(scan_of(tmp_path))
-
-
-def test_a_run_with_a_bad_file_is_left_out_and_named(tmp_path: Path) -> None:
-    for seed in range(2):
-        make_run(tmp_path, seed=seed, auc=0.8 - 0.1 * seed, outputs=made_outputs(seed))
-    with h5py.File(tmp_path / "spos" / "spos-1-0.5-1" / "outputs.h5", "a") as file:
-        del file["id/output"]
-        file.create_dataset("id/output", (1 << 50,), "f4")
-    notes = Roc().data(scan_of(tmp_path)).notes
-    said = "Left out: spos, seed 1: outputs.h5: id/output: declares "
-    assert any(note.startswith(said) for note in notes), notes
-
-
-def test_momenta_without_a_mass_are_refused(tmp_path: Path) -> None:
-    outputs = made_outputs(0)
-    outputs["calibration/output"][3, 0, 1] = 1e4  # its sinh has no number
-    make_run(tmp_path, outputs=outputs)
-    with pytest.raises(NothingToDraw, match=r"momenta too large for a mass \(calibrated\)"):
-        DiTauMass().data(scan_of(tmp_path))
-
-
-@pytest.mark.parametrize("pixel", [math.nan, math.inf, -1.0, 1e39])
-def test_images_of_no_energy_are_refused(
-    pixel: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    make_run(tmp_path)
-    image = np.zeros((3, 2, 3, 16, 16))
-    image[2, 1, 0, 4, 5] = pixel
-    with h5py.File("made.h5", "w") as file:
-        file["image"] = image
-    with pytest.raises(NothingToDraw, match=r"made\.h5: image: found pixels that are no numbers"):
-        JetImages().data(scan_of(tmp_path))
-
-
-def test_images_that_are_elsewhere_are_not_followed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    make_run(tmp_path)
+        fig8_images.chart(runs_of(tmp_path))
     image_file(tmp_path / "other.h5")
     with h5py.File("made.h5", "w") as file:
         file["image"] = h5py.ExternalLink("other.h5", "/image")
     with pytest.raises(NothingToDraw, match=r"^made\.h5: image: image is a link"):
-        JetImages().data(scan_of(tmp_path))
+        fig8_images.chart(runs_of(tmp_path))
+
+
+@pytest.mark.parametrize("pixel", [math.nan, math.inf, -1.0, 1e39])
+def test_images_of_no_energy_are_refused(pixel: float) -> None:
+    image = np.zeros((3, 2, 3, 16, 16))
+    image[2, 1, 0, 4, 5] = pixel
+    with pytest.raises(NothingToDraw, match="made: found pixels that are no numbers"):
+        fig8_images.summary(image, where="made")

@@ -145,26 +145,3 @@ def test_pairs_share_seed_weights_and_settings(tmp_path: Path) -> None:
         {"spos pretrain=false": -0.1, "spos pretrain=true": 0.05}
     )
     assert list(auc_rows["pairs"]) == [1, 1]
-
-
-def test_positions_of_v1_are_symmetric_increasing_and_continuous() -> None:
-    v1 = np.linspace(0, 1, 100001)
-    places = v1_position(v1)
-    assert np.all(np.diff(places) > 0)
-    assert np.diff(places).max() < 0.01
-    np.testing.assert_allclose(places, -places[::-1], atol=1e-9)
-    assert v1_position(0.9) == pytest.approx(np.log10(9))
-    ticks = v1_position(np.array(list(TICKS.values())))
-    assert np.diff(ticks).min() > 0.75
-    with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
-        v1_position(1.1)
-
-
-def test_colours_stay_and_settings_of_a_method_look_different() -> None:
-    few = looks(["spos", "darts"])
-    many = looks(["asng", "darts", "spos", "spos a=1", "something new"])
-    assert few["spos"] == many["spos"]
-    assert few["darts"].colour == method_colour("darts") != few["spos"].colour
-    one, two = many["spos"], many["spos a=1"]
-    assert (one.colour, one.marker, one.line) != (two.colour, two.marker, two.line)
-    assert one.marker != two.marker

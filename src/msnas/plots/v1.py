@@ -32,7 +32,7 @@ def against_v1(
             if quantity.test in table:
                 part = table.dropna(subset=quantity.test)
                 told = part["chain"] + ", seed " + part["seed"].astype(str)
-                rows = part[["key"]].assign(x=part["v1"].astype(float), y=part[quantity.test])
+                rows = part[["key"]].assign(x=fixed_v1(runs, part), y=part[quantity.test])
                 kind = {"once": PARAMETER in part, "panel": quantity.name, "series": label}
                 parts.append(rows.assign(told=told, **kind))
     frame = pd.concat(parts) if parts else pd.DataFrame()
@@ -53,6 +53,12 @@ def against_v1(
         size=(4.1, 3.8),
         notes=[BARS, ACROSS, *notes],
     )
+
+
+def fixed_v1(runs: Runs, table: pd.DataFrame) -> pd.Series:
+    """The v1 of rows as in `runs.wide`, NaN where the task weights find themselves."""
+    free = [run.key for run in runs.finished if run.weighting != "Fixed"]
+    return table["v1"].astype(float).mask(table["key"].isin(free))
 
 
 def conditions_by_label(runs: Runs) -> dict[str, pd.DataFrame]:

@@ -11,6 +11,7 @@ from msnas.plots.axes import names_axis
 from msnas.plots.chains import chains_of
 from msnas.plots.grammar import Axis, Bars, Chart, Look, NothingToDraw, Panel, Words
 from msnas.plots.look import chain_looks, in_order
+from msnas.plots.v1 import fixed_v1
 from msnas.results.runs import Runs
 
 NO_V1 = "other"
@@ -27,7 +28,7 @@ def chart(runs: Runs) -> Chart:
     if table.empty:
         raise NothingToDraw("no run of a method that selects a chain")
     chains, order = chain_order(runs, table)
-    told = table["v1"].round(9).map(lambda one: NO_V1 if math.isnan(one) else f"{one:g}")
+    told = fixed_v1(runs, table).round(9).map(lambda one: NO_V1 if math.isnan(one) else f"{one:g}")
     weights = sorted(set(told), key=lambda one: math.inf if one == NO_V1 else float(one))
     frame = shares(table.assign(v1=told), chains, weights)
     left = len(runs.wide) - len(table)
