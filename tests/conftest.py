@@ -131,15 +131,9 @@ def telling_imports(folder: Path) -> Path:
 
 @functools.cache
 def composer(config_name: str = "config") -> Composer:
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
     from msnas.scan.compose import Composer
 
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        return Composer(hydra.config_loader, config_name)
+    return Composer([str(CONF)], config_name)
 
 
 def compose_config(overrides: list[str]) -> DictConfig:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import re
 import sys
 import textwrap
@@ -13,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CONF, QUIET, compose_config
+from conftest import CONF, QUIET, ROOT, compose_config
 from hostile_run import TINY, doors, forge
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from killable_run import python
 from test_hostile_configurations import put
 from torch import nn
 
@@ -231,23 +228,11 @@ def test_compare_asks_too(mine: Path) -> None:
 # ------------------------------------------------------------------ keys
 
 
-def _train(folder: Path, words: list[str], said: Path) -> None:
-    os.chdir(folder)
-    for number in (1, 2):
-        os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    main(["train", *words])
-
-
 def train(folder: Path, *words: str) -> str:
-    """What `msnas train` says in a process of its own: a source is read once in a process."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["msnas.pipeline", "msnas.methods.spos", "hydra", "h5py"])
-    process = context.Process(target=_train, args=(folder, [*words], folder / "said"))
-    process.start()
-    process.join(300)
-    text = (folder / "said").read_text()
-    assert process.exitcode == 0, text
-    return text
+    """What `train.py` says in a process of its own: a source is read once in a process."""
+    done = python(str(ROOT / "train.py"), *words, folder=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_edited_code_of_the_users_is_trained_again(mine: Path) -> None:
@@ -334,14 +319,11 @@ def test_a_run_and_a_scan_take_candidates_of_both(
 
 
 def test_a_composer_knows_the_groups_of_a_search_path(settings: Path) -> None:
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        composer = Composer(hydra.config_loader, "config", search_path=[str(settings)])
-        config: Any = composer.compose([*TOY, "+candidate/other=[ruler]"])
-        assert config.tasks.toy_regression.candidates.other._target_ == "mine.line.Line"
-        with pytest.raises(ConfigError, match=r"did you mean ruler\? options: "):
-            composer.compose([*TOY, "candidate/toy_regression=rulr"])
+    composer = Composer([str(CONF), str(settings)], "config")
+    config: Any = composer.compose([*TOY, "+candidate/other=[ruler]"])
+    assert config.tasks.toy_regression.candidates.other._target_ == "mine.line.Line"
+    with pytest.raises(ConfigError, match=r"did you mean ruler\? options: "):
+        composer.compose([*TOY, "candidate/toy_regression=rulr"])
 
 
 def test_hostile_places_stay_what_they_are(finished_ruler: Path, mine: Path) -> None:

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_scan import made_scan, write_made_run
-from msnas.report.style import looks, method_colour
-from msnas.report.v1_axis import TICKS, v1_position
 from sklearn.metrics import roc_auc_score
 
 from msnas.report.tables import chains_table, differences_table, methods_table

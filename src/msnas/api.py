@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from msnas.conf_folders import CONF, folders_of, parsed
+from msnas.conf_folders import folders_of, parsed
 from msnas.config import is_name
 from msnas.errors import ConfigError
 from msnas.packages import allowing
@@ -183,28 +183,14 @@ GROUPS = ("recipe", "scale", "trainer", "logger", "debug", "experiment", "condit
 
 
 def _composed(words: Sequence[str], changes: Mapping[str, Any], problem: AnyProblem) -> DictConfig:
-    import hydra
-    from hydra.core.global_hydra import GlobalHydra
-
     from msnas.scan.compose import Composer
 
-    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        loaded = GlobalHydra.instance().hydra
-        assert loaded is not None
-        composer = Composer(
-            loaded.config_loader, "config", search_path=_search_path(problem.folder)
-        )
-        config = composer.compose(words)
+    added = [f"--config-dir={problem.folder}"] if problem.folder is not None else []
+    config = Composer(folders_of(parsed(added)), "config").compose(words)
     problem.put_into(config)
     for key, value in changes.items():
         OmegaConf.update(config, key, value, force_add=True)
     return config
-
-
-def _search_path(folder: str | None) -> list[str]:
-    if folder is None:
-        return []
-    return folders_of(parsed(["--config-dir", str(folder)]))[1:]
 
 
 def _put(config: DictConfig, key: str, part: Any) -> None:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
@@ -74,15 +73,7 @@ def _explained(config: str, words: Sequence[str]) -> ConfigError | None:
             for one in read
             if not one.is_sweep_override() and one.get_key_element() != SEARCH_PATH
         ]
-        with hydra.initialize_config_dir(version_base="1.3", config_dir=given.config_path):
-            loaded = GlobalHydra.instance().hydra
-            assert loaded is not None
-            composer = Composer(
-                loaded.config_loader,
-                given.config_name or config,
-                search_path=folders_of(given)[1:],
-            )
-            composer.compose(single)
+        Composer(folders_of(given), given.config_name or config).compose(single)
     except ConfigError as explained:
         return explained
     except (HydraException, OmegaConfBaseException):

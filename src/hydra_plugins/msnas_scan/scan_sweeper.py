@@ -71,18 +71,18 @@ class ScanSweeper(Sweeper):
 
         hydra = self.full_config.hydra
         launcher = str(hydra.runtime.choices["hydra/launcher"])
-        assert self.hydra_context is not None
         settings = plain(
             OmegaConf.masked_copy(
                 self.full_config, [key for key in self.full_config if key in OF_A_SCAN]
             )
         )
         check_scan_settings(settings)
-        composer = Composer(
-            self.hydra_context.config_loader,
-            hydra.job.config_name,
-            search_path=hydra.searchpath,
-        )
+        sources = [
+            f"{source.schema}://{source.path}"
+            for source in hydra.runtime.config_sources
+            if source.provider not in ("hydra", "schema")
+        ]
+        composer = Composer(sources, hydra.job.config_name)
         runs, impossible = find_scan(
             arguments,
             params=plain(self.params),

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, final
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.config_loader import ConfigLoader
+from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
+from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from msnas.conf_folders import SEARCH_PATH
 from msnas.errors import ConfigError
 from msnas.overrides import check_values, no_group, no_option, refusal
 
@@ -38,18 +38,16 @@ class Composer:
     """Composes as Hydra does, but each choice of config groups only once.
 
     Hydra reads the files of the groups (0.1 s) and then changes single values; only the second
-    differs between most runs of a scan. The folders of `hydra.searchpath` must be given apart:
-    Hydra takes them from the overrides of every single composition.
+    differs between most runs of a scan. `folders` are looked at in this order
+    (`conf_folders.folders_of`).
     """
 
-    def __init__(
-        self, loader: ConfigLoader, config_name: str | None, *, search_path: Iterable[str] = ()
-    ) -> None:
-        assert isinstance(loader, ConfigLoaderImpl)
-        sources = copy.deepcopy(loader.config_search_path)
-        for folder in search_path:
-            sources.prepend(provider=SEARCH_PATH, path=folder, anchor="schema")
-        self.loader = ConfigLoaderImpl(sources)
+    def __init__(self, folders: Sequence[str], config_name: str | None) -> None:
+        setbase("1.3")
+        search_path = create_config_search_path(folders[0])
+        for folder in folders[1:]:
+            search_path.prepend(provider="user", path=folder, anchor="schema")
+        self.loader = ConfigLoaderImpl(search_path)
         self.config_name = config_name
         self.parser = OverridesParser.create(config_loader=self.loader)
         self._known: dict[str, _Read] = {}
