@@ -288,7 +288,7 @@ def test_a_repeated_run_that_was_killed_goes_on(
     assert folder.numbers() == uninterrupted.numbers()
     per_class = Counter(line.split()[0] for line in folder.epochs().elements())
     # candidates once; the super-network three epochs, then one and a part, then the other two
-    assert (per_class["Pretraining"], per_class["SPOS"]) == (4 * 3, 3 + 2 + 2)
+    assert (per_class["Pretraining"], per_class["SPOSSearch"]) == (4 * 3, 3 + 2 + 2)
     assert per_class["Posttraining"] == 3 + 3
 
 
