@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from msnas.chain.chain import Chain
 from msnas.data.events import Batch
 from msnas.errors import ConfigError
+from msnas.methods.expected import ExpectedSearch
 from msnas.methods.method import Choice, Probabilities, Search, SearchMethod, has_dummies
 from msnas.methods.perturbation import perturbation_path
 from msnas.scoring import Scoring
@@ -41,8 +42,10 @@ class DARTS(SearchMethod):
     and `zeros` then wins a classification by tempering their logits (docs/results.md).
 
     `selection="argmax"` takes the largest alpha of each task; `"perturbation"` asks which
-    candidate the mixture misses most (arXiv:2108.04392). `relaxation="gumbel"` mixes by a
-    Gumbel-softmax whose temperature falls geometrically between the two `temperatures`.
+    candidate the mixture misses most (arXiv:2108.04392), `"rank"` takes the best of all chains with
+    the weights as they are. `relaxation="gumbel"` mixes by a Gumbel-softmax whose temperature falls
+    geometrically between the two `temperatures`; `"expected"` mixes nothing and weighs the losses
+    of chains (see `ExpectedSearch`, to which `chains` belongs).
     """
 
     selection_settings: ClassVar[frozenset[str]] = frozenset({"selection"})
@@ -55,18 +58,28 @@ class DARTS(SearchMethod):
     selection: str = "argmax"
     relaxation: str = "softmax"
     temperatures: Sequence[float] = (1.0, 0.1)
+    chains: int = 16
 
     def __post_init__(self) -> None:
         """Raise ConfigError for an option that is none."""
         for key, value, allowed in (
             ("order", self.order, (1, 2)),
-            ("selection", self.selection, ("argmax", "perturbation")),
-            ("relaxation", self.relaxation, ("softmax", "gumbel")),
+            ("selection", self.selection, ("argmax", "perturbation", "rank")),
+            ("relaxation", self.relaxation, ("softmax", "gumbel", "expected")),
         ):
             if value not in allowed:
                 raise ConfigError(f"method.{key}: expected one of {allowed}, found {value!r}")
         if not isinstance(self.epsilon, int | float) or self.epsilon < 0:
             raise ConfigError(f"method.epsilon: expected a number >= 0, found {self.epsilon!r}")
+        if type(self.chains) is not int or self.chains < 2:
+            raise ConfigError(f"method.chains: expected a number >= 2, found {self.chains!r}")
+        if self.relaxation == "expected" and self.order == 2:
+            raise ConfigError("method.order: 2 needs a mixture; use method.relaxation=softmax")
+        if self.relaxation == "expected" and self.selection == "perturbation":
+            raise ConfigError(
+                "method.selection: perturbation needs a mixture; use argmax or rank, or "
+                "method.relaxation=softmax"
+            )
         temperatures = self.temperatures
         if (
             not isinstance(temperatures, list | tuple)
@@ -80,6 +93,8 @@ class DARTS(SearchMethod):
 
     def check(self, chain: Chain, weighting: Weighting) -> None:
         """Raise ConfigError for a weighting that needs each task's own gradient."""
+        if self.relaxation == "expected":
+            return
         if weighting.uses_gradients:
             raise ConfigError(
                 f"weighting: {type(weighting).__name__} needs one output through which all losses "
@@ -89,8 +104,10 @@ class DARTS(SearchMethod):
         if self.order == 2 and not weighting.takes_task_weights:
             raise ConfigError("method.order: 2 needs weighting=fixed; use method.order=1")
 
-    def search(self, **of_stage: Any) -> DARTSSearch:
-        """The training of the mixture, and of alpha."""
+    def search(self, **of_stage: Any) -> DARTSSearch | ExpectedSearch:
+        """The training of the mixture, or of chains, and of alpha."""
+        if self.relaxation == "expected":
+            return ExpectedSearch(self, **of_stage)
         return DARTSSearch(self, **of_stage)
 
 
@@ -210,7 +227,9 @@ class DARTSSearch(Search):
                 names[int(alpha.argmax())]
                 for names, alpha in zip(self.chain.names(), self.alpha, strict=True)
             )
-        return Choice(path=path, scores=scoring.rank(self.chain, [path]))
+        paths = self.chain.paths() if self.options.selection == "rank" else [path]
+        scores = scoring.rank(self.chain, paths)
+        return Choice(path=scores[0].path, scores=scores)
 
     def probabilities(self) -> Probabilities:
         """softmax(alpha)."""
