@@ -12,7 +12,7 @@ import ast
 import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,11 +54,11 @@ def code_of(settings: Any) -> Code:
     Comments, docstrings and layout do not count; a source is read once in a process. What cannot
     be imported is left out: `build` has an error for it.
     """
-    code = {"torch": version("torch")}
+    code = {"torch": _version("torch")}
     for target in _targets(settings):
         package = target.split(".")[0]
         if package in LIBRARIES:
-            code[package] = version(package)
+            code[package] = _version(package)
         else:
             code |= _sources_of(target)
     return dict(sorted(code.items()))
@@ -67,6 +67,11 @@ def code_of(settings: Any) -> Code:
 def changed(before: Code, now: Code) -> list[str]:
     """Names of what is not as it was."""
     return sorted(name for name in before | now if before.get(name) != now.get(name))
+
+
+@lru_cache
+def _version(library: str) -> str:
+    return metadata.version(library)
 
 
 def _targets(settings: Any) -> Iterator[str]:

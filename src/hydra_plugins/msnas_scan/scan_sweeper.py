@@ -61,6 +61,7 @@ class ScanSweeper(Sweeper):
     def _sweep(self, arguments: list[str]) -> bool:
         import os
 
+        from msnas.conf_folders import SEARCH_PATH
         from msnas.config import plain
         from msnas.scan.compose import Composer
         from msnas.scan.engine import ELSEWHERE, Engine
@@ -80,7 +81,7 @@ class ScanSweeper(Sweeper):
         sources = [
             f"{source.schema}://{source.path}"
             for source in hydra.runtime.config_sources
-            if source.provider not in ("hydra", "schema")
+            if source.provider.startswith(("main", "command-line", SEARCH_PATH))
         ]
         composer = Composer(sources, hydra.job.config_name)
         runs, impossible = find_scan(
