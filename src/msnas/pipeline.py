@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 
 from msnas.build import build
-from msnas.chain.chain import Path
+from msnas.chain.chain import Path as ChainPath
 from msnas.evaluation.outputs import write_outputs
 from msnas.parts import Parts, make_parts, read_events
 from msnas.plan import Plan
 from msnas.report.tracker import Tracker, write_mirror
+from msnas.results.result import Result
+from msnas.results.schema import ChainNumbers, Condition, Stage
 from msnas.results.trajectories import read_trajectories
 from msnas.run_directory import RunDirectory
 from msnas.scoring import Tested
@@ -93,7 +97,7 @@ def run_stages(
             "selected": " -> ".join(selected.choice.path),
         },
     )
-    result = _result(parts, selected, tested)
+    result = _result(parts, selected, tested, directory=final.path).to_json()
     directory.write_result(result)
     if repeat:
         final.take(directory)
@@ -114,79 +118,80 @@ def _write_model(directory: RunDirectory, parts: Parts, selected: Selected) -> N
         )
 
 
-def _result(parts: Parts, selected: Selected, tested: Tested) -> dict[str, Any]:
+def _result(parts: Parts, selected: Selected, tested: Tested, *, directory: Path) -> Result:
     """The run's numbers as result.json holds them."""
-    plan, choice, valid = parts.plan, selected.choice, selected.valid
+    plan, choice, valid, scoring = parts.plan, selected.choice, selected.valid, parts.scoring
     source = plan.data_identity["source"]
+    stages = {stage: _stage(ones) for stage, ones in selected.trainings.items() if ones}
+    if tested.stage:
+        stages["validity"] = cast("Stage", tested.stage)
 
-    def named(path: Path) -> dict[str, str]:
+    def named(path: ChainPath) -> dict[str, str]:
         return dict(zip(plan.chain, path, strict=True))
 
-    result: dict[str, Any] = {
-        "schema": 1,
-        "problem": plan.config["problem"]["name"],
-        "method": plan.config["method"]["name"],
-        "key": plan.key,
-        "seed": plan.config["seed"],
-        "task_weights": parts.weights,
-        "selected": named(choice.path),
-        "metrics": {"valid": dict(valid.values), "test": dict(tested.values)},
-        "directions": {
+    chains: list[ChainNumbers] = []
+    for score in choice.scores:
+        numbers = dict(score.values)
+        chains.append({"selected": named(score.path), "valid": numbers, "stage": "search"})
+        if score.losses:
+            chains[-1]["ranked_by"] = score.ranked_by
+    numbers = dict(valid.values)
+    chains.append({"selected": named(valid.path), "valid": numbers, "stage": "posttrain"})
+    found = Result(
+        directory=directory,
+        config=plan.config,
+        problem=plan.config["problem"]["name"],
+        method=plan.config["method"]["name"],
+        key=plan.key,
+        seed=plan.config["seed"],
+        task_weights=parts.weights,
+        selected=named(choice.path),
+        valid=valid.values,
+        test=tested.values,
+        directions={
             f"{task.name}/{name}": metric.higher_is_better
             for task in selected.chain.tasks
             for name, metric in task.metrics.items()
         },
-        "chains": [
-            {
-                "selected": named(score.path),
-                "valid": dict(score.values),
-                "stage": "search",
-                **({"ranked_by": score.ranked_by} if score.losses else {}),
-            }
-            for score in choice.scores
-        ]
-        + [
-            {"selected": named(valid.path), "valid": dict(valid.values), "stage": "posttrain"},
-        ],
-        "parameters": selected.chain.parameter_count(),
-        "data": {
+        chains=chains,
+        parameters=selected.chain.parameter_count(),
+        data={
             **({"file": plan.config["data"]["file"]} if "file" in plan.config["data"] else {}),
             **({"sha256": source["sha256"]} if "sha256" in source else {}),
             "source": source,
             "events": parts.events.size,
             "classes": parts.events.class_counts(plan.config["data"]["stratify"]),
         },
-        "versions": {
-            name: version(name) for name in ("msnas", "torch", "pytorch-lightning", "numpy")
-        },
-        "status": "finished",
-    }
-    if parts.conditioning is not None:
-        result["point"] = parts.scoring.point
-        result["conditions"] = tested.conditions
-        result["winners"] = [
+        versions={name: version(name) for name in ("msnas", "torch", "pytorch-lightning", "numpy")},
+        probabilities=choice.probabilities,
+        stages=stages,
+    )
+    if parts.conditioning is None:
+        return found
+    return replace(
+        found,
+        point=scoring.point,
+        conditions=cast("list[Condition]", tested.conditions),
+        winners=[
             {"parameters": point, "selected": named(best.path), "regret": regret}
-            for point, best, regret in parts.scoring.winners(choice.scores, choice.path)
-        ]
-    if choice.probabilities is not None:
-        result["probabilities"] = choice.probabilities
-    result["stages"] = {stage: _stage(ones) for stage, ones in selected.trainings.items() if ones}
-    if tested.stage:
-        result["stages"]["validity"] = tested.stage
-    return result
+            for point, best, regret in scoring.winners(choice.scores, choice.path)
+        ],
+    )
 
 
-def _stage(trained: Mapping[str, Trained]) -> dict[str, Any]:
+def _stage(trained: Mapping[str, Trained]) -> Stage:
     """Seconds spent in this run (nothing for what came from the cache), epochs, what was cached.
 
     Where the start was judged, its loss and that of the kept weights.
     """
-    judged = {label: one for label, one in trained.items() if one.start is not None}
-    return {
+    stage: Stage = {
         "seconds": sum(one.seconds for one in trained.values() if not one.cached),
         "epochs": {label: one.epochs for label, one in trained.items()},
         "cached": [label for label, one in trained.items() if one.cached],
         "cached_seconds": sum(one.seconds for one in trained.values() if one.cached),
-        **({"start": {label: one.start for label, one in judged.items()}} if judged else {}),
-        **({"loss": {label: one.loss for label, one in judged.items()}} if judged else {}),
     }
+    starts = {label: one.start for label, one in trained.items() if one.start is not None}
+    if starts:
+        stage["start"] = starts
+        stage["loss"] = {label: trained[label].loss for label in starts}
+    return stage

@@ -69,12 +69,14 @@ class Winner(TypedDict):
 
 @open_and_strict
 class Stage(TypedDict):
-    """What a stage took."""
+    """What a stage took; where its start was judged, that loss and the one of the kept weights."""
 
     seconds: float
     epochs: NotRequired[dict[str, int]]
     cached: NotRequired[list[str]]
     cached_seconds: NotRequired[float]
+    start: NotRequired[dict[str, float]]
+    loss: NotRequired[dict[str, float | None]]
 
 
 @open_and_strict
