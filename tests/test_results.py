@@ -19,6 +19,8 @@ from msnas.results.quantity import quantities_of
 from msnas.results.result import Result, best_of
 from msnas.results.runs import collect
 
+DATA = Path(__file__).parent / "data"
+
 
 def runs_of(place: Path) -> list[Result]:
     return list(collect([place]).finished)
@@ -371,3 +373,21 @@ def test_words_change_no_setting_and_name_the_axes(tmp_path: Path) -> None:
     write_made_run(tmp_path, settings=tasks({"words": first}, {"words": last}))
     assert differing([settings_of(run) for run in runs_of(tmp_path)]) == []
     assert axes() == ["tau squared error [(100 GeV)^2]", "H vs Z AUC"]
+
+
+# ------------------------------------------------------------------ of an earlier version
+
+
+def test_a_run_of_an_earlier_version_is_read_and_kept_as_it_was() -> None:
+    """One conditioned on v1, of the time before tasks had words."""
+    (run,) = collect([DATA / "run_schema_1"]).finished
+    written = json.loads((run.directory / "result.json").read_text())
+    record = {key: value for key, value in written.items() if key not in ("files", "sha256")}
+    assert json.dumps(run.to_json()) == json.dumps(record)
+    assert (run.problem, run.method, run.chain) == ("toy", "spos", "curve-logistic")
+    conditions = conditions_frame([run])
+    assert list(conditions["v1"]) == [one["parameters"]["task_weight"] for one in run.conditions]
+    assert [one.axis for one in quantities_of([run]).all] == [
+        "MSE of toy_regression",
+        "AUC of toy_classification",
+    ]
