@@ -134,30 +134,53 @@ def test_readme_command(command: str, checkout: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+EXAMPLES = {
+    title: shlex.split(re.findall(r"```bash\npython (.*?)\n```", section, flags=re.DOTALL)[0])
+    for title, section in sections().items()
+    if title != OWN
+}
+ONE_AFTER_ANOTHER = """
+import json, os, runpy, sys
+import msnas.pipeline, pytorch_lightning
+for number, words in enumerate(json.loads(sys.argv[1])):
+    if (process := os.fork()) == 0:
+        said = os.open(f"said{number}", os.O_WRONLY | os.O_CREAT)
+        os.dup2(said, 1), os.dup2(said, 2)
+        sys.argv = words
+        runpy.run_path(words[0], run_name="__main__")
+        sys.exit()
+    os.waitpid(process, 0)
+"""
+"""Commands in processes that have PyTorch imported already."""
+
+
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with the files of all sections."""
+    """A copy of the project with the files of all sections, their commands done."""
     folder = tmp_path_factory.mktemp("extended")
     for name in ("src", "conf"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("data", "train.py"):
         (folder / name).symlink_to(ROOT / name)
-    for title, section in sections().items():
-        for name, text in files(section).items() if title != OWN else ():
+    for title in EXAMPLES:
+        for name, text in files(sections()[title]).items():
             assert len(text.strip().splitlines()) < 33, "an example is short"
             assert not (folder / name).exists(), "an example adds files and edits none"
             (folder / name).write_text(text)
+    commands = [
+        [*small(words), f"output=runs{number}"] for number, words in enumerate(EXAMPLES.values())
+    ]
+    done = run(["-c", ONE_AFTER_ANOTHER, json.dumps(commands)], folder=folder)
+    assert done.returncode == 0, done.stderr
     return folder
 
 
-@pytest.mark.parametrize("title", [title for title in sections() if title != OWN])
-def test_extension(title: str, extended: Path, tmp_path: Path) -> None:
-    (command,) = re.findall(r"```bash\n(.*?)```", sections()[title], flags=re.DOTALL)
-    words = [*small(shlex.split(command)[1:]), f"output={tmp_path}"]
-    done = run(words, folder=extended)
-    assert done.returncode == 0, done.stderr + done.stdout
-    (result,) = tmp_path.glob("*/*/*/result.json")
-    assert json.loads(result.read_text())["status"] == "finished"
+@pytest.mark.parametrize("title", EXAMPLES)
+def test_extension(title: str, extended: Path) -> None:
+    number = list(EXAMPLES).index(title)
+    said = (extended / f"said{number}").read_text()
+    (result,) = extended.glob(f"runs{number}/*/*/*/result.json")
+    assert json.loads(result.read_text())["status"] == "finished", said
 
 
 def test_a_package_of_ones_own(tmp_path: Path) -> None:
