@@ -143,6 +143,7 @@ def kill_a_worker(folder: Path, *, other_than: int, number: signal.Signals) -> P
 
     pid, directory = wait_for(searching)
     os.kill(pid, number)
+    wait_for(lambda: pid not in workers(folder))
     return Path(directory)
 
 

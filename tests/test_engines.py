@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +56,15 @@ def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], Pa
 
 
 def assert_survives(
-    folder: Path, serial: Path, *engine: str, number: signal.Signals = signal.SIGKILL
+    folder: Path, serial: Path, *engine: str, signals: Sequence[signal.Signals] = (signal.SIGKILL,)
 ) -> None:
+    """A worker is lost by each signal."""
     with held_back(folder, serial):
         process = begin(folder, *SHORT, *engine)
         try:
-            lost = kill_a_worker(folder, other_than=process.pid, number=number)
-            assert not (lost / "result.json").exists()
+            for number in signals:
+                lost = kill_a_worker(folder, other_than=process.pid, number=number)
+                assert not (lost / "result.json").exists()
         except BaseException:
             kill_all(process)
             raise
@@ -73,11 +75,10 @@ def assert_survives(
     assert numbers(folder) == numbers(serial)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_joblib(serial: dict[Any, Path], tmp_path: Path, number: signal.Signals) -> None:
+def test_joblib(serial: dict[Any, Path], tmp_path: Path) -> None:
     """Lightning takes a note of SIGTERM, to end with an exception that would end the scan."""
     needs("hydra_joblib_launcher")
-    assert_survives(tmp_path, serial[SHORT], number=number)
+    assert_survives(tmp_path, serial[SHORT], signals=(signal.SIGTERM, signal.SIGKILL))
 
 
 def test_submitit_local(serial: dict[Any, Path], tmp_path: Path) -> None:
