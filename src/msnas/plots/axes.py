@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -15,17 +15,7 @@ NEAREST = 0.001
 END = 0.8
 """Length of each linear part, in decades of the odds."""
 
-V1 = {
-    0.0: "0",
-    0.001: ".001",
-    0.01: ".01",
-    0.1: ".1",
-    0.5: ".5",
-    0.9: ".9",
-    0.99: ".99",
-    0.999: ".999",
-    1.0: "1",
-}
+V1 = ("0", ".001", ".01", ".1", ".5", ".9", ".99", ".999", "1")
 
 DECADES = 2.0
 """From this range of positive values on, the axis of a parameter is logarithmic."""
@@ -62,7 +52,7 @@ def v1_position(v1: float) -> float:
 def v1_axis(label: str = "task 1 weight $v_1$") -> Axis:
     """The whole range of v1; strokes tell where the scale changes."""
     turn = v1_position(NEAREST) - END / 2
-    ticks = {v1_position(v1): text for v1, text in V1.items()}
+    ticks = {v1_position(float(text)): text for text in V1}
     return Axis(
         label=label,
         place=v1_position,
@@ -157,10 +147,10 @@ def names_axis(names: Sequence[str], label: str = "") -> Axis:
     return Axis(label=label, limits=limits, ticks=lambda low, high: ticks, askew=askew)
 
 
-def table_axis(label: str, ticks: Mapping[float, str]) -> Axis:
+def table_axis(label: str, values: Iterable[float]) -> Axis:
     """Logarithmic, with just these values."""
-    shown = {_log(value): text for value, text in ticks.items()}
-    return Axis(label=label, place=_log, ticks=lambda low, high: shown)
+    ticks = {_log(value): f"{value:g}" for value in values}
+    return Axis(label=label, place=_log, ticks=lambda low, high: ticks)
 
 
 def _log(value: float) -> float:

@@ -102,11 +102,13 @@ def best_on_validation(runs: Mapping[int, Result]) -> Result:
 def describe(run: Result) -> str:
     """Problem, task weights and number of events in a few words."""
     weights = [f"{weight:g}" for weight in run.task_weights.values()]
-    told = {2: [f"$v_1$ = {weights[0]}"], 1: []}.get(
-        len(weights), [f"weights {', '.join(weights)}"]
-    )
-    events = run.data.get("events")
-    return ", ".join([run.problem, *told, *([f"{events:,} events"] if events else [])])
+    told = [run.problem]
+    if len(weights) > 1:
+        several = f"weights {', '.join(weights)}"
+        told.append(several if len(weights) > 2 else f"$v_1$ = {weights[0]}")
+    if events := run.data.get("events"):
+        told.append(f"{events:,} events")
+    return ", ".join(told)
 
 
 def with_outputs(run: Result) -> str | None:
@@ -164,8 +166,5 @@ def _every_method_first(found: ByLabel) -> list[str]:
     """The labels, the first one of every method before further settings of any."""
     labels = in_order(list(found))
     methods = [method_of(label) for label in labels]
-    earlier = {
-        label: methods[:place].count(method)
-        for place, (label, method) in enumerate(zip(labels, methods, strict=True))
-    }
-    return sorted(labels, key=earlier.__getitem__)
+    earlier = [methods[:place].count(method) for place, method in enumerate(methods)]
+    return [label for _, label in sorted(zip(earlier, labels, strict=True), key=lambda one: one[0])]

@@ -73,7 +73,7 @@ def chart(runs: Runs) -> Chart:
     ]
     frame = pd.DataFrame(rows).sort_values("x", kind="stable")
     axes = {name: log_axis(name) for name in STAGES} | {"metric": Axis(label=f"test {metric.axis}")}
-    x = table_axis("candidates per task", {size: f"{size:g}" for size in sizes})
+    x = table_axis("candidates per task", sizes)
     panels = []
     for name, y in axes.items():
         own = frame.assign(y=frame[name]).dropna(subset="y")

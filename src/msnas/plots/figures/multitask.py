@@ -16,7 +16,7 @@ from msnas.plots.against import (
 from msnas.plots.axes import weight_axis
 from msnas.plots.grammar import Axis, Chart, Look, NothingToDraw
 from msnas.plots.look import COLOURS
-from msnas.plots.two_tasks import UNTRAINED, better, over_weights, two_tasks
+from msnas.plots.plane import UNTRAINED, better, over_weights, two_tasks
 from msnas.results.alike import SPLIT, WEIGHTS, largest
 from msnas.results.result import TASK_WEIGHT
 from msnas.results.runs import Runs

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pandas as pd
 
-from msnas.plots.against import count_words, number_of_runs
-from msnas.plots.grammar import Axis, Chart, Layer, Look, NothingToDraw, Panel, Points, Words
+from msnas.plots.against import number_of_runs
+from msnas.plots.grammar import Axis, Chart, Layer, Look, NothingToDraw, Panel, Points
 from msnas.plots.look import MARKERS, chain_looks, in_order, looks, method_of
-from msnas.plots.two_tasks import UNTRAINED, better, over_weights, two_tasks
+from msnas.plots.plane import better, marks_last, over_weights, plane_layers, two_tasks
 from msnas.results.alike import WEIGHTS, labels
 from msnas.results.runs import Runs
 
@@ -52,46 +52,25 @@ def chart(runs: Runs) -> Chart:
     left = f"Not shown: {', '.join(order[MOST:])}."
     layers: list[Layer] = []
     for name, look in series_looks(order[:MOST]).items():
-        layers += _layers(name, frame[frame["series"] == name], look, joined=name in joined)
-    layers.sort(key=lambda one: (isinstance(one, Words), bool(one.label)))
+        layers += _layers(name, frame[frame["series"] == name], look)
     x, y = (Axis(label=better(one, "test")) for one in tasks)
     return Chart(
         title=runs.finished[0].problem,
-        panels=[Panel(x=x, y=y, layers=layers)],
+        panels=[Panel(x=x, y=y, layers=marks_last(layers))],
         columns=1,
         size=(6.4, 5.0),
         notes=[HOW, left] if order[MOST:] else [HOW],
     )
 
 
-def _layers(name: str, rows: pd.DataFrame, look: Look, *, joined: bool) -> Iterator[Layer]:
-    """Single runs and their reach, line, medians, weights beside them, those at the ends first."""
+def _layers(name: str, rows: pd.DataFrame, look: Look) -> Iterator[Layer]:
+    """All of a series, and how far its runs reach."""
     middle = medians(rows)
+    ends = ["left", "right", "low", "high"]
     if (middle["n"] > 1).any():
-        single = rows[~rows["v1"].isin(UNTRAINED)]
-        told = [
-            f"seed {seed}" + (f", v1 = {v1:g}" if v1 == v1 else "")
-            for seed, v1 in zip(single["seed"], single["v1"], strict=True)
-        ]
-        small = single[["x", "y", "key"]].assign(told=told)
-        yield Points(rows=small, look=look, size=2.5, opacity=0.4, loose=True)
-        reach = middle[["x", "y", "left", "right", "low", "high"]]
+        reach = middle[["x", "y", *ends]]
         yield Points(rows=reach, look=look, size=0, opacity=0.45, loose=True)
-    if joined:
-        yield Points(rows=middle[["x", "y"]], look=look, size=0, width=1.3, loose=True)
-    marks = middle.drop(columns=["left", "right", "low", "high"])
-    for loose, part in marks.groupby(marks["v1"].isin(UNTRAINED)):
-        yield Points(
-            rows=part,
-            look=look,
-            size=5.5 if joined else 8.0,
-            label="" if loose else f"{name}, {count_words(middle['n'])}",
-            loose=bool(loose),
-        )
-    known = marks.dropna(subset="v1")
-    ends_first = list(dict.fromkeys([*known.index[:1], *known.index[-1:], *known.index]))
-    text = known.loc[ends_first, ["x", "y", "v1"]]
-    yield Words(rows=text.assign(text=text["v1"].map("{:g}".format)), look=look)
+    yield from plane_layers(name, rows, middle.drop(columns=ends), look)
 
 
 def medians(rows: pd.DataFrame) -> pd.DataFrame:

@@ -108,7 +108,7 @@ def _response(
 def _panel(name: str, frame: pd.DataFrame, look: Mapping[str, Look]) -> Panel:
     rows = frame[frame["of"] == name]
     low, high = rows["left"].min(), rows["right"].max()
-    x = table_axis("true $p_T$ [GeV]", {tick: str(tick) for tick in TICKS if low <= tick <= high})
+    x = table_axis("true $p_T$ [GeV]", [tick for tick in TICKS if low <= tick <= high])
     guide = [Rule(rows=pd.DataFrame({"y": [1.0]}), look=GUIDE, loose=True)] * (name == "pt")
     points = [Points(rows=rows[rows["line"] == line], look=one) for line, one in look.items()]
     return Panel(x=x, y=Axis(label=PANELS[name]), layers=[*guide, *points])

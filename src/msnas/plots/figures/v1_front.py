@@ -8,11 +8,18 @@ from typing import Any
 
 import pandas as pd
 
-from msnas.plots.against import count_words, left_note, number_of_runs, seconds_notes
+from msnas.plots.against import left_note, number_of_runs, seconds_notes
 from msnas.plots.axes import names_axis
 from msnas.plots.grammar import Axis, Bars, Chart, Layer, Look, NothingToDraw, Panel, Points, Words
 from msnas.plots.look import COLOURS, chain_looks
-from msnas.plots.two_tasks import TwoTasks, better, over_weights, two_tasks
+from msnas.plots.plane import (
+    TwoTasks,
+    better,
+    marks_last,
+    over_weights,
+    plane_layers,
+    two_tasks,
+)
 from msnas.results.alike import SPLIT, WEIGHTS, alike, largest
 from msnas.results.front import FrontPoint, recommended_v1
 from msnas.results.result import ARROW, TASK_WEIGHT, Part, Result
@@ -101,36 +108,20 @@ def mean(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean over runs at every v1, with n; of runs for all v1 at those that all have."""
     found = rows.groupby("v1").agg(x=("x", "mean"), y=("y", "mean"), n=("x", "size"))
     whole = found["n"] >= (rows["key"].nunique() if rows["once"].all() else 1)
-    return found[whole].reset_index()
+    found = found[whole].reset_index()
+    return found.assign(told="mean at v1 = " + found["v1"].map("{:g}".format))
 
 
 def front_layers(frame: pd.DataFrame, knee: float, *, hollow: bool) -> list[Layer]:
-    """Single runs, their means along v1, the knee, and v1 beside the means."""
+    """Both kinds of run, and the knee."""
     layers: list[Layer] = []
     for once, rows in frame.groupby("once"):
-        look, means = LOOKS[bool(once)], mean(rows)
-        for _, own in rows.groupby("key" if once else "once", sort=False):
-            told = "v1 = " + own["v1"].map("{:g}".format) + ", seed " + own["seed"].astype(str)
-            small = own[["x", "y", "key"]].assign(told=told)
-            width = 0.7 if once else 0.0
-            layers.append(
-                Points(rows=small, look=look, size=2.5, width=width, opacity=0.4, loose=True)
-            )
-        told = "mean at v1 = " + means["v1"].map("{:g}".format)
-        label = f"{NAMES[bool(once)]}, {count_words(means['n'])}"
-        large = means[["v1", "x", "y"]].assign(told=told)
-        layers.append(
-            Points(rows=large, look=look, size=5.5, width=1.3, hollow=hollow, label=label)
-        )
-        ends_first = list(dict.fromkeys([means.index[0], means.index[-1], *means.index]))
-        text = means.loc[ends_first]
-        layers.append(Words(rows=text.assign(text=text["v1"].map("{:g}".format)), look=look))
-        if once:
-            star = large[large["v1"] == knee]
-            name = "" if hollow else "recommended $v_1$"
-            mark: Any = {"edge": "#000000", "label": name}
-            layers.append(Points(rows=star, look=STAR, size=8, hollow=hollow, **mark))
-    return sorted(layers, key=lambda one: (isinstance(one, Words), not one.loose))
+        name = NAMES[bool(once)]
+        layers += plane_layers(name, rows, mean(rows), LOOKS[bool(once)], hollow=hollow)
+    means = mean(frame[frame["once"]])
+    label = "" if hollow else "recommended $v_1$"
+    star: Any = {"look": STAR, "size": 8, "hollow": hollow, "edge": "#000000", "label": label}
+    return marks_last([*layers, Points(rows=means[means["v1"] == knee], **star)])
 
 
 def difference_notes(frame: pd.DataFrame, tasks: TwoTasks) -> list[str]:
@@ -171,14 +162,13 @@ def winners_panel(found: pd.DataFrame) -> Panel:
     order = counts.sum().sort_values(ascending=False, kind="stable").index
     tops = counts[order].cumsum(axis=1)
     regrets = found.groupby("v1")["regret"].mean()
-    black = Look()
     layers: list[Layer] = list(_stack(counts[order], tops, regrets))
     above = {"x": range(len(tops)), "y": tops.max(axis=1), "text": regrets.map("{:.1g}".format)}
     names = [f"{v1:g}".removeprefix("0") or "0" for v1 in tops.index]
     return Panel(
         x=names_axis(names, "task 1 weight $v_1$"),
         y=Axis(label="runs", limits=(0, 1.15 * float(tops.to_numpy().max()))),
-        layers=[*layers, Words(rows=pd.DataFrame(above), look=black, above=True)],
+        layers=[*layers, Words(rows=pd.DataFrame(above), above=True)],
         title="chains that win in the super-network; above: mean regret of the selected one",
     )
 

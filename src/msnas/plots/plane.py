@@ -1,11 +1,14 @@
-"""Runs of two supervised tasks: their numbers, and their weights."""
+"""Runs of two supervised tasks in the plane of their numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from msnas.plots.grammar import NothingToDraw
+import pandas as pd
+
+from msnas.plots.against import count_words
+from msnas.plots.grammar import Layer, Look, NothingToDraw, Points, Words
 from msnas.results.quantity import Quantity, number_of, quantity_of
 from msnas.results.result import TASK_WEIGHT, Part, Result
 
@@ -61,3 +64,41 @@ def over_weights(run: Result) -> bool:
 def better(quantity: Quantity, part: str = "") -> str:
     """An axis label that tells the direction."""
     return f"{part} {quantity.axis} ({quantity.better} is better)".strip()
+
+
+def plane_layers(
+    name: str, rows: pd.DataFrame, middle: pd.DataFrame, look: Look, *, hollow: bool = False
+) -> Iterator[Layer]:
+    """Single runs, the middle of them at every v1, joined where there is one, v1 beside it.
+
+    `rows` are as `TwoTasks.of` gives them, `middle` has v1, x, y, n and what it tells. The words at
+    the ends of the line have the first choice.
+    """
+    joined = bool(middle["v1"].notna().any())
+    single = rows[~rows["v1"].isin(UNTRAINED)]
+    once = bool(rows["once"].all())
+    for _, own in single.groupby("key" if once else "once") if len(rows) > len(middle) else ():
+        weight = own["v1"].map(lambda v1: "" if v1 != v1 else f", v1 = {v1:g}")
+        small = own[["x", "y", "key"]].assign(told="seed " + own["seed"].astype(str) + weight)
+        width = 0.7 if once else 0.0
+        yield Points(rows=small, look=look, size=2.5, width=width, opacity=0.4, loose=True)
+    if joined:
+        yield Points(rows=middle[["x", "y"]], look=look, size=0, width=1.3, loose=True)
+    for loose, part in middle.groupby(middle["v1"].isin(UNTRAINED)):
+        yield Points(
+            rows=part,
+            look=look,
+            size=5.5 if joined else 8.0,
+            hollow=hollow,
+            label="" if loose else f"{name}, {count_words(middle['n'])}",
+            loose=bool(loose),
+        )
+    known = middle.dropna(subset="v1")
+    ends_first = dict.fromkeys([*known.index[:1], *known.index[-1:], *known.index])
+    text = known.loc[list(ends_first), ["x", "y", "v1"]]
+    yield Words(rows=text.assign(text=text["v1"].map("{:g}".format)), look=look)
+
+
+def marks_last(layers: Sequence[Layer]) -> list[Layer]:
+    """In the order of drawing: single runs and lines, marks, words."""
+    return sorted(layers, key=lambda one: (isinstance(one, Words), not one.loose))
