@@ -137,7 +137,8 @@ def choice(group: str, option: str) -> list[str]:
     if group.startswith("candidate/"):
         task = Path(group).name
         problem = problem_with(lambda one: task in one["problem"]["chain"])
-        return [f"problem={problem}", f"{group}=[{option}]"]
+        every = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        return [f"problem={problem}", f"{group}=[{','.join(every)}]"]  # composed once
     if group == "loss":
         return ["problem=tau_vs_jet", f"{group}@{RELOCATED[group]}={option}"]
     if group == "validity":
