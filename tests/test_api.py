@@ -193,7 +193,7 @@ def test_a_regression_alone_needs_no_classes(tmp_path: Path) -> None:
     own = problem(tasks=TASKS[:1], candidates={"find": CANDIDATES["find"]})
     best = msnas.select(own, output=tmp_path, settings=SMALL, show=False)
     assert set(best.chain) == {"find"}
-    assert sum(best.result["data"]["classes"]["train"].values()) == 240
+    assert sum(best.result.data["classes"]["train"].values()) == 240
 
 
 def test_what_was_handed_over_is_not_made_elsewhere(

@@ -14,7 +14,7 @@ from msnas.errors import ConfigError
 from msnas.packages import allowing
 from msnas.part import Part
 from msnas.problem import AnyProblem, load_problem
-from msnas.run_directory import RunDirectory
+from msnas.results.result import Result
 from msnas.terminal import terminal
 
 if TYPE_CHECKING:
@@ -32,17 +32,17 @@ class Selected:
     def __init__(self, directory: Path, *, allow: Sequence[str] = ()) -> None:
         self.directory = directory
         self.allow = allow
-        self.config, self.result = RunDirectory(directory).read()
+        self.result = Result.read(directory)
 
     @property
     def chain(self) -> dict[str, str]:
         """The selected candidate of every task."""
-        return dict(self.result["selected"])
+        return dict(self.result.selected)
 
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Numbers of the chain: `metrics["test"]["higgs_id/auc"]`, and of `valid`."""
-        return {part: dict(values) for part, values in self.result["metrics"].items()}
+        return {"valid": dict(self.result.valid), "test": dict(self.result.test)}
 
     def predict(
         self, arrays: Mapping[str, np.ndarray], *, batch: int = 500, **conditions: float
@@ -66,8 +66,7 @@ class Selected:
         import pandas as pd
 
         rows = [
-            {**one["selected"], "stage": one["stage"], **one["valid"]}
-            for one in self.result["chains"]
+            {**one["selected"], "stage": one["stage"], **one["valid"]} for one in self.result.chains
         ]
         return pd.DataFrame(rows)
 
