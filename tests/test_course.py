@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import QUIET, compose_config
+from conftest import QUIET, ROOT, compose_config
 from torch import Tensor, nn
 
 from msnas.errors import ConfigError
 from msnas.parts import Parts
 from msnas.pipeline import ready_parts
 from msnas.plan import make_plan
+from msnas.settings import Stage
 from msnas.training.average import Average
 from msnas.training.callbacks import EpochCheckpoint
 from msnas.training.progress import Display
@@ -181,3 +183,11 @@ def test_the_trainers_clipping_comes_before_the_recipes() -> None:
     set_course(probe, {"epochs": 1, "clip": 0.5}, steps=1, machine=machine)
     probe.clip([gradient])
     assert float(gradient.grad) == pytest.approx(2.0)
+
+
+def test_the_documentation_names_every_setting() -> None:
+    text = (ROOT / "docs" / "recipe.md").read_text()
+    named = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", text, flags=re.MULTILINE)))
+    assert set(named) >= set(Stage.__annotations__)
+    for command in re.findall(r"^python train.py (.*)$", text, flags=re.MULTILINE):
+        make_plan(compose_config(["trainer=cpu", *command.split()]))
