@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 from msnas.identity import canonical, digest
@@ -94,7 +95,8 @@ def largest(runs: Sequence[Result], *, but_for: Sequence[str] = ()) -> tuple[lis
     return list({run.key: run for run in found}.values()), len(runs) - len(found)
 
 
-def settings_of(run: Result) -> dict[str, Any]:
+@lru_cache(maxsize=10_000)
+def settings_of(run: Result) -> Settings:
     """Every setting of a run that can change a number, as `a.b.c`.
 
     Told in a purer form: `name.problem` and `name.method`; the chain; the candidates of a task,

@@ -27,7 +27,10 @@ def tidy_frame(runs: Sequence[Result]) -> pd.DataFrame:
     | parameter/<name> | value of a conditioned run's parameter |
     | part, quantity, value | `valid` or `test`; such as `higgs_id/auc`; the number |
     """
-    told = _labels(runs)
+    return _tidy(runs, _labels(runs))
+
+
+def _tidy(runs: Sequence[Result], told: Sequence[str]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for place, (run, label) in enumerate(zip(runs, told, strict=True)):
         fixed = {
@@ -74,11 +77,12 @@ def wide_frame(runs: Sequence[Result]) -> pd.DataFrame:
     | versions/<package> | software |
     | set/<key> | every setting that differs between runs of the same problem |
     """
-    tidy = tidy_frame(runs)
+    told = _labels(runs)
+    tidy = _tidy(runs, told)
     own = _numbers_by_place(tidy[tidy["condition"] == 0]) if len(tidy) else {}
     rows = [
         {**_row(run, own.get((place, 0), {})), "label": label}
-        for place, (run, label) in enumerate(zip(runs, _labels(runs), strict=True))
+        for place, (run, label) in enumerate(zip(runs, told, strict=True))
     ]
     for places in _problems(runs):
         settings = [settings_of(runs[place]) for place in places]

@@ -28,7 +28,7 @@ REAL = ("search", "posttrain")
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Result:
     """Numbers of the selected chain, what was selected from, and what it took.
 
