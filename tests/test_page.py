@@ -169,8 +169,12 @@ def test_common_part_and_rest_are_the_whole() -> None:
 
 def test_numbers_are_sorted_by_their_full_value() -> None:
     table = pd.DataFrame(
-        {("auc", "median"): [0.123456, None], ("auc", ""): [12345678, 3], "run": ["aaaa", "<b>"]},
-        index=pd.Index(["spos", "darts"], name="method"),
+        {
+            "method": ["spos", "darts"],
+            "auc median": [0.123456, None],
+            "auc": [12345678, 3],
+            "run": ["aaaa", "<b>"],
+        }
     )
     shown = page_table(table, anchor="t", title="", caption="", links={"aaaa": "#run-aaaa"})
     assert [column.name for column in shown.columns] == ["method", "auc median", "auc", "run"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -45,20 +45,13 @@ class PageTable:
 def page_table(
     table: pd.DataFrame, *, anchor: str, title: str, caption: str, links: Mapping[str, str]
 ) -> PageTable:
-    """`table` for the page; a text that is a key of `links` becomes a link.
-
-    An index that is more than a number of the row is shown as the first columns.
-    """
-    named = any(name is not None for name in table.index.names)
-    if named or not pd.api.types.is_integer_dtype(table.index.dtype):
-        table = table.reset_index()
-    names = [_name(name) for name in table.columns]
+    """`table` for the page; a text that is a key of `links` becomes a link."""
     rows = [
         [_cell(value, links) for value in row] for row in table.itertuples(index=False, name=None)
     ]
     columns = [
-        Column(name=name, number=any(row[place].value is not None for row in rows))
-        for place, name in enumerate(names)
+        Column(name=str(name), number=any(row[place].value is not None for row in rows))
+        for place, name in enumerate(table.columns)
     ]
     return PageTable(anchor=anchor, title=title, caption=caption, columns=columns, rows=rows)
 
@@ -83,9 +76,3 @@ def _cell(value: Any, links: Mapping[str, str]) -> Cell:
     if value is None or value is pd.NaT or value is pd.NA:
         return Cell(text=NOTHING)
     return Cell(text=str(value))
-
-
-def _name(column: Hashable) -> str:
-    """A column below others has several names."""
-    parts = column if isinstance(column, tuple) else (column,)
-    return " ".join(str(part) for part in parts if str(part))
