@@ -15,7 +15,7 @@ from msnas.plots.against import number_of_runs
 from msnas.plots.grammar import NothingToDraw
 from msnas.plots.look import in_order, method_of
 from msnas.results.alike import JUDGE, METHOD, Alike, alike
-from msnas.results.result import ARROW, Result, best_of
+from msnas.results.result import Result, best_of
 from msnas.results.runs import Runs
 from msnas.run_directory import OUTPUTS
 
@@ -149,7 +149,7 @@ def read_all(
 
 def told_run(run: Result) -> str:
     """Chain and seed of a run, in words."""
-    return f"{ARROW.join(run.path)}, seed {run.seed}"
+    return f"{run.told}, seed {run.seed}"
 
 
 def told_runs(runs: Mapping[str, Result]) -> str:

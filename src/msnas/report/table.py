@@ -36,7 +36,7 @@ def _chains(run: Result) -> Table:
         chosen = chain["selected"] == run.selected
         table.add_row(
             chain["stage"],
-            ARROW.join(run.path_of(chain["selected"])) + (" *" if chosen else ""),
+            ARROW.join(chain["selected"].values()) + (" *" if chosen else ""),
             *(f"{chain['valid'][name]:.4f}" for name in ("loss", *metrics)),
             style="bold" if chosen else None,
         )
@@ -45,7 +45,7 @@ def _chains(run: Result) -> Table:
 
 def _selected(run: Result) -> Table:
     table = Table(
-        title=f"Selected: {ARROW.join(run.path)} ({run.parameters} parameters, seed {run.seed})",
+        title=f"Selected: {run.told} ({run.parameters} parameters, seed {run.seed})",
         title_justify="left",
     )
     table.add_column("metric")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 from msnas.errors import one_line
-from msnas.results.result import ARROW, Result
+from msnas.results.result import Result
 from msnas.run_directory import RunDirectory
 
 log = logging.getLogger("msnas")
@@ -70,7 +70,7 @@ def choices(run: Result) -> dict[str, str | float]:
         "seed": run.seed,
         **({} if run.v1 is None else {"v1": run.v1}),
         **{f"task_weight/{task}": weight for task, weight in run.task_weights.items()},
-        "chain": ARROW.join(run.path),
+        "chain": run.told,
         **{f"selected/{task}": candidate for task, candidate in run.selected.items()},
     }
 

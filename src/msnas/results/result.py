@@ -144,6 +144,11 @@ class Result:
         """The selected chain's name, such as `cnn-lstm`."""
         return CHAIN.join(self.path)
 
+    @property
+    def told(self) -> str:
+        """The same in a sentence, such as `cnn -> lstm`."""
+        return ARROW.join(self.selected.values())
+
     def path_of(self, selected: Mapping[str, str]) -> tuple[str, ...]:
         """The candidates of a chain in the order of the tasks."""
         return tuple(selected[task] for task in self.tasks)

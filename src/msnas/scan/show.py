@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from msnas.results.result import ARROW, Result, best_of
+from msnas.results.result import Result, best_of
 from msnas.scan.ledger import Ledger, as_time, seconds_of_method
 from msnas.scan.work import RunWork
 from msnas.terminal import say
@@ -118,7 +118,7 @@ def show_best(ledger: Ledger, console: Console) -> None:
         name, value, weights = _judged(best)
         table.add_row(
             *(method, name, value, weights, str(best.seed)),
-            ARROW.join(best.path),
+            best.told,
             str(best.directory),
         )
     if table.row_count:

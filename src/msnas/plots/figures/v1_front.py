@@ -71,7 +71,7 @@ def chart(runs: Runs) -> Chart:
     if len(found := winners(once)):
         panels.append(winners_panel(found))
     seeds = ", ".join(f"{v1:g} (seed {seed})" for seed, v1 in knees.seeds.items())
-    chains = Counter(ARROW.join(run.path) for run in once)
+    chains = Counter(run.told for run in once)
     return Chart(
         title=f"recommended $v_1$ = {knees.mean:g} (knee of the mean validation front of "
         f"{number_of_runs(len(once))})",
