@@ -417,7 +417,7 @@ def test_help_shows_groups_values_and_examples() -> None:
     assert done.returncode == 0
     for said in (
         "candidate/tau_calibration: cnn, ",
-        "candidate/higgs_id: lstm, mass, mlp, noise, ",
+        "candidate/higgs_id: invariants, lstm, ",
         "problem: ",
         "method: ",
         "logger: csv, none, tensorboard, wandb",
