@@ -31,6 +31,7 @@ from msnas.plots.labels import Box, Wanted, placed_words, places
 from msnas.plots.page import interactive, rich
 from msnas.plots.paper import draw, save
 from msnas.plots.ranges import span
+from msnas.results.quantity import Quantity
 
 BLUE = look.Look(colour="#0072b2")
 ROWS = pd.DataFrame(
@@ -253,3 +254,12 @@ def test_colours_stay_and_settings_of_a_method_look_different() -> None:
     assert colours["cnn"] == look.CANDIDATES["cnn"]
     assert colours["cnn2"] == look.REST
     assert len(set(colours.values())) == 4
+
+
+def test_a_metric_is_told_with_unit_and_direction_and_a_share_goes_from_0_to_1() -> None:
+    mse = Quantity(name="a/mse", label="tau MSE", higher_is_better=False, unit="(100 GeV)^2")
+    label = axes.metric_axis(mse, direction=True).label
+    assert label == "test tau MSE [(100 GeV)$^{2}$] (lower is better)"
+    assert rich(label).startswith("test tau MSE [(100 GeV)<sup>2</sup>]")
+    share = Quantity(name="validity/joint", label="validity", higher_is_better=None)
+    assert axes.metric_axis(share).limits == (0.0, 1.0)

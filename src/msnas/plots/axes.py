@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from msnas.plots.grammar import Axis, Ticks
+from msnas.results.quantity import Quantity
+from msnas.results.result import VALIDITY
 
 NEAREST = 0.001
 """From here to an end the axis of v1 is linear."""
@@ -61,6 +64,15 @@ def v1_axis(label: str = "task 1 weight $v_1$") -> Axis:
         limits=(0.0, 1.0),
         margin=0.4,
     )
+
+
+def metric_axis(quantity: Quantity, part: str = "test", *, direction: bool = False) -> Axis:
+    """A quantity with its unit, and on demand what is better; a share goes from 0 to 1."""
+    better = f" ({quantity.better} is better)" if direction else ""
+    label = re.sub(r"\^(\w+)", r"$^{\1}$", f"{part} {quantity.axis}{better}".strip())
+    if quantity.name == VALIDITY:
+        return Axis(label=label, limits=(0.0, 1.0), margin=0.04)
+    return Axis(label=label)
 
 
 def weight_axis(values: Sequence[float]) -> Axis:

@@ -157,6 +157,11 @@ def told_runs(runs: Mapping[str, Result]) -> str:
     return "; ".join(f"{label}: {told_run(run)}" for label, run in runs.items())
 
 
+def task_words(run: Result, task: str) -> str:
+    """What a task is called in words, from its configuration; else its name."""
+    return str((run.config["tasks"][task].get("words") or {}).get("label", task))
+
+
 def size(by_label: ByLabel) -> int:
     """Number of runs."""
     return sum(map(len, by_label.values()))

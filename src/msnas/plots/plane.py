@@ -61,11 +61,6 @@ def over_weights(run: Result) -> bool:
     return len(run.along(TASK_WEIGHT)) > 1
 
 
-def better(quantity: Quantity, part: str = "") -> str:
-    """An axis label that tells the direction."""
-    return f"{part} {quantity.axis} ({quantity.better} is better)".strip()
-
-
 def plane_layers(
     name: str, rows: pd.DataFrame, middle: pd.DataFrame, look: Look, *, hollow: bool = False
 ) -> Iterator[Layer]:

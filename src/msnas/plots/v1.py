@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
 from msnas.plots.against import BARS, panel_of, with_counts
-from msnas.plots.axes import v1_axis
-from msnas.plots.grammar import Axis, Chart, Look, NothingToDraw
-from msnas.results.result import TASK_WEIGHT, VALIDITY
+from msnas.plots.axes import metric_axis, v1_axis
+from msnas.plots.grammar import Chart, Look, NothingToDraw
+from msnas.results.result import TASK_WEIGHT
 from msnas.results.runs import Runs
 
 ACROSS = "Runs whose task weights are not fixed are a line across."
@@ -42,9 +41,8 @@ def against_v1(
     panels = []
     for quantity in runs.quantities.all:
         rows = frame[frame["panel"] == quantity.name]
-        share: Any = {"limits": (0.0, 1.0), "margin": 0.04} if quantity.name == VALIDITY else {}
-        y = Axis(label=f"test {quantity.axis}", **share)
         if len(rows):
+            y = metric_axis(quantity)
             panels.append(panel_of(rows, looks, x=v1_axis(), y=y, joined=True))
     return Chart(
         title=runs.finished[0].problem,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from msnas.plots.against import BARS, gap_notes, left_note, numbers, seconds_notes, with_kinds
 from msnas.plots.axes import KNOWN, SIGNS, parameter_axis
+from msnas.plots.choose import task_words
 from msnas.plots.class_panels import LOOKS, class_panels, class_rows, has_class_metric
 from msnas.plots.grammar import Chart, NothingToDraw
 from msnas.plots.parameters import loss_parameters, words
@@ -28,7 +29,9 @@ def chart(runs: Runs) -> Chart:
     ]
     for one in parameters:
         read = partial(numbers, one.runs, x=one.of, parameter=one.key)
-        rows = class_rows(one.task, f"{words(one.loss)} loss of {one.task}", read)
+        rows = class_rows(
+            one.task, f"{words(one.loss)} loss of {task_words(one.runs[0], one.task)}", read
+        )
         parts.append(rows.assign(parameter=one.key))
         kinds = [[run for run in one.runs if run.conditioned == once] for once in (False, True)]
         own = [*gap_notes(rows, KNOWN.get(one.name)), *seconds_notes(*kinds), *left_note(one.left)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from msnas.plots.axes import metric_axis
 from msnas.plots.chains import chains_of
-from msnas.plots.grammar import Axis, Chart
+from msnas.plots.grammar import Chart
 from msnas.plots.look import WITH, WITHOUT
 from msnas.plots.violins import violins
 from msnas.results.runs import Runs
@@ -33,6 +34,6 @@ def chart(runs: Runs) -> Chart:
         chains.order,
         {KINDS[True]: WITH, KINDS[False]: WITHOUT},
         title=f"{runs.finished[0].problem}{weight}",
-        y=Axis(label=f"{chains.part} {chains.quantity.axis}"),
+        y=metric_axis(chains.quantity, chains.part),
         notes=chains.notes,
     )

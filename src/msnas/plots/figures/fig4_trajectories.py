@@ -10,7 +10,7 @@ import pandas as pd
 
 from msnas.errors import MsnasError
 from msnas.plots.axes import whole_axis
-from msnas.plots.choose import choose, read_all
+from msnas.plots.choose import choose, read_all, task_words
 from msnas.plots.grammar import Axis, Chart, Layer, Look, Panel, Points, Rule
 from msnas.plots.look import REST, colours_of
 from msnas.plots.paper import save
@@ -82,7 +82,13 @@ def frame_of(run: Result) -> pd.DataFrame:
     trajectory = read_trajectories(history)[0]
     read = read_epoch(history, trajectory)
     rows = [
-        {"task": task, "candidate": candidate, "x": epoch, "y": float(value), "read": epoch == read}
+        {
+            "task": task_words(run, task),
+            "candidate": candidate,
+            "x": epoch,
+            "y": float(value),
+            "read": epoch == read,
+        }
         for task, of_task in trajectory.probabilities().items()
         for candidate, values in of_task.items()
         for epoch, value in zip(trajectory.epochs, values, strict=True)

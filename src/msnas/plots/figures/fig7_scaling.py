@@ -10,9 +10,9 @@ import pandas as pd
 from scipy import stats
 
 from msnas.plots.against import count_words, medians, number_of_runs
-from msnas.plots.axes import log_axis, table_axis
+from msnas.plots.axes import log_axis, metric_axis, table_axis
 from msnas.plots.choose import describe, distance_to_equal
-from msnas.plots.grammar import Axis, Chart, Layer, Look, NothingToDraw, Panel, Points
+from msnas.plots.grammar import Chart, Layer, Look, NothingToDraw, Panel, Points
 from msnas.plots.look import in_order, looks
 from msnas.results.alike import JUDGE, METHOD, alike
 from msnas.results.quantity import quantity_of
@@ -72,7 +72,7 @@ def chart(runs: Runs) -> Chart:
         for label, run in family
     ]
     frame = pd.DataFrame(rows).sort_values("x", kind="stable")
-    axes = {name: log_axis(name) for name in STAGES} | {"metric": Axis(label=f"test {metric.axis}")}
+    axes = {name: log_axis(name) for name in STAGES} | {"metric": metric_axis(metric)}
     x = table_axis("candidates per task", sizes)
     panels = []
     for name, y in axes.items():

@@ -10,6 +10,7 @@ import pandas as pd
 
 from msnas.plots.against import BARS, left_note, numbers, with_counts
 from msnas.plots.axes import names_axis
+from msnas.plots.choose import task_words
 from msnas.plots.class_panels import LOOKS, class_panels, class_rows, has_class_metric
 from msnas.plots.grammar import Chart, NothingToDraw
 from msnas.plots.parameters import loss_of, words
@@ -61,7 +62,7 @@ def chart(runs: Runs) -> Chart:
     frame, looks = with_counts(pd.concat(parts, ignore_index=True), LOOKS)
     axis = names_axis([words(name).replace(" ", "\n") for name in names])
     return Chart(
-        title=f"{runs.finished[0].problem}: losses of {task}",
+        title=f"{runs.finished[0].problem}: losses of {task_words(kept[0], task)}",
         panels=class_panels(frame, looks, axis, apart=0.14),
         columns=frame["y_axis"].nunique(),
         size=(4.1, 3.9),

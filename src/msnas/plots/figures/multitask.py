@@ -13,10 +13,10 @@ from msnas.plots.against import (
     seconds_notes,
     with_kinds,
 )
-from msnas.plots.axes import weight_axis
-from msnas.plots.grammar import Axis, Chart, Look, NothingToDraw
+from msnas.plots.axes import metric_axis, weight_axis
+from msnas.plots.grammar import Chart, Look, NothingToDraw
 from msnas.plots.look import COLOURS
-from msnas.plots.plane import UNTRAINED, better, over_weights, two_tasks
+from msnas.plots.plane import UNTRAINED, over_weights, two_tasks
 from msnas.results.alike import SPLIT, WEIGHTS, largest
 from msnas.results.result import TASK_WEIGHT
 from msnas.results.runs import Runs
@@ -53,7 +53,7 @@ def chart(runs: Runs) -> Chart:
             frame[frame["panel"] == one.name],
             looks,
             x=weight_axis(values),
-            y=Axis(label=better(one, "test")),
+            y=metric_axis(one, direction=True),
             apart=0.02,
         )
         for one in tasks

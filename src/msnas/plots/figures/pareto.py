@@ -8,9 +8,10 @@ from dataclasses import replace
 import pandas as pd
 
 from msnas.plots.against import number_of_runs
-from msnas.plots.grammar import Axis, Chart, Layer, Look, NothingToDraw, Panel, Points
+from msnas.plots.axes import metric_axis
+from msnas.plots.grammar import Chart, Layer, Look, NothingToDraw, Panel, Points
 from msnas.plots.look import MARKERS, chain_looks, in_order, looks, method_of
-from msnas.plots.plane import better, marks_last, over_weights, plane_layers, two_tasks
+from msnas.plots.plane import marks_last, over_weights, plane_layers, two_tasks
 from msnas.results.alike import WEIGHTS, labels
 from msnas.results.runs import Runs
 
@@ -53,7 +54,7 @@ def chart(runs: Runs) -> Chart:
     layers: list[Layer] = []
     for name, look in series_looks(order[:MOST]).items():
         layers += _layers(name, frame[frame["series"] == name], look)
-    x, y = (Axis(label=better(one, "test")) for one in tasks)
+    x, y = (metric_axis(one, direction=True) for one in tasks)
     return Chart(
         title=runs.finished[0].problem,
         panels=[Panel(x=x, y=y, layers=marks_last(layers))],

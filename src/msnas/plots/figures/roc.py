@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float, Integer
 
 from msnas.plots.axes import log_axis
-from msnas.plots.choose import choose, read_all
+from msnas.plots.choose import choose, read_all, task_words
 from msnas.plots.figures.score import usable
 from msnas.plots.grammar import Axis, Chart, Layer, Look, Panel, Points
 from msnas.plots.look import looks
@@ -66,7 +66,8 @@ def chart(runs: Runs) -> Chart:
     ends = pd.DataFrame({"x": unit, "y": unit})
     diagonal = Points(rows=ends, look=Look(colour="#999999", dash="dot"), size=0, width=0.8)
     rejection = log_axis("background rejection 1 / FPR", limits=(1.0, 1 / least))
-    task = last_task_with(every[next(iter(found))][0], BINARY)
+    run = found[next(iter(found))][0].run
+    task = task_words(run, str(last_task_with(run, BINARY)))
     return Chart(
         title=f"{chosen.title}: AUC of {task}",
         panels=[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from msnas.plots.choose import choose, read_best, told_run, with_outputs
+from msnas.plots.choose import choose, read_best, task_words, told_run, with_outputs
 from msnas.plots.grammar import Axis, Chart, Look, Panel, Steps
 from msnas.plots.histogram import Histogram, histogram
 from msnas.plots.look import COLOURS
@@ -41,7 +41,7 @@ def chart(runs: Runs) -> Chart:
             )
             for number, look in CLASSES.items()
         ]
-        x = Axis(label=f"score of {task}", limits=(0, 1))
+        x = Axis(label=f"score of {task_words(run, task)}", limits=(0, 1))
         panels.append(Panel(x=x, y=y, layers=layers, title=f"{label}: {told_run(run)}"))
     bars = "n = 1 run each; bars: statistical errors of its test events."
     size, title = (3.6, 3.3), chosen.title

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from msnas.plots.axes import metric_axis
 from msnas.plots.chains import FIXED
-from msnas.plots.grammar import Axis, Chart, NothingToDraw
+from msnas.plots.grammar import Chart, NothingToDraw
 from msnas.plots.look import WITH, WITHOUT, in_order
 from msnas.plots.violins import violins
 from msnas.results.alike import labels
@@ -57,7 +58,7 @@ def chart(runs: Runs) -> Chart:
         list(dict.fromkeys(frame["column"])),
         {KINDS[True]: WITH, KINDS[False]: WITHOUT},
         title=runs.finished[0].problem + weight,
-        y=Axis(label=f"test {quantity.axis}"),
+        y=metric_axis(quantity),
         notes=notes,
     )
 

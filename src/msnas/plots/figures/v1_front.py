@@ -9,12 +9,11 @@ from typing import Any
 import pandas as pd
 
 from msnas.plots.against import left_note, number_of_runs, seconds_notes
-from msnas.plots.axes import names_axis
+from msnas.plots.axes import metric_axis, names_axis
 from msnas.plots.grammar import Axis, Bars, Chart, Layer, Look, NothingToDraw, Panel, Points, Words
 from msnas.plots.look import COLOURS, chain_looks
 from msnas.plots.plane import (
     TwoTasks,
-    better,
     marks_last,
     over_weights,
     plane_layers,
@@ -61,8 +60,8 @@ def chart(runs: Runs) -> Chart:
     knees = recommended_v1(fronts, first_higher=higher[0], last_higher=higher[1])
     panels = [
         Panel(
-            x=Axis(label=better(tasks.first)),
-            y=Axis(label=better(tasks.last)),
+            x=metric_axis(tasks.first, "", direction=True),
+            y=metric_axis(tasks.last, "", direction=True),
             layers=front_layers(frame[frame["part"] == part], knees.mean, hollow=part == "test"),
             title=name,
         )
