@@ -57,3 +57,17 @@ def test_help_reads_the_users_folder_too(script: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "momentum, other, squared_error\n" in done.stdout
     assert done.stdout.endswith("[]\n")
+
+
+def test_help_says_what_the_user_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for typed, expected in (
+        ("msnas", "usage: msnas compare "),
+        ("x.py", "usage: python -m msnas."),
+    ):
+        monkeypatch.setattr("sys.argv", [f"/some/where/{typed}"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["compare", "--help"])
+        assert ended.value.code == 0
+        assert capsys.readouterr().out.startswith(expected)

@@ -21,6 +21,7 @@ import typing
 from collections.abc import Sequence
 from difflib import get_close_matches
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from omegaconf import MISSING, OmegaConf
@@ -51,6 +52,8 @@ def parse(arguments: Sequence[str], schema: type[T], *, program: str, descriptio
 
     """
     kinds = typing.get_type_hints(schema)
+    if Path(sys.argv[0]).name == "msnas":
+        program = program.replace("python -m msnas.", "msnas ")
     if any(word in HELP_WORDS for word in arguments):
         sys.stdout.write(_help(schema, kinds, program=program, description=description))
         raise SystemExit(0)
