@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 from conftest import compose_config, renew_checksums
+from made_scan import write_made_run
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 from torchmetrics.classification import BinaryAUROC
@@ -71,46 +72,32 @@ def write_run(
         value = 1 - loss / 10 if higher else loss
         return {"loss": loss, f"{last}/loss": loss, f"{last}/{metric}": value}
 
-    directory = place / method / str(len(list(place.glob(f"{method}/*"))))
-    directory.mkdir(parents=True)
+    chains = [
+        {"selected": dict(zip(tasks, path, strict=True)), "valid": numbers(loss), "stage": "search"}
+        for path, loss in (losses or {}).items()
+    ]
+    made = {
+        "metrics": {"valid": numbers(1.0), "test": {**numbers(1.0), f"{last}/{metric}": test}},
+        "directions": {f"{last}/{metric}": higher, f"{last}/bias": None},
+        "chains": chains,
+        "stages": {},
+    }
     settings = {
-        "seed": seed,
-        "problem": {"name": "made", "chain": tasks},
         "tasks": {task: {"candidates": {name: {} for name in names[task]}} for task in tasks},
-        "data": {"file": "gone.h5", "events": 100, "split_seed": 0},
-        "method": {"name": method, "_target_": "x"},
         "recipe": {"search": {"epochs": 2}, "posttrain": {"epochs": 2}, "evaluation_batch": 10},
         "trainer": {"accelerator": "cpu", "precision": "32-true", "threads": 1},
-        **(config or {}),
+        "method": {"name": method, "_target_": "x"},
     }
-    content = {
-        "schema": 1,
-        "problem": "made",
-        "method": method,
-        "seed": seed,
-        "task_weights": {task: 1 / len(tasks) for task in tasks},
-        "selected": dict(zip(tasks, selected, strict=True)),
-        "metrics": {
-            "valid": numbers(1.0),
-            "test": {**numbers(1.0), f"{last}/{metric}": test},
-        },
-        "directions": {f"{last}/{metric}": higher, f"{last}/bias": None},
-        "chains": [
-            {
-                "selected": dict(zip(tasks, path, strict=True)),
-                "valid": numbers(loss),
-                "stage": "search",
-            }
-            for path, loss in (losses or {}).items()
-        ],
-        "data": {"file": "gone.h5", "sha256": "0", "events": 100},
-        "stages": {},
-        "status": "finished",
-        **(result or {}),
-    }
-    (directory / "config.yaml").write_text(yaml.safe_dump(settings))
-    (directory / "result.json").write_text(json.dumps(content))
-    return directory
+    return write_made_run(
+        place,
+        method,
+        seed,
+        tasks=tasks,
+        weights=[1 / len(tasks)] * len(tasks),
+        chain=selected,
+        settings={**settings, **(config or {})},
+        result={**made, **(result or {})},
+    )
 
 
 def rows(place: Path, **settings: Any) -> tuple[dict[tuple[str, str], Any], dict[str, Any]]:
@@ -374,7 +361,7 @@ def test_others_are_named_with_their_reason(tmp_path: Path) -> None:
     inner.mkdir()
     (inner / "config.yaml").write_text("not: a run")
     newer = write_run(tmp_path, "spos", 2, selected=["a", "c"], result={"schema": 2})
-    runs = collect([tmp_path, tmp_path / "spos"])
+    runs = collect([tmp_path, tmp_path / "made/spos"])
     assert [one.seed for one in runs.finished] == [1]
     reasons = {other.directory.name: other.reason for other in runs.others}
     assert reasons["failed"] == "failed: msnas.errors.TrainingError: loss is nan"
