@@ -122,6 +122,8 @@ def test_one_number_does_not_squash_the_rest() -> None:
     two_groups = np.array([0.2] * 4 + [1.0] * 12)
     assert span(two_groups, NONE, NONE) == (0.2, 1.0)
     assert span(np.array([1.0, 2.0]), np.array([0.0, 3.2, 50.0]), NONE) == (0.0, 3.2)
+    singles = np.array([0.94, 0.98, 1.02, 1.06])
+    assert span(np.array([1.0, 1.001]), singles, NONE) == (0.94, 1.06)  # medians close together
     assert span(many, NONE, np.array([0.0, 20.0])) == (0.0, 20.0)  # what is firm stays
     assert span(NONE, np.array([1.0, 2.0]), NONE) == (1.0, 2.0)
     assert span(NONE, NONE, NONE) == (0.0, 1.0)

@@ -127,7 +127,7 @@ def lighter(colour: str, share: float) -> str:
     """`colour` mixed with this share of white.
 
     >>> lighter("#0072b2", 0.5)
-    '#80b8d8'
+    '#80b9d9'
     """
     parts = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
     return "#" + "".join(f"{int(part + (255 - part) * share + 0.5):02x}" for part in parts)

@@ -12,7 +12,7 @@ SQUASHED = 4.0
 """... if the axis is longer by this factor with it than without."""
 
 REACH = 1.5
-"""Other numbers lie on the axis up to this share of the core's length away."""
+"""Loose numbers lie on the axis up to so many lengths of the core, or of their own half, away."""
 
 
 def span(
@@ -41,8 +41,8 @@ def span(
     kept = core if len(firm) else _without_far(core)
     low, high = float(kept[0]), float(kept[-1])
     if len(loose):
-        near = np.quantile(loose, [0.16, 0.84]) if high == low else kept
-        reach = REACH * max(high - low, float(near[-1] - near[0]))
+        quarter, rest = np.quantile(loose, [0.25, 0.75])
+        reach = REACH * max(high - low, float(rest - quarter))
         there = loose[(loose >= low - reach) & (loose <= high + reach)] if reach else loose
         if len(there):
             low, high = min(low, float(there[0])), max(high, float(there[-1]))
