@@ -55,7 +55,10 @@ def choose(
     why = [f"{reason} ({number_of_runs(count)})" for reason, count in reasons.items()]
     if not fitting:
         raise NothingToDraw("; ".join(why) or "no finished run")
-    groups = groups_of(fitting)
+    groups = [
+        (group, group.by_label(without=JUDGE))
+        for group in alike(fitting, but_for=["seed", *METHOD, *JUDGE])
+    ]
     group, found = nearest_to_equal(groups)
     labels = _every_method_first(found)[:most]
     notes = list(why)
@@ -72,12 +75,6 @@ def choose(
         runs={label: found[label] for label in in_order(labels)},
         notes=[f"Not shown: {'; '.join(notes)}."] if notes else [],
     )
-
-
-def groups_of(runs: Sequence[Result]) -> list[tuple[Alike, ByLabel]]:
-    """Runs that differ in method and seed alone, by label and seed."""
-    groups = alike(runs, but_for=["seed", *METHOD, *JUDGE])
-    return [(group, group.by_label(without=JUDGE)) for group in groups]
 
 
 def nearest_to_equal(groups: Sequence[tuple[Alike, ByLabel]]) -> tuple[Alike, ByLabel]:

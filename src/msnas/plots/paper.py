@@ -218,11 +218,8 @@ def _steps(layer: grammar.Steps, axes: Axes, _: Panel, settings: dict[str, Any])
 
 @_draw.register
 def _violin(layer: grammar.Violin, axes: Axes, panel: Panel, settings: dict[str, Any]) -> None:
-    values, colour, x = (
-        panel.y.positions(layer.rows["y"]),
-        layer.look.colour,
-        layer.rows["x"].iloc[0],
-    )
+    values, x = panel.y.positions(layer.rows["y"]), layer.rows["x"].iloc[0]
+    colour = layer.look.colour
     if layer.body and np.ptp(values) > 0:
         parts: Any = axes.violinplot(values, [x], widths=layer.width * 0.95, showextrema=False)
         fill = {"facecolor": lighter(colour, 0.55), "edgecolor": colour}

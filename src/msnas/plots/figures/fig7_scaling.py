@@ -74,11 +74,12 @@ def chart(runs: Runs) -> Chart:
     frame = pd.DataFrame(rows).sort_values("x", kind="stable")
     axes = {name: log_axis(name) for name in STAGES} | {"metric": metric_axis(metric)}
     x = table_axis("candidates per task", sizes)
+    shown = looks(in_order(list(frame["method"])))
     panels = []
     for name, y in axes.items():
         own = frame.assign(y=frame[name]).dropna(subset="y")
         own = own[own["y"] > 0] if name in STAGES else own  # a time of 0 has no logarithm
-        parts = [(look, own[own["method"] == label], label) for label, look in _looks(frame)]
+        parts = [(look, own[own["method"] == label], label) for label, look in shown.items()]
         layers = [one for part in parts for one in _layers(*part, law=name in STAGES)]
         panels.append(Panel(x=x, y=y, layers=layers, own_legend=True))
     left = len(runs.finished) - len(family)
@@ -117,10 +118,6 @@ def power_law(candidates: Sequence[float], seconds: Sequence[float]) -> PowerLaw
 def candidates_of(run: Result) -> float:
     """Mean number of candidates per task."""
     return sum(map(len, run.candidates)) / len(run.tasks)
-
-
-def _looks(frame: pd.DataFrame) -> list[tuple[str, Look]]:
-    return list(looks(in_order(list(frame["method"]))).items())
 
 
 def _layers(look: Look, rows: pd.DataFrame, label: str, *, law: bool) -> Iterator[Layer]:

@@ -48,10 +48,9 @@ class Curve:
 def chart(runs: Runs) -> Chart:
     """True against false positive rate of test events, and background rejection, 1 / the latter.
 
-    Drawn where at least 5 background events pass. Thick: median over seeds at each signal
-    efficiency; thin: single seeds. AUC: median over seeds +- the standard error one run has from
-    its test sample (DeLong), which all runs share. Of the scanned task weights, those nearest to
-    equal ones.
+    The median over seeds is that at each signal efficiency. AUC: median over seeds +- the standard
+    error one run has from its test sample, which all runs share. Of the scanned task weights, those
+    nearest to equal ones.
     """
     chosen = choose(runs, usable)
     every = {label: list(by_seed.values()) for label, by_seed in chosen.runs.items()}
