@@ -16,7 +16,7 @@ from same_numbers import tensor_bytes, without_volatile
 
 from msnas.errors import DataError
 from msnas.evaluate import Settings, evaluate_run
-from msnas.methods.spos import SPOS
+from msnas.methods.spos import SPOSSearch
 from msnas.plan import make_plan
 from msnas.results.outputs import read_outputs
 from msnas.results.runs import collect
@@ -44,15 +44,15 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with its store, and in the same store a search that was interrupted."""
     output = tmp_path_factory.mktemp("stored") / "runs"
     toy(output)
-    validate = SPOS.validate_batch
+    validate = SPOSSearch.validate_batch
 
-    def interrupted(self: SPOS, batch: Any) -> Any:
+    def interrupted(self: SPOSSearch, batch: Any) -> Any:
         if self.current_epoch == 1:
             raise KeyboardInterrupt
         return validate(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SPOS, "validate_batch", interrupted)
+        patch.setattr(SPOSSearch, "validate_batch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             toy(output, "seed=1")
     return output
