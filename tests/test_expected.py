@@ -153,3 +153,25 @@ def test_it_finds_the_best_chain_of_the_toy(selection: str, seed: int, tmp_path:
 def test_what_needs_a_mixture_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         msnas.DARTS(relaxation="expected", **options)
+
+
+def test_a_figure_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The result is there before it is drawn; drawn anew its checksum is in the result."""
+    words = ["problem=toy", "method=darts", "method.relaxation=expected", "trainer=cpu"]
+    words += ["logger=none", "data.source.events=300", f"output={tmp_path}"]
+    words += [f"recipe.{stage}.epochs=1" for stage in ("pretrain", "search", "posttrain")]
+
+    def fails(*_: Any) -> None:
+        assert list(tmp_path.rglob("result.json"))
+        raise RuntimeError("no colours")
+
+    with monkeypatch.context() as patch:
+        where = "msnas.plots.figures.fig4_trajectories.save_trajectories"
+        patch.setattr(where, fails)
+        result = run(compose_config(words), console=QUIET)
+    assert result["status"] == "finished"
+    directory = next(tmp_path.rglob("result.json")).parent
+    assert "no figure of the search (RuntimeError: no colours)" in (directory / "log").read_text()
+    assert msnas.load(directory).chain == result["selected"]
+    run(compose_config([*words, "force=true"]), console=QUIET)
+    assert "alpha.png" in msnas.load(directory).result.files

@@ -13,6 +13,7 @@ import torch
 
 from msnas.build import build
 from msnas.chain.chain import Path as ChainPath
+from msnas.errors import one_line
 from msnas.evaluation.outputs import write_outputs
 from msnas.parts import Parts, make_parts, read_events
 from msnas.plan import Plan
@@ -78,12 +79,6 @@ def run_stages(
         for label, one in trainings.items()
         for line in one.history
     )
-    if read_trajectories(directory.history()):
-        # drawing takes half a second to import: only for a run that has something to draw
-        from msnas.plots.figures.fig4_trajectories import save_trajectories
-
-        for figure in save_trajectories(directory.history(), directory.path):
-            log.info("figure: %s", figure)
     tested = parts.scoring.test(selected.chain, selected.choice.path)
     write_outputs(
         directory.outputs,
@@ -101,8 +96,27 @@ def run_stages(
     directory.write_result(result)
     if repeat:
         final.take(directory)
+    if _draw_trajectories(final):
+        final.write_result(result)  # with the figures' checksums
     write_mirror(tracker, final, result)
     return result
+
+
+def _draw_trajectories(directory: RunDirectory) -> bool:
+    """How a search's beliefs moved; the run is finished whatever becomes of that."""
+    try:
+        history = directory.history()
+        if not read_trajectories(history):
+            return False
+        # drawing takes half a second to import: only for a run that has something to draw
+        from msnas.plots.figures.fig4_trajectories import save_trajectories
+
+        for figure in save_trajectories(history, directory.path):
+            log.info("figure: %s", figure)
+    except Exception as error:
+        log.warning("no figure of the search (%s); the run is complete", one_line(error))
+        log.debug("its traceback", exc_info=True)
+    return True
 
 
 def _write_model(directory: RunDirectory, parts: Parts, selected: Selected) -> None:
