@@ -14,7 +14,7 @@ from msnas.chain.chain import Chain
 from msnas.chain.output import Binary, Output, Regression
 from msnas.chain.task import Task
 from msnas.data.events import Batch
-from msnas.losses.binary_cross_entropy import BinaryCrossEntropy
+from msnas.losses.cross_entropy import BinaryCrossEntropy
 from msnas.losses.loss import Loss
 from msnas.losses.squared_error import SquaredError
 

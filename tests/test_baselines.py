@@ -16,7 +16,7 @@ from msnas.chain.chain import Chain
 from msnas.chain.from_config import build_chain
 from msnas.errors import ConfigError
 from msnas.identity import derived_seed
-from msnas.methods.random_choice import draw_path
+from msnas.methods.given_chains import draw_path
 from msnas.plan import make_plan
 from msnas.run import run
 from msnas.run_directory import RunDirectory

@@ -16,8 +16,8 @@ from conftest import CONF, HTAUTAU_TASKS, compose_config
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from msnas.candidates.dummies import Noise
 from msnas.candidates.mass import invariant_mass
-from msnas.candidates.noise import Noise
 from msnas.chain.candidate_grid import expand_grids
 from msnas.chain.chain import Chain, handed_on
 from msnas.chain.from_config import build_chain

@@ -21,8 +21,7 @@ from msnas.chain.task import Task
 from msnas.data.events import Batch
 from msnas.errors import ConfigError
 from msnas.evaluation.evaluate import collect_outputs, evaluate
-from msnas.losses.binary_cross_entropy import BinaryCrossEntropy
-from msnas.losses.cross_entropy import CrossEntropy
+from msnas.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
 from msnas.losses.squared_error import SquaredError
 from msnas.weighting.fixed import Fixed
 

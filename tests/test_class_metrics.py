@@ -13,7 +13,7 @@ from torch import Tensor
 from msnas.chain.output import Binary
 from msnas.errors import ConfigError
 from msnas.evaluation.class_accuracy import BalancedAccuracy, ClassAccuracy, Confusion
-from msnas.losses.binary_cross_entropy import BinaryCrossEntropy
+from msnas.losses.cross_entropy import BinaryCrossEntropy
 
 NAMES = ["jet", "tau"]
 LOGIT = torch.tensor([0.2, -0.5, 3.0, -2.0, 0.4, -1e-3, -4.0, 0.0])

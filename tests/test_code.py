@@ -178,14 +178,14 @@ def train(checkout: Path, *words: str) -> str:
 def test_edited_code_is_trained_again_and_restored_code_is_found_again(checkout: Path) -> None:
     """A comment, then a candidate's forward; and everything as it was."""
     first = train(checkout)
-    path = checkout / "src/msnas/candidates/toy_view.py"
+    path = checkout / "src/msnas/candidates/toy.py"
     original = path.read_text()
     assert "# a comment" not in original
     path.write_text(original + "\n# a comment\n")
     assert "This run is finished" in train(checkout)
     path.write_text(original + "\n\nMORE = 1\n")
     again = train(checkout)
-    assert "trained again: msnas/candidates/toy_view.py changed" in again
+    assert "trained again: msnas/candidates/toy.py changed" in again
     stages = again.split("Stages (* from the cache)")[1]
     assert "toy_regression/plane 1 *" in stages  # another class
     assert "toy_regression/curve 1," in stages

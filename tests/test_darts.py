@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 from torch.func import functional_call
 
-from msnas.candidates.noise import Noise
+from msnas.candidates.dummies import Noise
 from msnas.chain.chain import Chain
 from msnas.chain.output import TauMomentum
 from msnas.data.events import Batch

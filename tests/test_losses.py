@@ -14,9 +14,8 @@ from msnas.chain.output import TauMomentum as TauMomentumOutput
 from msnas.errors import ConfigError
 from msnas.evaluation.mean_loss import MeanLoss
 from msnas.losses.affinity import Affinity
-from msnas.losses.binary_cross_entropy import BinaryCrossEntropy
 from msnas.losses.class_balanced import ClassBalanced
-from msnas.losses.cross_entropy import CrossEntropy
+from msnas.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
 from msnas.losses.focal import Focal
 from msnas.losses.inverse_class_frequency import InverseClassFrequency
 from msnas.losses.loss import Loss

@@ -15,8 +15,7 @@ from conftest import QUIET, compose_config
 from made_chain import WEIGHTS, events, loss_of_path, two_tasks
 from torch import Tensor, nn
 
-from msnas.candidates.noise import Noise
-from msnas.candidates.zeros import Zeros
+from msnas.candidates.dummies import Noise, Zeros
 from msnas.chain.chain import Chain
 from msnas.chain.chain import Path as ChainPath
 from msnas.data.events import Batch

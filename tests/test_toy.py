@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from msnas.build import build
-from msnas.candidates.toy_cautious import ToyCautious
+from msnas.candidates.toy import ToyCautious
 from msnas.problems.toy import HALF_WIDTH, Toy
 from msnas.problems.toy3 import Toy3
 

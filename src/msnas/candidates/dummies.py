@@ -1,10 +1,11 @@
-"""A dummy that always answers 0."""
+"""Candidates that learn nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, final
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -25,3 +26,22 @@ class Zeros(Candidate):
         """Zeros."""
         first = next(iter(inputs.values()))
         return first.new_zeros(len(first), *self.shape)
+
+
+@final
+class Noise(Candidate):
+    """Output N(0, 1) of the given shape per event (paper, section 4.3): must never be selected.
+
+    Draws from PyTorch's default generator, which a stage seeds anew for each of its epochs.
+    """
+
+    is_dummy: ClassVar[bool] = True
+
+    def __init__(self, *, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:
+        """Noise."""
+        first = next(iter(inputs.values()))
+        return torch.randn(len(first), *self.shape, dtype=first.dtype, device=first.device)
