@@ -490,20 +490,22 @@ def test_the_option_selection() -> None:
     one = regression("one", "x", "y")
     batch = {"x": torch.zeros(4).double(), "y": torch.zeros(4).double()}
     scoring = SimpleNamespace(
-        spread_validation=lambda: batch, batch=3, rank=lambda chain, paths: [("ranked", paths)]
+        spread_validation=lambda: batch,
+        batch=3,
+        rank=lambda chain, paths: [SimpleNamespace(path=path) for path in sorted(paths)],
     )
-    for selection, wanted in (("argmax", "b"), ("perturbation", "a")):
+    for selection, wanted in (("argmax", "b"), ("perturbation", "a"), ("rank", "a")):
         chain = Chain([one], {"one": {"a": Constant(0.0), "b": Constant(1.0)}}).double()
         method = with_alpha(darts(chain, weights=[1.0], selection=selection), [[0.0, 1.0]])
         chosen = method.select(scoring)
         assert chosen.path == (wanted,)
-        assert chosen.scores == [("ranked", [(wanted,)])]
+        assert len(chosen.scores) == (2 if selection == "rank" else 1)
 
 
 def test_the_options_are_those_of_the_configuration() -> None:
     options = set(OmegaConf.load(CONF / "method" / "darts.yaml")) - {"name", "_target_"}
-    # the effect of dummy_alpha_rate: test_dummy_chains.py
-    assert options == {*EFFECTS, "selection", "dummy_alpha_rate"}
+    # the effects of the last two: test_dummy_chains.py, test_expected.py
+    assert options == {*EFFECTS, "selection", "dummy_alpha_rate", "chains"}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import h5py
 import numpy as np
@@ -210,8 +211,11 @@ def test_events_are_refused_with_file_and_data_set(
     write(path, "x", spoil)
     with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: x{said}") as refused:
         read_events(path)
-    chain = SimpleNamespace(tasks=[SimpleNamespace(target="label")], reads=lambda: {"x", "label"})
-    trained = SimpleNamespace(chain=chain, path=(), fields={"x": Numbers(shape=[])})
+    chain: Any = SimpleNamespace(
+        tasks=[SimpleNamespace(target="label")], reads=lambda: {"x", "label"}
+    )
+    fields = {"x": Numbers(shape=[])}
+    trained = msnas.model.Model(chain=chain, path=(), fields=fields, provenance={})
     monkeypatch.setattr(msnas.model, "load_model", lambda directory: trained)
     out = tmp_path / "out.h5"
     with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: x{said}") as again:

@@ -61,10 +61,10 @@ def find(*arguments: str, **settings: Any) -> tuple[list[RunWork], list[Impossib
 
 
 KEYS = {
-    "problem=htautau": "2c6f1535efef1d89",
-    "problem=toy3": "0b158078e45adb12",
-    "problem=toy": "c89208e763d59562",
-    "problem=toy method=grid_search seed=3 task_weight=0.9": "f17bed22fc853f80",
+    "problem=htautau": "b8fe6ec2a63f33e4",
+    "problem=toy3": "2867f06add9f9ad8",
+    "problem=toy": "a30f18bf224a45b0",
+    "problem=toy method=grid_search seed=3 task_weight=0.9": "7cc667c9c8c9756b",
 }
 
 
