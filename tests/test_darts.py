@@ -547,7 +547,7 @@ def run_with_dummies(output: Path, *overrides: str, tasks: Sequence[str]) -> dic
     for name in tasks:
         config["tasks"][name]["candidates"] |= {
             dummy.lower(): {
-                "_target_": f"msnas.candidates.{dummy.lower()}.{dummy}",
+                "_target_": f"msnas.candidates.dummies.{dummy}",
                 "shape": SHAPES[name],
             }
             for dummy in ("Zeros", "Noise")
