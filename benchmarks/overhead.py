@@ -103,6 +103,8 @@ def measure(overrides: list[str], *, epochs: int) -> dict[str, tuple[float, floa
                 "config",
                 [
                     "logger=none",
+                    "recipe=paper",
+                    "frame=detector",
                     "trainer=cpu",
                     f"output={folder}",
                     *(f"{stage}.epochs={epochs}" for stage in stages),

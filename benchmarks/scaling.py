@@ -38,6 +38,8 @@ def stage_seconds(method: str, copies: int, overrides: list[str]) -> dict[str, f
                     f"method={method}",
                     "trainer=cpu",
                     "logger=none",
+                    "recipe=paper",
+                    "frame=detector",
                     "data.events=2000",
                     f"candidate_copies={copies}",
                     f"output={folder}",

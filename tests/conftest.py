@@ -86,6 +86,8 @@ def small_run(event_file: Path, output: Path) -> list[str]:
     return [
         "trainer=cpu",
         "logger=none",
+        "recipe=paper",
+        "frame=detector",
         f"data.file={event_file}",
         "data.events=300",
         f"output={output}",

@@ -16,7 +16,7 @@ COMMON = (
 """Two epochs of a few steps a stage: rounding has no time to grow, so other machines stay near."""
 
 TOY = ("problem=toy", "data.events=300")
-HTAUTAU = ("data.file={few}", "data.events=300")
+HTAUTAU = ("data.file={few}", "data.events=300", "recipe=paper", "frame=detector")
 JUDGE = "tasks.tau_calibration.validity"
 TAU = (
     "problem=tau_vs_jet",
@@ -89,7 +89,14 @@ RUNS: dict[str, tuple[str, ...]] = {
         ),
     ),
     "digit_sum": ("problem=digit_sum", "data.source.pairs=400"),
-    "htautau": (*HTAUTAU, f"{JUDGE}.epochs=2", f"{JUDGE}.inducing=16", "task_weight=0.4"),
+    "htautau": (
+        *HTAUTAU,
+        "candidate/higgs_id=[mlp,lstm,mass]",
+        f"{JUDGE}.epochs=2",
+        f"{JUDGE}.inducing=16",
+        "task_weight=0.4",
+    ),
+    "htautau_fast": (*HTAUTAU[:2], f"{JUDGE}.epochs=2", f"{JUDGE}.inducing=16"),
     "dummies": (
         *HTAUTAU,
         "method=darts",

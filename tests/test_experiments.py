@@ -30,7 +30,6 @@ RUNS = {
     "pareto": 11 + 8,
     "losses": 5 * 2,
     "darts_dummies": 9,
-    "fast": 9,
 }
 """Runs of one seed."""
 
