@@ -64,13 +64,22 @@ def bare_loop(module: StageModule, events: Events, *, epochs: int, batch: int) -
             {name: value.detach().clone() for name, value in module.weights().items()}
 
 
+def search_of(parts: Parts) -> StageModule:
+    """The training of the super-network."""
+    fit = parts.fit
+    assert isinstance(parts.method, SearchMethod)
+    return parts.method.search(
+        chain=parts.chain,
+        weighting=fit.fresh_weighting(),
+        optimizer=fit.optimizer,
+        seed=fit.method_seed,
+    )
+
+
 def bare_stages(parts: Parts) -> dict[str, Callable[[], None]]:
     """The three stages as bare loops, on a chain of their own."""
     recipe, chain, optimizer = parts.plan.config["recipe"], parts.chain, parts.fit.optimizer
-    assert isinstance(parts.method, SearchMethod)
-    search = parts.method.search(
-        chain=chain, weighting=parts.fit.fresh_weighting(), optimizer=optimizer, seed=0
-    )
+    search = search_of(parts)
     posttraining = Posttraining(
         chain=chain.only(PATH), weighting=parts.fit.weighting, optimizer=optimizer, seed=0
     )
@@ -121,7 +130,7 @@ def measure(overrides: list[str], *, epochs: int) -> dict[str, tuple[float, floa
         pretrain(parts)
         seconds["pretrain"] = time.perf_counter() - start
         start = time.perf_counter()
-        parts.method.choose(chain, fit, parts.scoring)
+        fit.search(chain, search_of(parts))
         seconds["search"] = time.perf_counter() - start
         start = time.perf_counter()
         parts.method.finish(chain, PATH, fit)
