@@ -82,7 +82,7 @@ def main() -> None:
             measured.append(stage_seconds(method, count, overrides))
             numbers = json.dumps({name: round(value, 2) for name, value in measured[-1].items()})
             console.print(f"{method} {3 * count} candidates per task: {numbers}")
-        for stage in ("search", "select", "total"):
+        for stage in ("search", "total"):
             times = [one[stage] for one in measured]
             exponent = np.polyfit(np.log(copies), np.log(times), 1)[0]
             console.print(f"{method} {stage}: seconds grow as candidates^{exponent:.2f}")
