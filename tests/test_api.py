@@ -349,3 +349,43 @@ def test_what_can_be_named_is_told_by_its_name(made: Any, node: dict[str, Any]) 
 
     assert node_of(made, key="part") == node
     assert node_of(nn.Linear(2, 1), key="part")["_target_"] == "msnas.given.Given"
+
+
+class Keeping(nn.Module):
+    """Without a weight: all that tells two of them apart is what they keep."""
+
+    def __init__(self, kept: Any) -> None:
+        super().__init__()
+        self._kept = kept
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        return inputs["x"][:, :2]
+
+
+class Factor:
+    """What a module may keep."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+        self.itself = self
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (1.0, 2.0),
+        ([1, 2], [1, 3]),
+        ({"a": [1]}, {"a": [2]}),
+        (np.ones(2), np.zeros(2)),
+        (torch.ones(2), torch.zeros(2)),
+        (torch.relu, torch.tanh),
+        (Factor(1.0), Factor(2.0)),
+    ],
+    ids=str,
+)
+def test_an_object_is_told_by_all_that_it_keeps(one: Any, other: Any) -> None:
+    from msnas.given import give
+
+    first, again, second = (give(Keeping(kept))["content"] for kept in (one, one, other))
+    assert first == again
+    assert first != second

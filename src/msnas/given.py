@@ -100,30 +100,57 @@ def _makes(value: Any) -> bool:
 def _content(value: Any) -> Iterator[bytes]:
     """What decides how an object behaves: sources of its classes, attributes, weights."""
     if isinstance(value, Arrays):
-        for name in sorted(value.arrays):
-            array = np.ascontiguousarray(value.arrays[name])
-            yield f"{name} {array.dtype.str} {array.shape}".encode()
-            yield array.tobytes()
+        yield from _attribute(value.arrays, set())
         return
     modules = dict(value.named_modules()) if hasattr(value, "named_modules") else {"": value}
     for name, module in modules.items():
         kind = type(module)
         yield f"{name} {kind.__module__}.{kind.__qualname__}".encode()
-        if kind.__module__.split(".")[0] != "torch":
+        of_library = kind.__module__.split(".")[0] in ("torch", "torchmetrics")
+        if not of_library:
             yield _source(kind)
-        plain = {
-            key: one
-            for key, one in vars(module).items()
-            if one is None or isinstance(one, bool | int | float | str | tuple)
-        }
-        yield repr(sorted(plain.items())).encode()
+        for key, one in sorted(vars(module).items()):
+            if key not in OF_PYTORCH and (not of_library or isinstance(one, PLAIN)):
+                yield key.encode()
+                yield from _attribute(one, {id(module)})
     if hasattr(value, "state_dict"):
-        for name, tensor in value.state_dict().items():
-            yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
-            yield tensor.detach().cpu().contiguous().numpy().tobytes()
+        yield from _attribute(dict(value.state_dict()), set())
 
 
-def _source(kind: type) -> bytes:
+PLAIN = (bool, int, float, str, tuple, type(None))
+
+OF_PYTORCH = ("_parameters", "_buffers", "_modules", "_made_with")
+"""What a module keeps elsewhere: weights are in its state, modules come by themselves."""
+
+
+def _attribute(value: Any, within: set[int]) -> Iterator[bytes]:
+    """The content of an attribute; of what is unknown its class and its own attributes."""
+    if hasattr(value, "named_modules") and within:
+        yield b"a module"
+    elif isinstance(value, np.ndarray) or hasattr(value, "detach"):
+        array = value if isinstance(value, np.ndarray) else value.detach().cpu().numpy()
+        yield f"{array.dtype.str} {array.shape}".encode()
+        yield np.ascontiguousarray(array).tobytes()
+    elif isinstance(value, Mapping):
+        for key in sorted(value, key=str):
+            yield str(key).encode()
+            yield from _attribute(value[key], within)
+    elif isinstance(value, list | tuple):
+        yield f"{type(value).__name__} {len(value)}".encode()
+        for one in value:
+            yield from _attribute(one, within)
+    elif isinstance(value, PLAIN):
+        yield repr(value).encode()
+    elif inspect.isroutine(value) or inspect.isclass(value):
+        yield f"{value.__module__}.{value.__qualname__}".encode()
+        yield _source(value)
+    else:
+        yield f"{type(value).__module__}.{type(value).__qualname__}".encode()
+        if id(value) not in within:
+            yield from _attribute(getattr(value, "__dict__", {}), {*within, id(value)})
+
+
+def _source(kind: Any) -> bytes:
     try:
         return inspect.getsource(kind).encode()
     except (OSError, TypeError):  # typed into a console: its name has to do
