@@ -14,7 +14,7 @@ from torch import Tensor
 
 import msnas
 from msnas.errors import ConfigError
-from msnas.methods.expected import ALPHA_RATE, ExpectedSearch, drawn_gradient
+from msnas.methods.alpha import ALPHA_RATE, ExpectedSearch, drawn_gradient
 from msnas.run import run
 from msnas.weighting.fixed import Fixed
 

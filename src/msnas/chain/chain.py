@@ -59,6 +59,12 @@ class Chain(nn.Module):
         """Every chain: one candidate per task."""
         return list(product(*self.names()))
 
+    def draw(self, generator: torch.Generator) -> Path:
+        """One of the chains, each with the same probability."""
+        return tuple(
+            names[int(torch.randint(len(names), (), generator=generator))] for names in self.names()
+        )
+
     def candidate(self, level: int, name: str) -> nn.Module:
         """The module of a candidate of the task at `level`."""
         return self._of(self.tasks[level])[name]

@@ -1,7 +1,8 @@
-"""DARTS whose alpha descends the expected loss over chains, not the loss of a mixture."""
+"""Searches that learn alpha: what they share, and the one by the expected loss over chains."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
@@ -21,8 +22,67 @@ ALPHA_RATE = 0.03
 """Of alpha, where the user gives none: it must move in the few steps of a small sample."""
 
 
+class AlphaSearch(Search):
+    """What learns alpha, one number per candidate of every task, on validation batches."""
+
+    learns_from_validation: ClassVar[bool] = True
+    start_counts: ClassVar[bool] = False
+
+    def __init__(self, options: DARTS, *, alpha_rate: float | None, **of_stage: Any) -> None:
+        super().__init__(**of_stage)
+        self.options = options
+        self.alpha_rate = alpha_rate
+        self.alpha = nn.ParameterList(
+            nn.Parameter(torch.zeros(len(of_task))) for of_task in self.chain.names()
+        )
+
+    def make_optimizers(self) -> list[torch.optim.Optimizer]:
+        """One optimiser for the weights, one of the same kind for alpha."""
+        learned = [*self.chain.parameters(), *self.weighting.parameters()]
+        self._weights = [value for value in learned if value.requires_grad]
+        of_alpha = self.make_optimizer(list(self.alpha))
+        if self.alpha_rate is not None:
+            for group in of_alpha.param_groups:
+                group["lr"] = self.alpha_rate
+        return [self.make_optimizer(self._weights), of_alpha]
+
+    def step_of_alpha(self, gradient: Sequence[Tensor]) -> None:
+        """One step of alpha along a gradient."""
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        for alpha, value in zip(self.alpha, gradient, strict=True):
+            alpha.grad = value
+        optimizers[1].step()
+
+    def shares(self) -> list[Tensor]:
+        """softmax(alpha) of every task."""
+        return [alpha.softmax(0) for alpha in self.alpha]
+
+    def most_probable(self) -> Path:
+        """The candidate of the largest alpha of every task."""
+        return tuple(
+            names[int(alpha.argmax())]
+            for names, alpha in zip(self.chain.names(), self.alpha, strict=True)
+        )
+
+    def chosen(self, scoring: Scoring, path: Path) -> Choice:
+        """`path` with its score, or the best of all chains as SPOS ranks them."""
+        ranked = self.options.selection == "rank"
+        scores = scoring.rank(self.chain, self.chain.paths() if ranked else [path])
+        return Choice(path=scores[0].path, scores=scores)
+
+    def probabilities(self) -> Probabilities:
+        """softmax(alpha)."""
+        return self.by_name(self.shares())
+
+    def epoch_record(self) -> dict[str, Any]:
+        """Alpha, the tasks' gradients and weights."""
+        names = [task.name for task in self.chain.supervised()]
+        return {"alpha": self.by_name(list(self.alpha)), **self.weighting.take_record(names)}
+
+
 @final
-class ExpectedSearch(Search):
+class ExpectedSearch(AlphaSearch):
     """min over alpha of E[L_valid(c)], the chain c drawn with p = softmax(alpha) for every task.
 
     d/dalpha_ti = p_ti (E[L | c_t = i] - E[L]): linear in every p_t, so that its optima are single
@@ -33,50 +93,25 @@ class ExpectedSearch(Search):
     drawn chains, as in SPOS: alpha starves no candidate.
     """
 
-    learns_from_validation: ClassVar[bool] = True
-    start_counts: ClassVar[bool] = False
-
     def __init__(self, options: DARTS, **of_stage: Any) -> None:
-        super().__init__(**of_stage)
-        self.options = options
-        self.alpha = nn.ParameterList(
-            nn.Parameter(torch.zeros(len(of_task))) for of_task in self.chain.names()
-        )
-
-    def make_optimizers(self) -> list[torch.optim.Optimizer]:
-        """One optimiser for the weights, one of the same kind for alpha."""
-        learned = [*self.chain.parameters(), *self.weighting.parameters()]
-        of_alpha = self.make_optimizer(list(self.alpha))
-        for group in of_alpha.param_groups:
-            group["lr"] = self.options.alpha_rate or ALPHA_RATE
-        return [self.make_optimizer([one for one in learned if one.requires_grad]), of_alpha]
-
-    def shares(self) -> list[Tensor]:
-        """softmax(alpha) of every task."""
-        return [alpha.softmax(0) for alpha in self.alpha]
+        super().__init__(options, alpha_rate=options.alpha_rate or ALPHA_RATE, **of_stage)
+        few = math.prod(map(len, self.chain.names())) <= options.chains
+        self._all_paths = self.chain.paths() if few else None
 
     def descend(self, batch: Batch) -> Tensor:
         """The gradient of a uniformly drawn chain; alpha stands still."""
-        path = tuple(
-            names[int(torch.randint(len(names), (), generator=self.generator))]
-            for names in self.chain.names()
-        )
-        outputs = self.chain.run(batch, path)
+        outputs = self.chain.run(batch, self.chain.draw(self.generator))
         losses = self.chain.losses(outputs, batch)
         return self.weighting.descend(losses, shared=outputs[0], backward=self.manual_backward)
 
     def learn_from_validation(self, train: Batch, valid: Batch) -> None:
         """One step of alpha on a validation batch; the weights stand still."""
-        optimizers = self.optimizers()
-        assert isinstance(optimizers, list)
-        for alpha, value in zip(self.alpha, self.gradient(valid), strict=True):
-            alpha.grad = value
-        optimizers[1].step()
+        self.step_of_alpha(self.gradient(valid))
 
     def gradient(self, batch: Batch) -> list[Tensor]:
         """That of the expected loss in alpha: exact, or from drawn chains."""
-        if self._judges_all():
-            expected = self._expected(batch)
+        if self._all_paths is not None:
+            expected = self._expected(batch, self._all_paths)
             return list(torch.autograd.grad(expected, list(self.alpha)))
         shares = [share.detach() for share in self.shares()]
         drawn = torch.stack(
@@ -93,38 +128,15 @@ class ExpectedSearch(Search):
     @torch.no_grad()
     def validate_batch(self, batch: Batch) -> dict[str, Tensor]:
         """The expected loss; of too many chains the loss of the most probable one."""
-        if self._judges_all():
-            return {"loss": self._expected(batch)}
+        if self._all_paths is not None:
+            return {"loss": self._expected(batch, self._all_paths)}
         return {"loss": self._losses(batch, [self.most_probable()])[0]}
-
-    def most_probable(self) -> Path:
-        """The candidate of the largest alpha of every task."""
-        return tuple(
-            names[int(alpha.argmax())]
-            for names, alpha in zip(self.chain.names(), self.alpha, strict=True)
-        )
 
     def select(self, scoring: Scoring) -> Choice:
         """The most probable chain, or the best of all as SPOS ranks them."""
-        ranked = self.options.selection == "rank"
-        paths = self.chain.paths() if ranked else [self.most_probable()]
-        scores = scoring.rank(self.chain, paths)
-        return Choice(path=scores[0].path, scores=scores)
+        return self.chosen(scoring, self.most_probable())
 
-    def probabilities(self) -> Probabilities:
-        """softmax(alpha)."""
-        return self.by_name(self.shares())
-
-    def epoch_record(self) -> dict[str, Any]:
-        """Alpha, the tasks' gradients and weights."""
-        names = [task.name for task in self.chain.supervised()]
-        return {"alpha": self.by_name(list(self.alpha)), **self.weighting.take_record(names)}
-
-    def _judges_all(self) -> bool:
-        return len(self.chain.paths()) <= self.options.chains
-
-    def _expected(self, batch: Batch) -> Tensor:
-        paths = self.chain.paths()
+    def _expected(self, batch: Batch, paths: Sequence[Path]) -> Tensor:
         value = self._losses(batch, paths).view([len(names) for names in self.chain.names()])
         for share in self.shares():
             value = torch.tensordot(share, value.to(share), dims=1)

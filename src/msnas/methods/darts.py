@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from msnas.chain.chain import Chain
 from msnas.data.events import Batch
 from msnas.errors import ConfigError
-from msnas.methods.expected import ExpectedSearch
-from msnas.methods.method import Choice, Probabilities, Search, SearchMethod, has_dummies
+from msnas.methods.alpha import AlphaSearch, ExpectedSearch
+from msnas.methods.method import Choice, SearchMethod, has_dummies
 from msnas.methods.perturbation import perturbation_path
 from msnas.scoring import Scoring
 from msnas.weighting.weighting import Weighting
@@ -112,35 +112,13 @@ class DARTS(SearchMethod):
 
 
 @final
-class DARTSSearch(Search):
+class DARTSSearch(AlphaSearch):
     """The super-network of DARTS, mixed by alpha."""
 
-    learns_from_validation: ClassVar[bool] = True
-    start_counts: ClassVar[bool] = False
-
     def __init__(self, options: DARTS, **of_stage: Any) -> None:
-        super().__init__(**of_stage)
-        self.options = options
-        self.alpha_rate = options.alpha_rate
+        super().__init__(options, alpha_rate=options.alpha_rate, **of_stage)
         if self.alpha_rate is None and has_dummies(self.chain):
             self.alpha_rate = options.dummy_alpha_rate
-        self.alpha = nn.ParameterList(
-            nn.Parameter(torch.zeros(len(of_task))) for of_task in self.chain.names()
-        )
-
-    def make_optimizers(self) -> list[torch.optim.Optimizer]:
-        """One optimiser for the weights, one of the same kind for alpha."""
-        learned = [*self.chain.parameters(), *self.weighting.parameters()]
-        self._weights = [value for value in learned if value.requires_grad]
-        of_alpha = self.make_optimizer(list(self.alpha))
-        if self.alpha_rate is not None:
-            for group in of_alpha.param_groups:
-                group["lr"] = self.alpha_rate
-        return [self.make_optimizer(self._weights), of_alpha]
-
-    def shares(self) -> list[Tensor]:
-        """softmax(alpha) of every task."""
-        return [alpha.softmax(0) for alpha in self.alpha]
 
     def supernet_loss(self, batch: Batch, shares: Sequence[Tensor]) -> Tensor:
         """sum_t v_t (L_t(mixture) + epsilon sum_i L_t(candidate i))."""
@@ -167,16 +145,14 @@ class DARTSSearch(Search):
 
     def learn_from_validation(self, train: Batch, valid: Batch) -> None:
         """One step of alpha on a validation batch."""
-        optimizers = self.optimizers()
-        assert isinstance(optimizers, list)
         if self.options.order == 1:
             gradient = self._gradient(valid, list(self.alpha))
         else:
-            xi = optimizers[0].param_groups[0]["lr"] if self.options.xi is None else self.options.xi
+            xi = self.options.xi
+            if xi is None:
+                xi = self.weight_optimizer().param_groups[0]["lr"]
             gradient = self.unrolled_gradient(train, valid, xi=xi)
-        for alpha, value in zip(self.alpha, gradient, strict=True):
-            alpha.grad = value
-        optimizers[1].step()
+        self.step_of_alpha(gradient)
 
     def unrolled_gradient(self, train: Batch, valid: Batch, *, xi: float) -> list[Tensor]:
         """Gradient of L_valid(w - xi grad_w L_train(w, alpha), alpha) in alpha."""
@@ -214,6 +190,7 @@ class DARTSSearch(Search):
 
     def select(self, scoring: Scoring) -> Choice:
         """The largest alpha of every task, or the candidates the mixture misses most."""
+        path = self.most_probable()
         if self.options.selection == "perturbation":
             path = perturbation_path(
                 self.chain,
@@ -222,26 +199,7 @@ class DARTSSearch(Search):
                 weighting=self.weighting,
                 batch=scoring.batch,
             )
-        else:
-            path = tuple(
-                names[int(alpha.argmax())]
-                for names, alpha in zip(self.chain.names(), self.alpha, strict=True)
-            )
-        paths = self.chain.paths() if self.options.selection == "rank" else [path]
-        scores = scoring.rank(self.chain, paths)
-        return Choice(path=scores[0].path, scores=scores)
-
-    def probabilities(self) -> Probabilities:
-        """softmax(alpha)."""
-        return self.by_name(self.shares())
-
-    def epoch_record(self) -> dict[str, Any]:
-        """Alpha, the tasks' gradients and weights."""
-        names = [task.name for task in self.chain.supervised()]
-        return {
-            "alpha": self.by_name(list(self.alpha)),
-            **self.weighting.take_record(names),
-        }
+        return self.chosen(scoring, path)
 
     def _drawn_shares(self) -> list[Tensor]:
         """softmax(alpha), or a draw of the Gumbel-softmax around it."""

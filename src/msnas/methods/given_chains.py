@@ -108,10 +108,7 @@ class RandomChoice(Method):
 
 def draw_path(chain: Chain, seed: int) -> Path:
     """One chain, each with the same probability."""
-    generator = torch.Generator().manual_seed(seed)
-    return tuple(
-        names[int(torch.randint(len(names), (), generator=generator))] for names in chain.names()
-    )
+    return chain.draw(torch.Generator().manual_seed(seed))
 
 
 def train_sequentially(chain: Chain, path: Path, fit: Fit) -> tuple[dict[str, Trained], Chain]:

@@ -132,12 +132,7 @@ class SPOSSearch(Search):
     def _draw(self) -> list[Path]:
         names = self.chain.names()
         if self.options.sampling == "uniform":
-            return [
-                tuple(
-                    of_task[int(torch.randint(len(of_task), (), generator=self.generator))]
-                    for of_task in names
-                )
-            ]
+            return [self.chain.draw(self.generator)]
         orders = [torch.randperm(len(of_task), generator=self.generator) for of_task in names]
         return [
             tuple(
