@@ -381,7 +381,7 @@ class Factor:
         (torch.relu, torch.tanh),
         (Factor(1.0), Factor(2.0)),
     ],
-    ids=str,
+    ids=["number", "list", "dictionary", "array", "tensor", "function", "object"],
 )
 def test_an_object_is_told_by_all_that_it_keeps(one: Any, other: Any) -> None:
     from msnas.given import give
