@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from msnas.candidates.dummies import Noise
 from msnas.candidates.mass import invariant_mass
+from msnas.candidates.side_channel import image_numbers
 from msnas.chain.candidate_grid import expand_grids
 from msnas.chain.chain import Chain, handed_on
 from msnas.chain.from_config import build_chain
@@ -278,10 +279,9 @@ def chain(make: Callable[[str], Made]) -> Chain:
     return copy.deepcopy(make("htautau").chain)
 
 
-def inputs(chain: Chain, task: str, batch: Batch) -> Batch:
+def inputs(chain: Chain, task: str, name: str, batch: Batch) -> Batch:
     """What a candidate of `task` reads in pre-training."""
-    chosen = chain.tasks[HTAUTAU_TASKS.index(task)]
-    return {name: batch[name] for name in chosen.inputs}
+    return {key: batch[key] for key in chain.inputs(HTAUTAU_TASKS.index(task), name)}
 
 
 def module(chain: Chain, task: str, name: str) -> nn.Module:
@@ -314,28 +314,28 @@ def test_number_of_parameters_of_a_chain_is_the_sum(chain: Chain) -> None:
 @pytest.mark.parametrize("name", [name for task, name in OF_HTAUTAU if task == "tau_calibration"])
 def test_jets_share_weights(chain: Chain, events: Events, name: str) -> None:
     candidate = module(chain, "tau_calibration", name)
-    batch = inputs(chain, "tau_calibration", first(events.train, 6))
+    batch = inputs(chain, "tau_calibration", name, first(events.train, 6))
     swapped = candidate({key: value.flip(1) for key, value in batch.items()})
     torch.testing.assert_close(candidate(batch).flip(1), swapped, rtol=1e-5, atol=1e-6)
     assert not torch.allclose(candidate(batch), swapped, atol=1e-2)
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn"])
+@pytest.mark.parametrize("name", ["mlp", "cnn", "deep_sets"])
 def test_tau_networks_correct_the_jet(chain: Chain, events: Events, name: str) -> None:
     candidate = module(chain, "tau_calibration", name)
-    batch = inputs(chain, "tau_calibration", first(events.train, 6))
+    batch = inputs(chain, "tau_calibration", name, first(events.train, 6))
     nn.init.zeros_(candidate.momentum_network[-1].weight)
     nn.init.constant_(candidate.momentum_network[-1].bias, 0.25)
     torch.testing.assert_close(candidate(batch), batch["jet"][..., :3] + 0.25)
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn"])
+@pytest.mark.parametrize("name", ["mlp", "cnn", "deep_sets"])
 @pytest.mark.parametrize("channel", [0, 1, 2])
 def test_tau_networks_read_every_channel_of_their_own_jet(
     chain: Chain, events: Events, name: str, channel: int
 ) -> None:
     candidate = module(chain, "tau_calibration", name)
-    batch = inputs(chain, "tau_calibration", first(events.train, 6))
+    batch = inputs(chain, "tau_calibration", name, first(events.train, 6))
     image = batch["image"].clone()
     image[:, 0, channel] += 50.0
     change = (candidate({**batch, "image": image}) - candidate(batch)).abs().amax((0, 2))
@@ -345,19 +345,19 @@ def test_tau_networks_read_every_channel_of_their_own_jet(
 
 def test_sf_is_the_identity_at_the_start_and_linear_after(chain: Chain, events: Events) -> None:
     candidate = module(chain, "tau_calibration", "sf")
-    batch = inputs(chain, "tau_calibration", events.train)
+    batch = inputs(chain, "tau_calibration", "sf", events.train)
     assert torch.equal(candidate(batch), batch["jet"][..., :3])
     with torch.no_grad():
         candidate.scale.copy_(torch.tensor([2.0, 3.0, 4.0]))
         candidate.shift.copy_(torch.tensor([0.5, -1.0, 0.25]))
     jet = torch.tensor([[[1.0, 2.0, 3.0, 9.0], [-1.0, 0.0, 1.0, 9.0]]])
     expected = torch.tensor([[[2.5, 5.0, 12.25], [-1.5, -1.0, 4.25]]])
-    assert torch.equal(candidate({"jet": jet, "image": batch["image"][:1]}), expected)
+    assert torch.equal(candidate({"jet": jet}), expected)
 
 
 @pytest.mark.parametrize("task", HTAUTAU_TASKS)
 def test_zeros_are_zero(chain: Chain, events: Events, task: str) -> None:
-    output = module(chain, task, "zeros")(inputs(chain, task, events.train))
+    output = module(chain, task, "zeros")(inputs(chain, task, "zeros", events.train))
     assert output.count_nonzero() == 0
 
 
@@ -443,3 +443,57 @@ def test_lstm_reads_the_order_of_the_taus(chain: Chain, events: Events) -> None:
     last_only = tau.clone()
     last_only[:, 0] += 1.0
     assert not torch.allclose(candidate({"tau": tau}), candidate({"tau": last_only}), atol=1e-5)
+
+
+def test_deep_sets_are_a_sum_over_filled_pixels(chain: Chain, events: Events) -> None:
+    """Each pixel of a jet by itself, in double loops."""
+    candidate = module(chain, "tau_calibration", "deep_sets")
+    jet, image = events.train["jet"][3, 1], events.train["image"][3, 1]
+    summed = torch.zeros(64)
+    for channel, row, column in image.nonzero().tolist():
+        eta, phi = (-1 + 2 * place / 15 for place in (row, column))
+        about = [float(image[channel, row, column]), *(float(channel == one) for one in range(3))]
+        seen = torch.tensor([*about, eta, phi, math.hypot(eta, phi), *jet.tolist()])
+        summed += candidate.pixel_network(seen)
+    expected = jet[:3] + candidate.momentum_network(torch.cat((summed, jet)))
+    found = candidate({name: events.train[name][2:5] for name in ("jet", "image")})[1, 1]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_deep_sets_of_jets_without_any_pixel(chain: Chain, events: Events) -> None:
+    candidate = module(chain, "tau_calibration", "deep_sets")
+    jet, image = events.train["jet"][:3], torch.zeros(3, 2, 3, 16, 16)
+    nothing = torch.cat((torch.zeros(3, 2, 64), jet), -1)
+    expected = jet[..., :3] + candidate.momentum_network(nothing)
+    torch.testing.assert_close(candidate({"jet": jet, "image": image}), expected)
+
+
+def test_pt_only_leaves_the_direction_to_the_jet(chain: Chain, events: Events) -> None:
+    candidate = module(chain, "tau_calibration", "pt_only")
+    batch = inputs(chain, "tau_calibration", "pt_only", events.train)
+    found = candidate(batch)
+    assert torch.equal(found[..., 1:], batch["jet"][..., 1:3])
+    assert (found[..., 0] - batch["jet"][..., 0]).abs().min() > 0
+
+
+def test_image_numbers_by_hand() -> None:
+    image = torch.zeros(1, 2, 3, 16, 16)
+    image[0, 1, 2, 7, 8] = 3.0  # in the core: rows and columns 6 to 9
+    image[0, 1, 2, 0, 15] = 5.0
+    numbers = image_numbers(image).view(1, 2, 3, 4)
+    assert numbers[0, 1, 2].tolist() == [2.0, 0.5, 5.0, 0.75]
+    numbers[0, 1, 2] = 0
+    assert not numbers.any()
+
+
+def test_the_side_channel_reads_past_the_taus_and_others_do_not(
+    chain: Chain, events: Events
+) -> None:
+    assert chain.inputs(1, "side") == ("tau", "jet", "image")
+    assert chain.inputs(1, "mlp") == ("tau",)
+    assert chain.inputs(0, "sf") == ("jet",)
+    few = first(events.train, 8)
+    for name in ("side", "mlp"):
+        before = chain.run(few, ("sf", name))[1]
+        after = chain.run({**few, "image": few["image"] + 1.0}, ("sf", name))[1]
+        assert torch.equal(before, after) is (name == "mlp")

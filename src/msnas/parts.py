@@ -11,6 +11,7 @@ from msnas.chain.chain import Chain, check_chain
 from msnas.chain.from_config import build_chain
 from msnas.conditioning.conditioning import Conditioning
 from msnas.conditioning.from_config import build_conditioning, condition_chain
+from msnas.data.augment import Augment
 from msnas.data.events import Events, load_events
 from msnas.data.fields import Field
 from msnas.data.frames import Frame
@@ -41,6 +42,9 @@ def read_events(plan: Plan) -> Events:
         where=str(data.get("file", plan.config["problem"]["name"])),
         thin=data.get("thin"),
         frame=make_frame(data),
+        augment=build(data["augment"], key="data.augment", of=Augment)
+        if data.get("augment")
+        else None,
     )
 
 

@@ -156,8 +156,9 @@ def _plan(
     # the copies stand among the candidates, so that a run's own config.yaml makes no more of them
     copies = config.pop("candidate_copies", 1)
     config["pretrain"].setdefault("only", None)
-    if config["data"].get("frame") is None:
-        config["data"].pop("frame", None)
+    for name in ("frame", "augment"):
+        if config["data"].get(name) is None:
+            config["data"].pop(name, None)
     for name, task in config["tasks"].items():
         key = f"tasks.{name}.candidates"
         expanded = expand_grids(task["candidates"], key=key)

@@ -117,7 +117,7 @@ class Problem(AnyProblem):
         made = Arrays(_checked(arrays)) if source is None and arrays is not None else source
         assert made is not None
         with allowing(allow):
-            chosen = dict(fields) if fields is not None else _fields(made, tasks)
+            chosen = dict(fields) if fields is not None else _fields(made, tasks, candidates)
             if stratify is None:
                 classes = [one.target for one in tasks if _is_classification(one)]
                 stratify = classes[-1] if classes else None
@@ -216,13 +216,17 @@ def _is_classification(task: Task) -> bool:
     return isinstance(task.output, Binary | Classes)
 
 
-def _fields(source: Source, tasks: Sequence[Task]) -> dict[str, Field]:
-    """A field for every array that a task reads or is to find."""
+def _fields(
+    source: Source, tasks: Sequence[Task], candidates: Mapping[str, Mapping[str, Maker]]
+) -> dict[str, Field]:
+    """A field for every array that a task or a candidate reads, or that a task is to find."""
     from msnas.data.fields import ClassLabel, Numbers
 
     outputs = {task.target for task in tasks}
     labels = {task.target for task in tasks if _is_classification(task)}
-    wanted = {name for task in tasks for name in task.inputs} - outputs
+    own = (getattr(one, "reads", None) for named in candidates.values() for one in named.values())
+    wanted = {name for names in own for name in names or ()}
+    wanted = wanted.union(*(task.inputs for task in tasks)) - outputs
     wanted |= {task.target for task in tasks if task.supervised}
     raw = source.load(sorted(wanted))
     if missing := sorted(wanted - raw.keys()):

@@ -124,6 +124,7 @@ class Data(TypedDict):
     tau_fraction: NotRequired[Any]
     thin: NotRequired[Thin | None]
     frame: NotRequired[Node | None]
+    augment: NotRequired[Node | None]
     source: Node
     fields: dict[str, Node]
 

@@ -19,6 +19,8 @@ class ScaleFactor(Candidate):
     Paper, section 4.3 (`Sf`): no image is used; the jets of an event share the parameters.
     """
 
+    reads = ("jet",)
+
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(3))

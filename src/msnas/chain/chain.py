@@ -93,9 +93,20 @@ class Chain(nn.Module):
         chain.origin = dict(self.origin)
         return chain
 
+    def inputs(self, level: int, name: str) -> tuple[str, ...]:
+        """Names of the tensors that a candidate reads: its own `reads`, else its task's inputs."""
+        reads = getattr(self.candidate(level, name), "reads", None)
+        return self.tasks[level].inputs if reads is None else tuple(reads)
+
     def reads(self) -> set[str]:
-        """Names of the fields all tasks together need."""
-        return {name for task in self.tasks for name in (*task.inputs, task.target)}
+        """Names of the fields all tasks and their candidates together need."""
+        own = {
+            key
+            for level, names in enumerate(self.names())
+            for name in names
+            for key in self.inputs(level, name)
+        }
+        return own.union(*((*task.inputs, task.target) for task in self.tasks))
 
     def supervised(self) -> list[Task]:
         """The tasks with a loss of their own; losses and task weights come in their order."""
@@ -108,7 +119,7 @@ class Chain(nn.Module):
 
     def apply_candidate(self, level: int, name: str, values: Named) -> Tensor:
         """Raw output of one candidate on named tensors."""
-        inputs = {key: values[key] for key in self.tasks[level].inputs}
+        inputs = {key: values[key] for key in self.inputs(level, name)}
         module = self.candidate(level, name)
         output: Tensor = (
             module(inputs, values[CONDITION]) if isinstance(module, Conditioned) else module(inputs)
@@ -135,7 +146,7 @@ class Chain(nn.Module):
         for task in self.tasks[:level]:
             if handed_on(task) in batch:
                 values[task.target] = batch[handed_on(task)]
-            elif task.target in self.tasks[level].inputs:
+            elif task.target in self.inputs(level, name):
                 values[task.target] = task.output.from_truth(batch[task.target])
         return self.tasks[level].output.finish(self.apply_candidate(level, name, values))
 
@@ -193,7 +204,8 @@ class Chain(nn.Module):
         """Whether candidates of a task can learn alone: it has a loss, all it reads has a truth."""
         task = self.tasks[level]
         without = {earlier.target for earlier in self.tasks[:level] if not earlier.supervised}
-        return task.supervised and not without.intersection(task.inputs)
+        read = {key for name in self._of(task) for key in self.inputs(level, name)}
+        return task.supervised and not without.intersection(read)
 
     def losses(self, outputs: Sequence[Tensor], batch: Named) -> list[Tensor]:
         """Mean loss of every supervised task, scalars in the order of the chain."""
@@ -228,7 +240,7 @@ def check_chain(chain: Chain, batch: Named) -> None:
                     output = chain.run_on_truth(few, level, name)
                 except (RuntimeError, KeyError, ValueError, IndexError) as error:
                     raise ConfigError(
-                        f"{key}: does not take {list(task.inputs)}: {error}"
+                        f"{key}: does not take {list(chain.inputs(level, name))}: {error}"
                     ) from error
                 if not task.supervised:
                     few[handed_on(task)] = task.hand_on(output)

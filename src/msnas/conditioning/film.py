@@ -46,6 +46,7 @@ class Conditioned(nn.Module):
     ) -> None:
         super().__init__()
         self.candidate = candidate
+        self.reads = getattr(candidate, "reads", None)
         self._widths: list[int] = []
         self._pieces: Sequence[Tensor] = ()
         self._next = 0

@@ -132,9 +132,9 @@ def condition_chain(
             with torch.no_grad():
                 output = task.output.finish(chain.apply_candidate(level, names[0], values))
             values[task.target] = task.hand_on(output)
-        inputs = {key: values[key] for key in task.inputs}
         for name in names:
             candidate = chain.candidate(level, name)
+            inputs = {key: values[key] for key in chain.inputs(level, name)}
             if not any(value.requires_grad for value in candidate.parameters()):
                 continue
             with torch.random.fork_rng():

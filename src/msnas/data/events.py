@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from msnas.data.augment import Augment
 from msnas.data.checks import NUMBERS, check_names, finite
 from msnas.data.fields import Field
 from msnas.data.frames import TURN, Frame
@@ -27,12 +28,16 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Events:
-    """The three parts of the data as named tensors in memory, and the fields that encoded them."""
+    """The three parts of the data as named tensors in memory, and the fields that encoded them.
+
+    `augment` draws other versions of the training part.
+    """
 
     train: Batch
     valid: Batch
     test: Batch
     fields: Mapping[str, Field]
+    augment: Augment | None = None
 
     def in_detector(self, part: str) -> Batch:
         """One part, its fields in the detector's frame."""
@@ -79,6 +84,7 @@ def load_events(
     where: str,
     thin: Mapping[str, Any] | None = None,
     frame: Frame | None = None,
+    augment: Augment | None = None,
 ) -> Events:
     """Load, check, choose, split, thin and encode events.
 
@@ -133,7 +139,7 @@ def load_events(
             weight = mixture_weights(raw_label[indices[part]], raw_label[indices["train"]])
             own = parts[part].get("weight", torch.ones(()))
             parts[part]["weight"] = torch.from_numpy(weight) * own
-    loaded = Events(**parts, fields=fields)
+    loaded = Events(**parts, fields=fields, augment=augment)
     counts = loaded.class_counts(stratify)
     log.info(
         "events by %s: %s",

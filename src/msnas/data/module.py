@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from msnas.conditioning.conditioning import Conditioning
+from msnas.data.augment import Augment
 from msnas.data.events import Batch, Events
 from msnas.identity import derived_seed
 
@@ -54,12 +55,14 @@ class ShuffledBlocks:
         generator: Callable[[], torch.Generator],
         valid: Batch | None = None,
         conditioning: Conditioning | None = None,
+        augment: Augment | None = None,
     ) -> None:
         self.train = train
         self.valid = valid
         self.batch = batch
         self.generator = generator
         self.conditioning = conditioning
+        self.augment = augment
 
     @property
     def steps(self) -> int:
@@ -72,18 +75,22 @@ class ShuffledBlocks:
 
     def __iter__(self) -> Iterator[Block]:
         generator = self.generator()
-        train = self._endless(self.train, generator)
+        train = self._endless(self.train, generator, augment=self.augment)
         valid = self._endless(self.valid, generator) if self.valid else repeat(None)
         steps = islice(zip(train, valid, strict=False), self.steps)
         while block := list(islice(steps, STEPS_PER_BLOCK)):
             yield block
 
-    def _endless(self, part: Batch, generator: torch.Generator) -> Iterator[Batch]:
-        """Batches of `part`, shuffled (and their conditions drawn) anew for every pass."""
+    def _endless(
+        self, part: Batch, generator: torch.Generator, *, augment: Augment | None = None
+    ) -> Iterator[Batch]:
+        """Batches of `part`, shuffled, changed, and their conditions drawn anew for every pass."""
         while True:
             order = torch.randperm(event_count(part), generator=generator)
             for chosen in torch.split(order, self.batch * STEPS_PER_BLOCK):
                 gathered = {name: value[chosen] for name, value in part.items()}
+                if augment is not None:
+                    gathered = augment.draw(gathered, generator)
                 if self.conditioning is not None:
                     gathered = self.conditioning.draw(gathered, generator)
                 yield from batches(gathered, self.batch)
@@ -134,6 +141,7 @@ class StageData(pl.LightningDataModule):
         self.evaluation_batch = evaluation_batch
         self.seed = seed
         self.conditioning = conditioning
+        self.augment = events.augment
 
     def train_dataloader(self) -> ShuffledBlocks:
         """The training part (with validation batches if `paired`), ordered by (seed, epoch)."""
@@ -143,6 +151,7 @@ class StageData(pl.LightningDataModule):
             generator=self._epoch_generator,
             valid=self.valid if self.paired else None,
             conditioning=self.conditioning,
+            augment=self.augment,
         )
 
     def val_dataloader(self) -> InOrder:

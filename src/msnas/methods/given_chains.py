@@ -141,9 +141,9 @@ def train_sequentially(chain: Chain, path: Path, fit: Fit) -> tuple[dict[str, Tr
 def _with_output(events: Events, chain: Chain, path: Path, level: int, *, batch: int) -> Events:
     """The events, with what the task at `level` hands on."""
     task = chain.tasks[level]
-    extended = {}
-    for part in ("train", "valid"):
-        values = getattr(events, part)
+    extended = []
+    for values in (events.train, events.valid):
         output = collect_outputs(chain, values, paths=[path], batch=batch)[path[: level + 1]]
-        extended[part] = {**values, handed_on(task): task.hand_on(output)}
-    return dataclasses.replace(events, **extended)
+        extended.append({**values, handed_on(task): task.hand_on(output)})
+    train, valid = extended
+    return dataclasses.replace(events, train=train, valid=valid)

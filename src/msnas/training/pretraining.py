@@ -27,11 +27,12 @@ class Pretraining(StageModule):
         self.candidate = chain.candidate(level, name)
         self._run: Callable[[Batch], Tensor] = partial(chain.run_on_truth, level=level, name=name)
         self._task = chain.tasks[level]
+        self._inputs = chain.inputs(level, name)
         self._handed_on = [handed_on(task) for task in chain.tasks[:level]]
 
     def reads(self) -> set[str]:
-        """The task's inputs, its target, and what trained tasks before it hand on."""
-        return {*self._task.inputs, self._task.target, *self._handed_on}
+        """What the candidate reads, the task's target, and what tasks before it hand on."""
+        return {*self._inputs, self._task.target, *self._handed_on}
 
     def descend(self, batch: Batch) -> Tensor:
         """One gradient of the task's loss."""

@@ -1,0 +1,66 @@
+"""Tau momentum from a jet and the set of its image's filled pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from msnas.candidates.candidate import Candidate
+from msnas.candidates.mlp import dense
+
+
+@final
+class TauSets(Candidate):
+    """A network of each filled pixel, summed over the pixels, to a correction of the jet.
+
+    Deep sets (Zaheer et al., arXiv:1703.06114), as particle flow networks use them (Komiske et al.,
+    arXiv:1810.05165): of 768 pixels of a jet about nine are filled, and only these are looked at.
+    A pixel is its value, its channel, its place and distance from the middle of the image, beside
+    the jet's own numbers. The jets of an event share the weights. Without `directions` only
+    log pT is corrected, and eta and phi are the jet's.
+    """
+
+    def __init__(
+        self,
+        *,
+        pixel_layers: Sequence[int],
+        momentum_layers: Sequence[int],
+        activation: str,
+        directions: bool = True,
+        image_shape: Sequence[int] = (3, 16, 16),
+    ) -> None:
+        super().__init__()
+        channels, rows, columns = image_shape
+        self.pixel_network = dense([1 + channels + 3 + 4, *pixel_layers], activation=activation)
+        self.momentum_network = dense(
+            [pixel_layers[-1] + 4, *momentum_layers, 3 if directions else 1], activation=activation
+        )
+        row, column = torch.meshgrid(
+            torch.linspace(-1, 1, rows), torch.linspace(-1, 1, columns), indexing="ij"
+        )
+        place = torch.stack((row, column, torch.hypot(row, column)), -1).flatten(0, 1)
+        channel = torch.eye(channels).repeat_interleave(rows * columns, 0)
+        about = torch.cat((channel, place.repeat(channels, 1)), 1)
+        self.about: Tensor
+        self.register_buffer("about", about, persistent=False)
+
+    def film_sites(self) -> list[nn.Module]:
+        """Activations after the sum: pixels are no values of an event."""
+        return [one for one in self.momentum_network if not isinstance(one, nn.Linear)]
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event jet 3"]:
+        """Encoded momenta from `jet` [event, jet, 4] and `image` [event, jet, 3, 16, 16]."""
+        jet = inputs["jet"]
+        jets, images = jet.flatten(0, 1), inputs["image"].flatten(0, 1).flatten(1)
+        owner, pixel = images.nonzero(as_tuple=True)
+        value = images[owner, pixel].unsqueeze(1)
+        features = self.pixel_network(torch.cat((value, self.about[pixel], jets[owner]), 1))
+        summed = features.new_zeros(len(jets), features.shape[1]).index_add(0, owner, features)
+        correction: Tensor = self.momentum_network(torch.cat((summed, jets), 1))
+        correction = pad(correction, (0, 3 - correction.shape[1]))
+        return jet[..., :3] + correction.view(*jet.shape[:2], 3)

@@ -1,0 +1,58 @@
+"""Augmentation: training events changed anew in every epoch by what changes no physics."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+from msnas.momentum import turn_back
+from msnas.part import Part
+
+
+class Augment(Part, ABC):
+    """Draws another version of encoded training events."""
+
+    @abstractmethod
+    def draw(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """The batch with every event changed at random; names and shapes stay."""
+
+
+@final
+class RandomTurns(Augment):
+    """Every event turned about the beam by a random angle, mirrored in phi and eta at random.
+
+    `momenta` are fields of encoded (log pT, eta, phi, ...), and what tasks hand on in their place;
+    `images` those of [..., eta, phi] around a jet, which are mirrored along.
+    """
+
+    def __init__(self, *, momenta: Sequence[str], images: Sequence[str]) -> None:
+        self.momenta = tuple(momenta)
+        self.images = tuple(images)
+
+    def draw(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Turn and mirror."""
+        events = len(next(iter(batch.values())))
+        angle = (2 * torch.rand(events, generator=generator) - 1) * math.pi
+        sign_phi, sign_eta = 2.0 * torch.randint(2, (2, events), generator=generator) - 1
+        turn = torch.stack((angle, sign_phi, sign_eta), 1)
+        drawn = dict(batch)
+        for name in _of(batch, self.momenta):
+            drawn[name] = turn_back(batch[name], turn)
+        for name in _of(batch, self.images):
+            images = batch[name].clone()
+            images[sign_eta < 0] = images[sign_eta < 0].flip(-2)
+            images[sign_phi < 0] = images[sign_phi < 0].flip(-1)
+            drawn[name] = images
+        return drawn
+
+
+def _of(batch: Mapping[str, Tensor], names: Sequence[str]) -> Iterator[str]:
+    """The fields of these names, and what tasks hand on instead of them."""
+    for name in batch:
+        if name in names or name.partition(" (output of ")[0] in names:
+            yield name
