@@ -1,108 +1,184 @@
-"""Test AUC of the selected chain beside a boosted tree on the two jets' four-vectors.
+"""AUC of the selected chain beside boosted trees, on the same events.
 
     python benchmarks/reference.py [seeds=3] [overrides of train.py ...]
 
-The tree (scikit-learn's histogram booster, learning rate 0.05, stopped early on the validation
-part) is fitted on the same split. The test sample's own standard error of an AUC is that of
-Hanley and McNeil, Radiology 143 (1982) 29. Runs that are finished already are not repeated.
+Three trees (scikit-learn's histogram booster, learning rate 0.05, stopped early on the validation
+part) are fitted on the same split: on the two jets' four-vectors; with the di-jet mass and angles
+beside them; and with about a hundred numbers of the images as well. Judged are the run's test
+events, and the events of the file that took no part in the run, if there are some. Differences are
+those of the means over the seeds, their errors DeLong's, of the events alone. Runs that are
+finished already are not repeated.
 """
 
 from __future__ import annotations
 
-import math
-import statistics
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import hydra
 import numpy as np
 from rich.console import Console
+from rich.table import Table
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import roc_auc_score
 
-from msnas.data.events import Batch, Events
-from msnas.parts import read_events
-from msnas.plan import make_plan
+from msnas.data.events import split_indices
+from msnas.model import load_model
+from msnas.plan import Plan, make_plan
+from msnas.results.statistics import auc_contrast_error, auc_covariance
 from msnas.run import run
 
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
 
-
-def jets(part: Batch, *, with_mass: bool) -> np.ndarray:
-    """The eight encoded jet numbers [event, 8], and the di-jet mass if asked for."""
-    jet = part["jet"].double().numpy()
-    columns = [jet.reshape(len(jet), -1)]
-    if with_mass:
-        pt = np.exp(jet[..., 0]) - 0.1
-        momentum = np.stack(
-            (pt * np.cos(jet[..., 2]), pt * np.sin(jet[..., 2]), pt * np.sinh(jet[..., 1])), -1
-        )
-        energy = np.sqrt((momentum**2).sum(-1)).sum(1)
-        mass = np.sqrt(np.maximum(energy**2 - (momentum.sum(1) ** 2).sum(-1), 0))
-        columns.append(mass[:, None])
-    return np.concatenate(columns, 1)
+Arrays = Mapping[str, np.ndarray]
 
 
-def tree_auc(events: Events, *, with_mass: bool, seed: int) -> float:
-    """Test AUC of the boosted tree."""
+def pair(jet: np.ndarray) -> np.ndarray:
+    """Mass [GeV], pT [GeV], delta phi, delta eta and delta R of two jets [event, 2, 4]."""
+    pt, eta, phi = (jet[..., index].astype(float) for index in range(3))
+    x, y, z = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
+    energy = (pt * np.cosh(eta)).sum(1)
+    squared = energy**2 - sum(one.sum(1) ** 2 for one in (x, y, z))
+    apart_phi = np.abs(np.remainder(phi[:, 0] - phi[:, 1] + np.pi, 2 * np.pi) - np.pi)
+    apart_eta = np.abs(eta[:, 0] - eta[:, 1])
+    return np.stack(
+        (
+            np.sqrt(np.maximum(squared, 0)),
+            np.hypot(x.sum(1), y.sum(1)),
+            apart_phi,
+            apart_eta,
+            np.hypot(apart_phi, apart_eta),
+        ),
+        1,
+    )
+
+
+def image_numbers(image: np.ndarray) -> np.ndarray:
+    """Of each channel of each jet: sums in growing squares, count, four hardest pixels, widths."""
+    flat = image.reshape(*image.shape[:3], -1)
+    side = image.shape[-1]
+    squares = [
+        image[..., cut : side - cut, cut : side - cut].sum((-2, -1))
+        for cut in (side // 2 - 1, side // 2 - 2, side // 2 - 4, 0)
+    ]
+    hardest = np.sort(flat, -1)[..., -4:]
+    total = np.maximum(squares[-1], 1e-6)
+    place = (np.arange(side) - (side - 1) / 2) ** 2
+    widths = [
+        (image.sum(axis) * place).sum(-1) / total  # the second moment along the other axis
+        for axis in (-1, -2)
+    ]
+    numbers = [*squares, (flat > 0).sum(-1), *np.moveaxis(hardest, -1, 0), *widths]
+    return np.stack(numbers, -1).reshape(len(image), -1)
+
+
+def shares(jet: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """What an image holds in parts of its jet's pT, and the pairs that these parts form."""
+    core = image[..., 4:12, 4:12].sum((-2, -1))
+    whole, middle = image.sum((-2, -1)), image[..., 6:10, 6:10].sum((-2, -1))
+    ratios = [(part / jet[..., :1]).reshape(len(jet), -1) for part in (whole, core, middle)]
+    momenta = [
+        whole.sum(-1),
+        whole[..., 1:].sum(-1),
+        whole[..., 0],
+        core.sum(-1),
+        core[..., :2].sum(-1),
+        middle.sum(-1),
+    ]
+    pairs = [
+        pair(np.concatenate((momentum[..., None], jet[..., 1:]), -1))[:, :2] for momentum in momenta
+    ]
+    return np.concatenate((*ratios, *pairs), 1)
+
+
+TREES = {
+    "jets": lambda raw: raw["jet"].reshape(len(raw["jet"]), -1),
+    "jets, di-jet mass and angles": lambda raw: np.concatenate(
+        (raw["jet"].reshape(len(raw["jet"]), -1), pair(raw["jet"])), 1
+    ),
+    "jets, mass, angles, image numbers": lambda raw: np.concatenate(
+        (
+            raw["jet"].reshape(len(raw["jet"]), -1),
+            pair(raw["jet"]),
+            image_numbers(raw["image"]),
+            shares(raw["jet"], raw["image"]),
+        ),
+        1,
+    ),
+}
+
+
+def used_events(plan: Plan, label: np.ndarray) -> dict[str, np.ndarray]:
+    """Indices of the three parts, and as `unused` of the file's other events."""
+    data = plan.config["data"]
+    fractions = data["fractions"]
+    parts = split_indices(
+        label,
+        events=data["events"],
+        generator=np.random.default_rng(data["split_seed"]),
+        fractions=[fractions[name] / sum(fractions.values()) for name in fractions],
+        where=data["file"],
+    )
+    taken = np.concatenate(list(parts.values()))
+    return {**parts, "unused": np.setdiff1d(np.arange(len(label)), taken)}
+
+
+def selected_chain(words: list[str], seed: int) -> tuple[Plan, dict[str, Any]]:
+    """A run, trained or finished already."""
+    with hydra.initialize_config_dir(CONF, version_base="1.3"):
+        cfg = hydra.compose("config", ["logger=none", f"seed={seed}", *words])
+    plan = make_plan(cfg)
+    return plan, run(cfg, console=Console(quiet=True))
+
+
+def tree_scores(features: np.ndarray, label: np.ndarray, parts: Arrays, seed: int) -> np.ndarray:
+    """Probabilities of all events from a tree of the training part."""
     tree = HistGradientBoostingClassifier(
         learning_rate=0.05, max_iter=1000, early_stopping=True, random_state=seed
     )
-    parts = [
-        (jets(part, with_mass=with_mass), part["label"].numpy())
-        for part in (events.train, events.valid, events.test)
-    ]
-    (train, train_label), (valid, valid_label), (test, test_label) = parts
-    tree.fit(train, train_label, X_val=valid, y_val=valid_label)
-    return float(roc_auc_score(test_label, tree.predict_proba(test)[:, 1]))
-
-
-def standard_error(auc: float, positives: int, negatives: int) -> float:
-    """Standard error of an AUC from so many events of each class."""
-    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    variance = (
-        auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
-    ) / (positives * negatives)
-    return math.sqrt(variance)
+    train, valid = parts["train"], parts["valid"]
+    tree.fit(features[train], label[train], X_val=features[valid], y_val=label[valid])
+    scores: np.ndarray = tree.predict_proba(features)[:, 1]
+    return scores
 
 
 def main() -> None:
     """Print the table."""
-    words = [word for word in sys.argv[1:] if word.startswith("seeds=")]
-    seeds = int(words[-1].split("=")[1]) if words else 3
-    overrides = [word for word in sys.argv[1:] if not word.startswith("seeds=")]
+    given = dict(word.split("=", 1) for word in sys.argv[1:] if word.startswith("seeds="))
+    seeds = range(int(given.get("seeds", 3)))
+    words = [word for word in sys.argv[1:] if not word.startswith("seeds=")]
     console = Console()
-    chains, plan = [], None
-    for seed in range(seeds):
-        with hydra.initialize_config_dir(CONF, version_base="1.3"):
-            cfg = hydra.compose(
-                "config",
-                ["method=spos", "task_weight=0.9", "logger=none", f"seed={seed}", *overrides],
-            )
-        plan = make_plan(cfg)
-        result = run(cfg, console=Console(quiet=True))
-        chains.append(result["metrics"]["test"]["higgs_id/auc"])
+    scores: dict[str, list[np.ndarray]] = {"selected chain": [], **{name: [] for name in TREES}}
+    for seed in seeds:
+        plan, result = selected_chain(words, seed)
+        raw = plan.source.load(["jet", "image", "tau", "label"])
+        label = raw["label"].astype(int)
+        predicted = load_model(plan.directory).predict(raw, conditions={}, batch=500)
+        scores["selected chain"].append(predicted["higgs_id"])
+        parts = used_events(plan, label)
+        for name, numbers in TREES.items():
+            scores[name].append(tree_scores(numbers(raw), label, parts, seed))
         seconds = sum(stage["seconds"] for stage in result["stages"].values())
-        console.print(
-            f"seed {seed}: {' -> '.join(result['selected'].values())} test AUC {chains[-1]:.4f} "
-            f"({seconds:.0f} s in stages)"
-        )
-    assert plan is not None
-    events = read_events(plan)
-    label = events.test["label"]
-    positives = int(label.sum())
-    for with_mass in (False, True):
-        trees = [tree_auc(events, with_mass=with_mass, seed=seed) for seed in range(seeds)]
-        name = "boosted tree on jets" + (" and di-jet mass" if with_mass else "")
-        console.print(
-            f"{name}: mean {statistics.mean(trees):.4f}; "
-            f"chain minus tree {statistics.mean(chains) - statistics.mean(trees):+.4f}"
-        )
-    mean = statistics.mean(chains)
-    error = standard_error(mean, positives, len(label) - positives)
-    console.print(
-        f"selected chains: mean {mean:.4f}; standard error of {len(label)} test events {error:.4f}"
-    )
+        chain = " -> ".join(result["selected"].values())
+        console.print(f"seed {seed}: {chain} ({seconds:.0f} s in stages)")
+    judged = {name: parts[name] for name in ("test", "unused") if len(parts[name])}
+    table = Table(title=f"AUC, mean of {len(seeds)} seeds; chain minus tree with its event error")
+    for column in ("", *(f"{name} ({len(chosen)})" for name, chosen in judged.items())):
+        table.add_column(column)
+    for name, own in scores.items():
+        cells = []
+        for chosen in judged.values():
+            models = np.stack([one[chosen] for one in (*scores["selected chain"], *own)])
+            values, _ = auc_covariance(models, label[chosen])
+            weights = np.repeat([1.0, -1.0], len(seeds)) / len(seeds)
+            cell = f"{values[len(seeds) :].mean():.4f}"
+            if name != "selected chain":
+                error = auc_contrast_error(models, label[chosen], weights)
+                cell += f" ({values @ weights:+.4f} +- {error:.4f})"
+            cells.append(cell)
+        table.add_row(name if name == "selected chain" else f"tree: {name}", *cells)
+    console.print(table)
 
 
 if __name__ == "__main__":

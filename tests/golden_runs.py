@@ -91,6 +91,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "digit_sum": ("problem=digit_sum", "data.source.pairs=400"),
     "htautau": (
         *HTAUTAU,
+        "candidate/tau_calibration=[mlp,cnn,sf]",
         "candidate/higgs_id=[mlp,lstm,mass]",
         f"{JUDGE}.epochs=2",
         f"{JUDGE}.inducing=16",
