@@ -98,6 +98,13 @@ RUNS: dict[str, tuple[str, ...]] = {
         "task_weight=0.4",
     ),
     "htautau_fast": (*HTAUTAU[:2], f"{JUDGE}.epochs=2", f"{JUDGE}.inducing=16"),
+    "htautau_augmented": (
+        *HTAUTAU[:2],
+        "augment=turns",
+        "candidate/tau_calibration=[pt_only]",
+        "candidate/higgs_id=[side,mlp]",
+        f"{JUDGE}=null",
+    ),
     "dummies": (
         *HTAUTAU,
         "method=darts",
