@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from msnas.errors import ConfigError
 from msnas.evaluation.evaluate import collect_outputs, evaluate
 from msnas.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
 from msnas.losses.squared_error import SquaredError
+from msnas.training.pretraining import Pretraining
 from msnas.weighting.fixed import Fixed
 
 EVENTS = 53
@@ -234,6 +236,46 @@ def test_pretraining_reads_the_truth_of_earlier_tasks_alone(batch: Batch) -> Non
     # its own truth is not among what it reads
     flipped = {**batch, "label": 1 - batch["label"]}
     assert torch.equal(found, chain.run_on_truth(flipped, 2, "candidate2"))
+
+
+class Reader(nn.Module):
+    """Reads what it says instead of its task's inputs."""
+
+    def __init__(self, *reads: str, size: int) -> None:
+        super().__init__()
+        self.reads = reads
+        self.network = nn.Linear(size, 1)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        assert list(inputs) == list(self.reads)
+        output: Tensor = self.network(torch.cat(list(inputs.values()), 1))
+        return output.squeeze(-1)
+
+
+def test_a_candidate_may_read_other_than_its_task(batch: Batch) -> None:
+    chain = three_tasks()
+    reader = Reader("x", "z", size=batch["x"].shape[1] + batch["z"].shape[1])
+    chain.candidates["classify"]["reader"] = reader
+    assert chain.inputs(2, "reader") == ("x", "z")
+    on_truth = torch.cat([batch["x"], batch["z"]], 1)
+    expected = reader.network(on_truth).squeeze(-1)
+    assert torch.equal(chain.run_on_truth(batch, 2, "reader"), expected)
+    path = ("candidate0", "candidate1", "reader")
+    z = chain.run(batch, path)[0]
+    expected = reader.network(torch.cat([batch["x"], z], 1)).squeeze(-1)
+    assert torch.equal(chain.run(batch, path)[2], expected)
+    stage = Pretraining(chain=chain, level=2, name="reader", optimizer=torch.optim.Adam, seed=0)
+    assert stage.reads() >= {"x", "z", "label"}
+
+
+@pytest.mark.parametrize("truth", ["label", "kind"])
+def test_a_candidate_cannot_read_its_own_truth_nor_a_later_one(truth: str, batch: Batch) -> None:
+    chain = three_tasks()
+    level = 2 if truth == "label" else 1
+    task = chain.tasks[level].name
+    chain.candidates[task]["reader"] = Reader(truth, size=1)
+    with pytest.raises(ConfigError, match=rf"candidates\.reader: does not take \['{truth}'\]"):
+        check_chain(chain, batch)
 
 
 def test_pretraining_reads_a_yes_or_no_as_a_number(batch: Batch) -> None:

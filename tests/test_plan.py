@@ -247,6 +247,13 @@ def test_another_set_of_candidates_is_another_run(compose: Compose) -> None:
 # ------------------------------------------------------------------ what is refused
 
 
+def test_a_candidate_that_reads_what_it_must_not_is_refused(compose: Compose) -> None:
+    reads = "tasks.higgs_id.candidates.side.reads"
+    words = ["candidate/higgs_id=[side]", f"{reads}=[tau,label]"]
+    with pytest.raises(ConfigError, match=rf"{reads}: 'label' is neither .* 'jet', 'tau'\]"):
+        make_plan(compose(*words))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -22,12 +22,17 @@ def check_tasks(tasks: Mapping[str, Any], chain: Sequence[str], fields: Mapping[
     known = set(fields) - targets
     for name in chain:
         task = tasks[name]
-        for key in task["inputs"]:
-            if key not in known:
-                raise ConfigError(
-                    f"tasks.{name}.inputs: {key!r} is neither a field that is no target nor an "
-                    f"earlier task's target; allowed are {sorted(known)}"
-                )
+        readers = {"inputs": task["inputs"]} | {
+            f"candidates.{candidate}.reads": settings.get("reads") or ()
+            for candidate, settings in task["candidates"].items()
+        }
+        for reader, keys in readers.items():
+            for key in keys:
+                if key not in known:
+                    raise ConfigError(
+                        f"tasks.{name}.{reader}: {key!r} is neither a field that is no target nor "
+                        f"an earlier task's target; allowed are {sorted(known)}"
+                    )
         if task["loss"] is None:
             if task["target"] in fields or task["target"] in known:
                 raise ConfigError(
