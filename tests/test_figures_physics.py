@@ -37,7 +37,7 @@ from msnas.plots.paper import draw
 from msnas.results.outputs import BINARY, JET, MOMENTUM, Momenta
 from msnas.results.resolution import profile, pt_edges, residuals
 from msnas.results.runs import Runs
-from msnas.results.trajectories import read_trajectories
+from msnas.results.trajectories import read_beliefs, read_trajectories
 
 TASKS = ("calibration", "id")
 EVENTS = 400
@@ -496,7 +496,7 @@ def test_alpha_is_shown_as_a_probability_with_the_epoch_it_is_read_from(tmp_path
         assert cnn["x"].tolist() == [1, 2, 3]
         (read,) = [one.rows for one in chart.panels[panel].layers if isinstance(one, Rule)]
         assert read["x"].tolist() == [2]  # the lowest validation loss
-    files = fig4_trajectories.save_trajectories(history, tmp_path)
+    files = fig4_trajectories.save_trajectories(history, read_beliefs(history, {}), tmp_path)
     assert [one.name for one in files] == ["alpha.png", "alpha.pdf"]
     assert files[0].read_bytes()[:4] == b"\x89PNG"
     theta = [{"stage": "search", "epoch": 0, "theta": {"id": {"a": 0.3, "b": 0.7}}}]
@@ -505,7 +505,9 @@ def test_alpha_is_shown_as_a_probability_with_the_epoch_it_is_read_from(tmp_path
         "a": [0.3],
         "b": [0.7],
     }
-    assert fig4_trajectories.save_trajectories([{"stage": "search", "epoch": 0}], tmp_path) == []
+    assert (
+        fig4_trajectories.save_trajectories([{"stage": "search", "epoch": 0}], None, tmp_path) == []
+    )
 
 
 def test_too_many_candidates_and_seeds_are_capped_aloud(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from msnas.parts import Parts, make_parts, read_events
 from msnas.plan import Plan
 from msnas.report.tracker import Tracker, write_mirror
 from msnas.results.result import Result
-from msnas.results.schema import ChainNumbers, Condition, Stage
-from msnas.results.trajectories import read_trajectories
+from msnas.results.schema import ChainNumbers, Condition, Reading, Stage
+from msnas.results.trajectories import History, read_beliefs, read_trajectories
 from msnas.run_directory import RunDirectory
 from msnas.scoring import Tested
 from msnas.selection import Selected, pretrain, select_chain
@@ -73,12 +73,13 @@ def run_stages(
     parts = ready_parts(plan, display, since=since)
     selected = select_chain(parts)
     _write_model(directory, parts, selected)
-    directory.write_history(
+    history = [
         {"stage": stage, "model": label, **line}
         for stage, trainings in selected.trainings.items()
         for label, one in trainings.items()
         for line in one.history
-    )
+    ]
+    directory.write_history(history)
     tested = parts.scoring.test(selected.chain, selected.choice.path)
     write_outputs(
         directory.outputs,
@@ -92,26 +93,25 @@ def run_stages(
             "selected": " -> ".join(selected.choice.path),
         },
     )
-    result = _result(parts, selected, tested, directory=final.path).to_json()
+    result = _result(parts, selected, tested, history, directory=final.path).to_json()
     directory.write_result(result)
     if repeat:
         final.take(directory)
-    if _draw_trajectories(final):
+    if _draw_trajectories(final, history, result.get("reading")):
         final.write_result(result)  # with the figures' checksums
     write_mirror(tracker, final, result)
     return result
 
 
-def _draw_trajectories(directory: RunDirectory) -> bool:
+def _draw_trajectories(directory: RunDirectory, history: History, reading: Reading | None) -> bool:
     """How a search's beliefs moved; the run is finished whatever becomes of that."""
+    if not read_trajectories(history):
+        return False
     try:
-        history = directory.history()
-        if not read_trajectories(history):
-            return False
         # drawing takes half a second to import: only for a run that has something to draw
         from msnas.plots.figures.fig4_trajectories import save_trajectories
 
-        for figure in save_trajectories(history, directory.path):
+        for figure in save_trajectories(history, reading, directory.path):
             log.info("figure: %s", figure)
     except Exception as error:
         log.warning("no figure of the search (%s); the run is complete", one_line(error))
@@ -132,7 +132,9 @@ def _write_model(directory: RunDirectory, parts: Parts, selected: Selected) -> N
         )
 
 
-def _result(parts: Parts, selected: Selected, tested: Tested, *, directory: Path) -> Result:
+def _result(
+    parts: Parts, selected: Selected, tested: Tested, history: History, *, directory: Path
+) -> Result:
     """The run's numbers as result.json holds them."""
     plan, choice, valid, scoring = parts.plan, selected.choice, selected.valid, parts.scoring
     source = plan.data_identity["source"]
@@ -178,6 +180,7 @@ def _result(parts: Parts, selected: Selected, tested: Tested, *, directory: Path
         },
         versions={name: version(name) for name in ("msnas", "torch", "pytorch-lightning", "numpy")},
         probabilities=choice.probabilities,
+        reading=read_beliefs(history, plan.config),
         stages=stages,
     )
     if parts.conditioning is None:

@@ -9,11 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from msnas.results.result import ARROW, VALIDITY, Result
+from msnas.results.schema import Reading
 
 
 def show_result(run: Result, console: Console) -> None:
     """Print every chain's validation numbers, the selected one's test numbers, and the stages."""
     console.print(_chains(run))
+    if run.reading is not None:
+        console.print(_reading(run, run.reading))
     console.print(_selected(run))
     for table in _per_variable(run):
         console.print(table)
@@ -39,6 +42,30 @@ def _chains(run: Result) -> Table:
             ARROW.join(chain["selected"].values()) + (" *" if chosen else ""),
             *(f"{chain['valid'][name]:.4f}" for name in ("loss", *metrics)),
             style="bold" if chosen else None,
+        )
+    return table
+
+
+def _reading(run: Result, reading: Reading) -> Table:
+    table = Table(
+        title=f"Belief of the search, read at epoch {reading['epoch']} of {reading['epochs']} "
+        "(noise: of the margin over the last epochs)",
+        title_justify="left",
+    )
+    for column in ("task", "leader", "share", "margin", "noise", ""):
+        table.add_column(
+            column, justify="right" if column in ("share", "margin", "noise") else "left"
+        )
+    for task, of_task in (run.probabilities or {}).items():
+        if not of_task or (margin := reading["margins"].get(task)) is None:
+            continue
+        leader = max(of_task, key=lambda name: of_task[name])
+        table.add_row(
+            task,
+            leader,
+            *(f"{value:.4f}" for value in (of_task[leader], margin["margin"])),
+            f"{margin['noise']:.4f}" if "noise" in margin else "",
+            "" if margin["decided"] else "undecided",
         )
     return table
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
-from msnas.results.schema import SCHEMA, ChainNumbers, Condition, Stage, Winner
+from msnas.results.schema import SCHEMA, ChainNumbers, Condition, Reading, Stage, Winner
 from msnas.run_directory import RunDirectory
 from msnas.storage import FILES, damage_of
 
@@ -57,6 +57,7 @@ class Result:
     conditions: Sequence[Condition] = ()
     winners: Sequence[Winner] = ()
     probabilities: Mapping[str, Mapping[str, float]] | None = None
+    reading: Reading | None = None
     stages: Mapping[str, Stage] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -73,7 +74,7 @@ class Result:
             *("problem", "method", "seed", "task_weights", "selected", "directions"),
             *("chains", "data"),
         )
-        there = ("parameters", "versions", "point", "probabilities", "stages", FILES)
+        there = ("parameters", "versions", "point", "probabilities", "reading", "stages", FILES)
         return cls(
             directory=directory,
             config=config,
@@ -112,6 +113,7 @@ class Result:
             }
         if self.probabilities is not None:
             record["probabilities"] = dict(self.probabilities)
+        record["reading"] = self.reading
         record["stages"] = dict(self.stages)
         return {name: value for name, value in record.items() if value is not None}
 

@@ -80,6 +80,24 @@ class Stage(TypedDict):
 
 
 @open_and_strict
+class Margin(TypedDict):
+    """Share of a task's leading candidate minus the largest other; how it varies between epochs."""
+
+    margin: float
+    decided: bool
+    noise: NotRequired[float]
+
+
+@open_and_strict
+class Reading(TypedDict):
+    """Of which epoch (from 1) of how many a search kept its belief, and the margin by task."""
+
+    epoch: int
+    epochs: int
+    margins: dict[str, Margin]
+
+
+@open_and_strict
 class Data(TypedDict):
     """The events."""
 
@@ -121,6 +139,7 @@ class Finished(TypedDict):
     conditions: NotRequired[list[Condition]]
     winners: NotRequired[list[Winner]]
     probabilities: NotRequired[dict[str, dict[str, float]]]
+    reading: NotRequired[Reading]
 
 
 @open_and_strict

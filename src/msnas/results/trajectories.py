@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from msnas.results.schema import Margin, Reading
+
 BELIEFS = ("alpha", "theta")
 """What DARTS and ASNG keep of every candidate."""
+
+LOSS = "valid/loss"
+"""In a history; the weights, and alpha with them, are kept of the epoch where it is lowest."""
+
+LAST_EPOCHS = 5
+"""Over which the noise of a margin is told."""
+
+History = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trajectory:
-    """Alpha (DARTS) or theta (ASNG) by task and candidate, at the end of each epoch."""
+    """Alpha (DARTS) or theta (ASNG) by task and candidate, at the end of each epoch.
+
+    `epochs` count from 1; `losses` are those of validation.
+    """
 
     name: str
     epochs: Sequence[int]
+    losses: Sequence[float | None]
     values: Mapping[str, Mapping[str, Sequence[float]]]
 
     @property
@@ -37,8 +51,39 @@ class Trajectory:
             found[task] = dict(zip(of_task, values, strict=True))
         return found
 
+    def reading(self, *, last: bool = False) -> Reading | None:
+        """The epoch whose belief the search kept, and how sure that is; None without losses.
 
-def read_trajectories(history: Iterable[Mapping[str, Any]]) -> list[Trajectory]:
+        It is the first one with the lowest validation loss, or the `last`. A task's margin is the
+        share of its leading candidate there minus the largest other; its noise the standard
+        deviation of the same difference over the last epochs of the search. It is decided if both
+        the margin and the mean over these epochs exceed twice the noise.
+        """
+        losses = {at: one for at, one in enumerate(self.losses) if one is not None}
+        if not losses:
+            return None
+        at = max(losses) if last else min(losses, key=lambda epoch: losses[epoch])
+        margins = {
+            task: _margin(np.array(list(of_task.values())), at)
+            for task, of_task in self.probabilities().items()
+            if len(of_task) > 1
+        }
+        return {"epoch": self.epochs[at], "epochs": self.epochs[-1], "margins": margins}
+
+
+def _margin(shares: Float[np.ndarray, "candidate epoch"], at: int) -> Margin:
+    leader = int(shares[:, at].argmax())
+    margins = shares[leader] - np.delete(shares, leader, 0).max(0)
+    found: Margin = {"margin": float(margins[at]), "decided": False}
+    if margins.size > 1:
+        window = margins[-LAST_EPOCHS:]
+        noise = float(window.std(ddof=1))
+        decided = bool(min(margins[at], window.mean()) > 2 * noise)
+        found = {**found, "noise": noise, "decided": decided}
+    return found
+
+
+def read_trajectories(history: History) -> list[Trajectory]:
     """What a history holds of them: none for a method without."""
     search = [line for line in history if line["stage"] == "search"]
     found = []
@@ -53,5 +98,12 @@ def read_trajectories(history: Iterable[Mapping[str, Any]]) -> list[Trajectory]:
             for task, of_task in lines[0][name].items()
         }
         epochs = [line["epoch"] + 1 for line in lines]
-        found.append(Trajectory(name=name, epochs=epochs, values=values))
+        losses = [line.get(LOSS) for line in lines]
+        found.append(Trajectory(name=name, epochs=epochs, losses=losses, values=values))
     return found
+
+
+def read_beliefs(history: History, config: Mapping[str, Any]) -> Reading | None:
+    """The `Trajectory.reading` of a search that was configured so; None for a method without."""
+    last = ((config.get("recipe") or {}).get("search") or {}).get("keep") == "last"
+    return next((one.reading(last=last) for one in read_trajectories(history)), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from msnas.plots.look import REST, colours_of
 from msnas.plots.paper import save
 from msnas.results.result import Result
 from msnas.results.runs import Runs
-from msnas.results.trajectories import Trajectory, read_trajectories
+from msnas.results.schema import Reading
+from msnas.results.trajectories import History, read_beliefs, read_trajectories
 from msnas.run_directory import RunDirectory
 
 MOST_METHODS = 5
@@ -25,11 +26,6 @@ MOST_CANDIDATES = 8
 """A figure with more of them cannot be read."""
 
 READ = Look(colour="#333333", dash="dot")
-
-LOSS = "valid/loss"
-"""In a history; the weights, and alpha with them, are kept of the epoch where it is lowest."""
-
-History = Sequence[Mapping[str, Any]]
 
 
 def chart(runs: Runs) -> Chart:
@@ -57,10 +53,10 @@ def chart(runs: Runs) -> Chart:
     ]
     tasks = frame["task"].nunique()
     how = (
-        "Thick: the lowest seed; thin: others. Dotted: the epoch of the lowest seed with the "
-        "lowest validation loss, from which its weights and probabilities are read."
+        "Thick: the lowest seed; thin: others. Dotted: the epoch of the lowest seed from which its "
+        "weights and probabilities are read."
     )
-    notes = [how, *notes]
+    notes = [how, *notes, *_undecided(frame)]
     size = (4.2, 2.7)
     return Chart(
         title=chosen.title, panels=panels, columns=tasks, size=size, page_columns=tasks, notes=notes
@@ -77,17 +73,22 @@ def usable(run: Result) -> str | None:
 
 
 def frame_of(run: Result) -> pd.DataFrame:
-    """A row for each task, candidate and epoch x: the probability y, whether it is `read` there."""
-    history = list(RunDirectory(run.directory).history())
+    """A row for each task, candidate and epoch x: the probability y, whether it is `read` there.
+
+    And whether the task's choice is `decided`; None if that is not known.
+    """
+    history = RunDirectory(run.directory).history()
     trajectory = read_trajectories(history)[0]
-    read = read_epoch(history, trajectory)
+    reading = read_beliefs(history, run.config)
+    margins = {} if reading is None else reading["margins"]
     rows = [
         {
             "task": task_words(run, task),
             "candidate": candidate,
             "x": epoch,
             "y": float(value),
-            "read": epoch == read,
+            "read": reading is not None and epoch == reading["epoch"],
+            "decided": margins[task]["decided"] if task in margins else None,
         }
         for task, of_task in trajectory.probabilities().items()
         for candidate, values in of_task.items()
@@ -97,14 +98,14 @@ def frame_of(run: Result) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(told=f"seed {run.seed}", **told)
 
 
-def read_epoch(history: History, trajectory: Trajectory) -> int | None:
-    """The epoch of the search with the lowest validation loss, the first of several; from 1."""
-    losses = {
-        line["epoch"] + 1: line[LOSS]
-        for line in history
-        if line["stage"] == "search" and trajectory.name in line and LOSS in line
-    }
-    return min(losses, key=lambda epoch: losses[epoch], default=None)
+def _undecided(frame: pd.DataFrame) -> list[str]:
+    """A sentence for each method with choices whose margin is inside its noise."""
+    choices = frame.drop_duplicates(["label", "key", "task"]).dropna(subset="decided")
+    return [
+        f"{label}: {count} of {len(of)} choices undecided, margin inside its noise."
+        for label, of in choices.groupby("label", sort=False)["decided"]
+        if (count := int((~of.astype(bool)).sum()))
+    ]
 
 
 def colours_by_size(frame: pd.DataFrame) -> dict[str, str]:
@@ -134,18 +135,21 @@ def _panel(rows: pd.DataFrame, title: str, colours: Mapping[str, str]) -> Panel:
     return Panel(x=whole_axis("epoch of the search"), y=y, layers=layers, title=title)
 
 
-def save_trajectories(history: Iterable[Mapping[str, Any]], folder: Path) -> list[Path]:
+def save_trajectories(history: History, reading: Reading | None, folder: Path) -> list[Path]:
     """Draw alpha (DARTS) or theta (ASNG) of one run, a panel per task.
 
     Returns the files written, `alpha.png` and `alpha.pdf` or those of theta; none without either.
     """
-    lines = list(history)
     written: list[Path] = []
-    for one in read_trajectories(lines):
-        read = pd.DataFrame({"x": [read_epoch(lines, one)]}).dropna()
+    for one in read_trajectories(history):
         panels = []
         for task, of_task in one.values.items():
-            layers: list[Layer] = [Rule(rows=read, look=READ, label="read here")]
+            layers: list[Layer] = []
+            if reading is not None:
+                undecided = task in reading["margins"] and not reading["margins"][task]["decided"]
+                label = "read here, undecided" if undecided else "read here"
+                rows = pd.DataFrame({"x": [reading["epoch"]]})
+                layers.append(Rule(rows=rows, look=READ, label=label))
             for name, colour in colours_of(list(of_task)).items():
                 rows = pd.DataFrame({"x": one.epochs, "y": of_task[name]})
                 layers.append(
