@@ -504,8 +504,8 @@ def test_the_option_selection() -> None:
 
 def test_the_options_are_those_of_the_configuration() -> None:
     options = set(OmegaConf.load(CONF / "method" / "darts.yaml")) - {"name", "_target_"}
-    # the effects of the last two: test_dummy_chains.py, test_expected.py
-    assert options == {*EFFECTS, "selection", "dummy_alpha_rate", "chains"}
+    # the effects of the last three: test_dummy_chains.py, test_expected.py, test_freezing.py
+    assert options == {*EFFECTS, "selection", "dummy_alpha_rate", "chains", "freeze"}
 
 
 @pytest.mark.parametrize(
@@ -519,6 +519,8 @@ def test_the_options_are_those_of_the_configuration() -> None:
         ("temperatures", [1.0, 0.0]),
         ("alpha_rate", 0.0),
         ("dummy_alpha_rate", 0.0),
+        ("freeze", 1.5),
+        ("freeze", -2),
     ],
 )
 def test_a_senseless_option_is_refused(option: str, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from msnas.chain.chain import Path
 from msnas.data.events import Batch
+from msnas.methods.freezing import Freezing
 from msnas.methods.method import Choice, Probabilities, Search
 from msnas.scoring import Scoring
 
@@ -23,7 +25,10 @@ ALPHA_RATE = 0.03
 
 
 class AlphaSearch(Search):
-    """What learns alpha, one number per candidate of every task, on validation batches."""
+    """What learns alpha, one number per candidate of every task, on validation batches.
+
+    `drawn`, `task_losses` and `alpha_gradient` tell how: of what the weights learn in a step.
+    """
 
     learns_from_validation: ClassVar[bool] = True
     start_counts: ClassVar[bool] = False
@@ -35,6 +40,27 @@ class AlphaSearch(Search):
         self.alpha = nn.ParameterList(
             nn.Parameter(torch.zeros(len(of_task))) for of_task in self.chain.names()
         )
+        self.freezing: Freezing | None = None
+        if options.freeze is not None:
+            candidates = [
+                list(self.chain.candidate(level, name).parameters())
+                for level, names in enumerate(self.chain.names())
+                for name in names
+            ]
+            self.freezing = Freezing(candidates, threshold=options.freeze)
+        self._valid: Batch = {}
+
+    @abstractmethod
+    def drawn(self) -> Any:
+        """What a step of the weights is about: a chain, or shares of the candidates."""
+
+    @abstractmethod
+    def task_losses(self, batch: Batch, drawn: Any) -> tuple[list[Tensor], Tensor]:
+        """Every task's loss of what was drawn; the first task's output."""
+
+    @abstractmethod
+    def alpha_gradient(self, train: Batch, valid: Batch) -> list[Tensor]:
+        """Along which alpha descends, before a step of the weights."""
 
     def make_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimiser for the weights, one of the same kind for alpha."""
@@ -46,13 +72,24 @@ class AlphaSearch(Search):
                 group["lr"] = self.alpha_rate
         return [self.make_optimizer(self._weights), of_alpha]
 
-    def step_of_alpha(self, gradient: Sequence[Tensor]) -> None:
-        """One step of alpha along a gradient."""
+    def learn_from_validation(self, train: Batch, valid: Batch) -> None:
+        """One step of alpha on a validation batch; the weights stand still."""
+        self._valid = valid
         optimizers = self.optimizers()
         assert isinstance(optimizers, list)
-        for alpha, value in zip(self.alpha, gradient, strict=True):
+        for alpha, value in zip(self.alpha, self.alpha_gradient(train, valid), strict=True):
             alpha.grad = value
         optimizers[1].step()
+
+    def descend(self, batch: Batch) -> Tensor:
+        """One gradient of the weights that still learn; alpha stands still."""
+        drawn = self.drawn()
+        losses, shared = self.task_losses(batch, drawn)
+        loss = self.weighting.descend(losses, shared=shared, backward=self.manual_backward)
+        if self.freezing is not None:
+            of_tasks, _ = self.task_losses(self._valid, drawn)
+            self.freezing.judge(self.weighting.combine(of_tasks))
+        return loss
 
     def shares(self) -> list[Tensor]:
         """softmax(alpha) of every task."""
@@ -76,9 +113,15 @@ class AlphaSearch(Search):
         return self.by_name(self.shares())
 
     def epoch_record(self) -> dict[str, Any]:
-        """Alpha, the tasks' gradients and weights."""
+        """Alpha, the tasks' gradients and weights, and 1 for each candidate that is frozen."""
         names = [task.name for task in self.chain.supervised()]
-        return {"alpha": self.by_name(list(self.alpha)), **self.weighting.take_record(names)}
+        found = {"alpha": self.by_name(list(self.alpha)), **self.weighting.take_record(names)}
+        if self.freezing is not None:
+            each = iter(self.freezing.frozen)
+            found["frozen"] = self.by_name(
+                [torch.stack([next(each) for _ in of_task]) for of_task in self.chain.names()]
+            )
+        return found
 
 
 @final
@@ -98,15 +141,18 @@ class ExpectedSearch(AlphaSearch):
         few = math.prod(map(len, self.chain.names())) <= options.chains
         self._all_paths = self.chain.paths() if few else None
 
-    def descend(self, batch: Batch) -> Tensor:
-        """The gradient of a uniformly drawn chain; alpha stands still."""
-        outputs = self.chain.run(batch, self.chain.draw(self.generator))
-        losses = self.chain.losses(outputs, batch)
-        return self.weighting.descend(losses, shared=outputs[0], backward=self.manual_backward)
+    def drawn(self) -> Path:
+        """A chain, each with the same probability."""
+        return self.chain.draw(self.generator)
 
-    def learn_from_validation(self, train: Batch, valid: Batch) -> None:
-        """One step of alpha on a validation batch; the weights stand still."""
-        self.step_of_alpha(self.gradient(valid))
+    def task_losses(self, batch: Batch, drawn: Path) -> tuple[list[Tensor], Tensor]:
+        """Those of a single chain."""
+        outputs = self.chain.run(batch, drawn)
+        return self.chain.losses(outputs, batch), outputs[0]
+
+    def alpha_gradient(self, train: Batch, valid: Batch) -> list[Tensor]:
+        """That of the expected loss on the validation batch."""
+        return self.gradient(valid)
 
     def gradient(self, batch: Batch) -> list[Tensor]:
         """That of the expected loss in alpha: exact, or from drawn chains."""

@@ -45,7 +45,8 @@ class DARTS(SearchMethod):
     candidate the mixture misses most (arXiv:2108.04392), `"rank"` takes the best of all chains with
     the weights as they are. `relaxation="gumbel"` mixes by a Gumbel-softmax whose temperature falls
     geometrically between the two `temperatures`; `"expected"` mixes nothing and weighs the losses
-    of chains (see `ExpectedSearch`, to which `chains` belongs).
+    of chains (see `ExpectedSearch`, to which `chains` belongs). With a number for `freeze`,
+    candidates stop to learn once they overfit (see `Freezing`, of which it is the threshold).
     """
 
     selection_settings: ClassVar[frozenset[str]] = frozenset({"selection"})
@@ -59,6 +60,7 @@ class DARTS(SearchMethod):
     relaxation: str = "softmax"
     temperatures: Sequence[float] = (1.0, 0.1)
     chains: int = 16
+    freeze: float | None = None
 
     def __post_init__(self) -> None:
         """Raise ConfigError for an option that is none."""
@@ -87,6 +89,10 @@ class DARTS(SearchMethod):
             or min(temperatures) <= 0
         ):
             raise ConfigError(f"method.temperatures: expected two > 0, found {temperatures}")
+        if self.freeze is not None and not -1 <= self.freeze <= 1:
+            raise ConfigError(
+                f"method.freeze: expected a cosine between -1 and 1 or null, found {self.freeze!r}"
+            )
         for key in ("alpha_rate", "dummy_alpha_rate"):
             if (rate := getattr(self, key)) is not None and rate <= 0:
                 raise ConfigError(f"method.{key}: expected > 0 or null, found {rate}")
@@ -122,11 +128,15 @@ class DARTSSearch(AlphaSearch):
 
     def supernet_loss(self, batch: Batch, shares: Sequence[Tensor]) -> Tensor:
         """sum_t v_t (L_t(mixture) + epsilon sum_i L_t(candidate i))."""
-        return self.weighting.combine(self._task_losses(batch, shares)[0])
+        return self.weighting.combine(self.task_losses(batch, shares)[0])
 
-    def _task_losses(self, batch: Batch, shares: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def drawn(self) -> list[Tensor]:
+        """Shares that do not depend on alpha any more."""
+        return [share.detach() for share in self._drawn_shares()]
+
+    def task_losses(self, batch: Batch, drawn: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         """Every task's L_t(mixture) + epsilon sum_i L_t(candidate i); the first task's mixture."""
-        mixtures, singles = self.chain.mix(batch, shares)
+        mixtures, singles = self.chain.mix(batch, drawn)
         losses = []
         for task, mixture, of_task in zip(self.chain.tasks, mixtures, singles, strict=True):
             if not task.supervised:
@@ -137,22 +147,14 @@ class DARTSSearch(AlphaSearch):
             losses.append(loss)
         return losses, mixtures[0]
 
-    def descend(self, batch: Batch) -> Tensor:
-        """One gradient of the weights; alpha stands still."""
-        shares = [share.detach() for share in self._drawn_shares()]
-        losses, mixture = self._task_losses(batch, shares)
-        return self.weighting.descend(losses, shared=mixture, backward=self.manual_backward)
-
-    def learn_from_validation(self, train: Batch, valid: Batch) -> None:
-        """One step of alpha on a validation batch."""
+    def alpha_gradient(self, train: Batch, valid: Batch) -> list[Tensor]:
+        """That of the loss on the validation batch; of second order with a step ahead."""
         if self.options.order == 1:
-            gradient = self._gradient(valid, list(self.alpha))
-        else:
-            xi = self.options.xi
-            if xi is None:
-                xi = self.weight_optimizer().param_groups[0]["lr"]
-            gradient = self.unrolled_gradient(train, valid, xi=xi)
-        self.step_of_alpha(gradient)
+            return self._gradient(valid, list(self.alpha))
+        xi = self.options.xi
+        if xi is None:
+            xi = self.weight_optimizer().param_groups[0]["lr"]
+        return self.unrolled_gradient(train, valid, xi=xi)
 
     def unrolled_gradient(self, train: Batch, valid: Batch, *, xi: float) -> list[Tensor]:
         """Gradient of L_valid(w - xi grad_w L_train(w, alpha), alpha) in alpha."""
