@@ -20,12 +20,14 @@ from rich.console import Console
 from sklearn.metrics import roc_auc_score
 from torchmetrics.classification import BinaryAUROC
 
+from msnas.auc import auc_contrast_error, auc_covariance
 from msnas.compare.__main__ import Settings, compare, main
 from msnas.compare.groups import group_runs
 from msnas.compare.output import as_json, show
-from msnas.compare.shared_events import SharedTestEvents, bootstrap_error
+from msnas.compare.shared_events import SharedTestEvents
 from msnas.errors import ConfigError, DataError
 from msnas.evaluation.class_accuracy import ClassAccuracy
+from msnas.evaluation.sample_error import bootstrap_error
 from msnas.results.quality import (
     hit,
     kendall_tau,
@@ -35,12 +37,7 @@ from msnas.results.quality import (
     regret,
 )
 from msnas.results.runs import collect
-from msnas.results.statistics import (
-    auc_contrast_error,
-    auc_covariance,
-    mean_estimate,
-    rate_estimate,
-)
+from msnas.results.statistics import mean_estimate, rate_estimate
 from msnas.run import run
 
 NAMES = {"one": ["a", "b"], "two": ["c", "d"]}

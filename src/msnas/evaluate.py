@@ -20,6 +20,7 @@ from rich.table import Table
 from msnas.command_line import parse_with_conditions
 from msnas.errors import DataError, MsnasError
 from msnas.packages import allowing
+from msnas.report.table import interventions_table
 from msnas.run_directory import RunDirectory
 from msnas.storage import somebodys, whole
 from msnas.terminal import terminal
@@ -49,7 +50,7 @@ class Settings:
 
 
 def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Numbers of the run's chain: for every chosen point `parameters` and `values`.
+    """Numbers of the run's chain: for every chosen point `parameters`, `values`, `interventions`.
 
     Raises DataError for a run that is not finished or data that have changed since, ConfigError
     for a value of what the run is not conditioned on.
@@ -83,7 +84,13 @@ def _evaluate(settings: Settings, conditions: Mapping[str, str]) -> list[dict[st
         chain.load_state_dict(trained.chain.state_dict())
     everywhere: list[Point | None] = [*points] or [None]
     return [
-        {"parameters": point or {}, "values": dict(score.values)}
+        {
+            "parameters": point or {},
+            "values": dict(score.values),
+            "interventions": parts.scoring.intervene(
+                chain, trained.path, settings.part.value, point
+            ),
+        }
         for point in everywhere
         for score in parts.scoring.score_at(chain, [trained.path], settings.part.value, point)
     ]
@@ -105,7 +112,14 @@ def main(arguments: list[str]) -> None:
                 new.write_text(json.dumps(found, indent=1) + "\n")
     except (MsnasError, OSError) as error:
         sys.exit(f"error: {error}")
-    terminal().print(_table(found, settings.part.value))
+    console = terminal()
+    console.print(_table(found, settings.part.value))
+    for one in found:
+        if one["interventions"]:
+            at = ", ".join(f"{name}={value:g}" for name, value in one["parameters"].items())
+            told = interventions_table(one["interventions"], part=settings.part.value)
+            told.caption = at and f"at {at}"
+            console.print(told)
 
 
 def _table(found: list[dict[str, Any]], part: str) -> Table:

@@ -16,6 +16,7 @@ from msnas.data.events import Events, load_events
 from msnas.data.fields import Field
 from msnas.data.frames import Frame
 from msnas.errors import ConfigError
+from msnas.evaluation.interventions import Interventions
 from msnas.methods.method import Method
 from msnas.plan import Plan
 from msnas.scoring import Scoring
@@ -93,6 +94,9 @@ def make_parts(plan: Plan, events: Events, *, store: Store, display: Display) ->
     config = plan.config
     chain = build_chain(config["tasks"], plan.chain, seed=config["seed"])
     check_chain(chain, events.train)
+    interventions = Interventions(
+        chain, events.train, {task: config["tasks"][task].get("words") or {} for task in plan.chain}
+    )
     for task in chain.tasks:
         task.fit_loss(events.train)
     conditioning = build_conditioning(config["conditioning"], chain)
@@ -138,6 +142,7 @@ def make_parts(plan: Plan, events: Events, *, store: Store, display: Display) ->
             conditioning=conditioning,
             weighting=weighting,
             weights=weights,
+            interventions=interventions,
             store=store,
             display=display,
         ),

@@ -18,6 +18,7 @@ from msnas.evaluation.outputs import write_outputs
 from msnas.parts import Parts, make_parts, read_events
 from msnas.plan import Plan
 from msnas.report.tracker import Tracker, write_mirror
+from msnas.results.honesty import InterventionNumbers
 from msnas.results.result import Result
 from msnas.results.schema import ChainNumbers, Condition, Reading, Stage
 from msnas.results.trajectories import History, read_beliefs, read_trajectories
@@ -182,6 +183,7 @@ def _result(
         probabilities=choice.probabilities,
         reading=read_beliefs(history, plan.config),
         stages=stages,
+        interventions=cast("InterventionNumbers | None", tested.interventions or None),
     )
     if parts.conditioning is None:
         return found

@@ -17,6 +17,7 @@ from msnas.data.events import Batch, Events
 from msnas.data.frames import TURN
 from msnas.errors import ConfigError
 from msnas.evaluation.evaluate import ChainScore, collect_outputs, evaluate, score_outputs
+from msnas.evaluation.interventions import Interventions, Outputs
 from msnas.evaluation.judge import Judge, train_judge
 from msnas.evaluation.variable_metric import VariableMetric
 from msnas.plan import Plan
@@ -29,13 +30,14 @@ from msnas.weighting.weighting import Weighting
 class Tested:
     """A chain's numbers on the test part.
 
-    `values` and every task's finished `outputs` (of the test events, in the detector's frame) are
-    at the run's own point, `conditions` the numbers at every point of a conditioning; `stage` is
-    how the judges of validity were come by.
+    `values`, every task's finished `outputs` (of the test events, in the detector's frame) and what
+    `interventions` tell are at the run's own point, `conditions` the numbers at every point of a
+    conditioning; `stage` is how the judges of validity were come by.
     """
 
     values: Mapping[str, Any]
     outputs: Mapping[str, Tensor]
+    interventions: Mapping[str, Any]
     conditions: list[dict[str, Any]]
     stage: dict[str, Any]
 
@@ -71,6 +73,7 @@ class Scoring:
         conditioning: Conditioning | None,
         weighting: Weighting,
         weights: Mapping[str, float],
+        interventions: Interventions,
         store: Store,
         display: Display,
     ) -> None:
@@ -79,6 +82,7 @@ class Scoring:
         self.conditioning = conditioning
         self.weights = weights
         self.weighting = copy.deepcopy(weighting).prepare(list(weights.values()))
+        self.interventions = interventions
         self.store = store
         self.display = display
         self.batch: int = plan.config["recipe"]["evaluation_batch"]
@@ -165,7 +169,12 @@ class Scoring:
                         store=self.store,
                         display=self.display,
                     )
-        values, outputs = self._test_at(chain, path, judges, self.point)
+        valid_events = self._outputs(chain, path, "valid", self.point)
+        test_events = self._outputs(chain, path, "test", self.point)
+        values, outputs = self._tested(chain, path, judges, self.point, test_events)
+        interventions = self.interventions.measure(
+            chain, path, part=test_events, valid=valid_events, batch=self.batch
+        )
         conditions = []
         for point in self.conditioning.points() if self.conditioning else []:
             (valid,) = self.score_at(chain, [path], "valid", point)
@@ -173,16 +182,41 @@ class Scoring:
                 {
                     "parameters": point,
                     "valid": dict(valid.values),
-                    "test": self._test_at(chain, path, judges, point)[0],
+                    "test": self._tested(
+                        chain, path, judges, point, self._outputs(chain, path, "test", point)
+                    )[0],
                 }
             )
-        return Tested(values=values, outputs=outputs, conditions=conditions, stage=stage)
+        return Tested(
+            values=values,
+            outputs=outputs,
+            interventions=interventions,
+            conditions=conditions,
+            stage=stage,
+        )
 
-    def _test_at(
-        self, chain: Chain, path: Path, judges: Mapping[str, Judge], point: Point | None
+    def intervene(self, chain: Chain, path: Path, part: str, point: Point | None) -> dict[str, Any]:
+        """What `interventions` tell of the chain on one part of the data."""
+        valid = self._outputs(chain, path, "valid", point)
+        own = valid if part == "valid" else self._outputs(chain, path, part, point)
+        return self.interventions.measure(chain, path, part=own, valid=valid, batch=self.batch)
+
+    def _outputs(
+        self, chain: Chain, path: Path, part: str, point: Point | None
+    ) -> tuple[Batch, Outputs]:
+        """Events of one part with the outputs of the chain."""
+        events = self._conditioned(part, point)
+        return events, collect_outputs(chain, events, paths=[path], batch=self.batch)
+
+    def _tested(
+        self,
+        chain: Chain,
+        path: Path,
+        judges: Mapping[str, Judge],
+        point: Point | None,
+        test_events: tuple[Batch, Outputs],
     ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        part = self._conditioned("test", point)
-        outputs = collect_outputs(chain, part, paths=[path], batch=self.batch)
+        part, outputs = test_events
         (score,) = score_outputs(
             chain, part, outputs, paths=[path], weighting=self._weighting_at(point)
         )

@@ -47,6 +47,10 @@ PositiveOrNull = expected(
 PositiveNumberOrNull = expected(
     "a number > 0 or null", lambda value: value is None or (is_number(value) and value > 0)
 )
+ShareOrNull = expected(
+    "a number above 0 and below 1, or null",
+    lambda value: value is None or (is_number(value) and 0 < value < 1),
+)
 
 closed = with_config(ConfigDict(extra="forbid"))
 
@@ -69,15 +73,7 @@ class Stage(TypedDict):
     lr: NotRequired[Annotated[float | None, PositiveNumberOrNull]]
     schedule: NotRequired[Annotated[str, one_of("constant", "cosine", "one_cycle")]]
     clip: NotRequired[Annotated[float | None, PositiveNumberOrNull]]
-    average: NotRequired[
-        Annotated[
-            float | None,
-            expected(
-                "a number above 0 and below 1, or null",
-                lambda value: value is None or (is_number(value) and 0 < value < 1),
-            ),
-        ]
-    ]
+    average: NotRequired[Annotated[float | None, ShareOrNull]]
     keep: NotRequired[Annotated[str, one_of("best", "last")]]
     start: NotRequired[Switch]
 
@@ -143,6 +139,10 @@ class Words(TypedDict):
 
     label: NotRequired[Text]
     metrics: NotRequired[dict[str, MetricWords]]
+    objects: NotRequired[
+        Texts
+    ]  # along the axes of the task's truth: msnas.evaluation.interventions
+    variables: NotRequired[Texts]
 
 
 @closed

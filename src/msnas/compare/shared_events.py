@@ -9,25 +9,17 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.classification import BinaryAUROC
 
 from msnas.chain.task import Task
 from msnas.errors import DataError, MsnasError
 from msnas.evaluation.evaluate import collect_outputs
-from msnas.evaluation.mean_loss import MeanLoss
+from msnas.evaluation.sample_error import sample_error
 from msnas.model import load_model
 from msnas.parts import read_events
 from msnas.plan import Plan, make_plan
 from msnas.results.result import Result
-from msnas.results.statistics import auc_contrast_error
 from msnas.training.train import prepare_torch
-
-RESAMPLES = 300
-"""Of the bootstrap over test events, for metrics without a formula."""
 
 Outputs = list[Tensor]
 """The finished outputs of every task, for all test events."""
@@ -92,7 +84,6 @@ class SharedTestEvents:
             self._outputs[run.directory] = outputs
         return self._outputs[run.directory]
 
-    @torch.no_grad()
     def error_of_difference(
         self, quantity: str, first: Sequence[Outputs], second: Sequence[Outputs]
     ) -> float:
@@ -100,61 +91,13 @@ class SharedTestEvents:
 
         All chains see the same test events, and so does every seed: the error of the mean over
         seeds is that of one linear combination of correlated numbers, not smaller by the root of
-        their number. For an area under the ROC curve from DeLong's covariance; for a mean over
-        events from the spread of the events' combined losses; else from a bootstrap over events.
+        their number. How it is known: see `sample_error`.
         """
-        name, metric_name = quantity.split("/", 1)
+        name, metric = quantity.split("/", 1)
         level, task = self.tasks[name]
         outputs = [one[level] for one in (*first, *second)]
         weights = np.array([1 / len(first)] * len(first) + [-1 / len(second)] * len(second))
-        truth = self.events[task.target]
-        if metric_name not in task.metrics:
-            losses = [task.event_losses(output, self.events) for output in outputs]
-            return _mean_error(losses, weights)
-        metric = task.metrics[metric_name]
-        scored = [task.scored(output) for output in outputs]
-        if isinstance(metric, MeanLoss):
-            return _mean_error([metric.loss(output, truth) for output in scored], weights)
-        if isinstance(metric, BinaryAUROC) and metric.max_fpr is None and _both(truth):
-            scores = torch.stack(scored).double().numpy()
-            return auc_contrast_error(scores, truth.numpy(), weights)
-        return bootstrap_error(metric, scored, truth, weights, generator=np.random.default_rng(0))
-
-
-def bootstrap_error(
-    metric: Metric,
-    outputs: Sequence[Tensor],
-    truth: Tensor,
-    weights: Float[np.ndarray, " model"],
-    *,
-    generator: np.random.Generator,
-) -> float:
-    """Standard error of sum_k weights_k metric(outputs_k), by drawing events with replacement.
-
-    `outputs` are [event, ...] each; all models get the same draws.
-    """
-    metric = copy.deepcopy(metric)
-    combined = []
-    for _ in range(RESAMPLES):
-        chosen = torch.from_numpy(generator.integers(len(truth), size=len(truth)))
-        values = []
-        for output in outputs:
-            metric.reset()
-            metric.update(output[chosen], truth[chosen])
-            values.append(float(metric.compute()))
-        combined.append(float(weights @ np.array(values)))
-    return float(np.std(combined, ddof=1))
-
-
-def _mean_error(losses: Sequence[Tensor], weights: Float[np.ndarray, " model"]) -> float:
-    """Standard error of a mean over events of combined losses, each [event]."""
-    combined = weights @ torch.stack(list(losses)).double().numpy()
-    return float(np.std(combined, ddof=1) / math.sqrt(len(combined)))
-
-
-def _both(truth: Tensor) -> bool:
-    """Whether there are two events of each class for DeLong's covariance."""
-    return min(int((truth == one).sum()) for one in (0, 1)) >= 2
+        return sample_error(task, metric, outputs, self.events, weights)
 
 
 def _plan(run: Result) -> Plan:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from msnas.auc import auc_contrast_error, auc_covariance
 from msnas.errors import DataError
 from msnas.results.outputs import Outputs, binary_of, read_outputs
 from msnas.results.quantity import Quantity
 from msnas.results.result import VALIDITY, Result
-from msnas.results.statistics import auc_contrast_error, auc_covariance, proportion_error
+from msnas.results.statistics import proportion_error
 
 AUC = "torchmetrics.classification.BinaryAUROC"
 ACCURACY = "msnas.evaluation.class_accuracy.ClassAccuracy"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
+from msnas.results.honesty import InterventionNumbers
 from msnas.results.schema import SCHEMA, ChainNumbers, Condition, Reading, Stage, Winner
 from msnas.run_directory import RunDirectory
 from msnas.storage import FILES, damage_of
@@ -59,6 +60,7 @@ class Result:
     probabilities: Mapping[str, Mapping[str, float]] | None = None
     reading: Reading | None = None
     stages: Mapping[str, Stage] = field(default_factory=dict)
+    interventions: InterventionNumbers | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -74,7 +76,10 @@ class Result:
             *("problem", "method", "seed", "task_weights", "selected", "directions"),
             *("chains", "data"),
         )
-        there = ("parameters", "versions", "point", "probabilities", "reading", "stages", FILES)
+        there = (
+            *("parameters", "versions", "point", "probabilities", "reading", "stages"),
+            *("interventions", FILES),
+        )
         return cls(
             directory=directory,
             config=config,
@@ -115,6 +120,7 @@ class Result:
             record["probabilities"] = dict(self.probabilities)
         record["reading"] = self.reading
         record["stages"] = dict(self.stages)
+        record["interventions"] = self.interventions
         return {name: value for name, value in record.items() if value is not None}
 
     def damage(self, *names: str) -> str | None:

@@ -10,17 +10,16 @@ from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import (
     AfterValidator,
-    ConfigDict,
     Field,
-    Strict,
     TypeAdapter,
     ValidationError,
-    with_config,
 )
 from typing_extensions import TypeAliasType, TypedDict
 
 from msnas.config import is_name
 from msnas.errors import DataError
+from msnas.results.honesty import InterventionNumbers, check_interventions
+from msnas.results.records import Number, open_and_strict
 
 SCHEMA = 1
 
@@ -32,11 +31,8 @@ def _name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-Number = Annotated[float, Strict()]
 Values = TypeAliasType("Values", "dict[str, Number | Values]")
 """Numbers by name; a metric of several variables is a mapping itself."""
-
-open_and_strict = with_config(ConfigDict(extra="allow", strict=True))
 
 
 @open_and_strict
@@ -140,6 +136,7 @@ class Finished(TypedDict):
     winners: NotRequired[list[Winner]]
     probabilities: NotRequired[dict[str, dict[str, float]]]
     reading: NotRequired[Reading]
+    interventions: NotRequired[InterventionNumbers]
 
 
 @open_and_strict
@@ -292,6 +289,7 @@ def check_match(result: Mapping[str, Any], config: Mapping[str, Any], *, where: 
                     f"{where}: selected: {candidate!r} is no candidate of {task}; "
                     f"candidates are {list(config['tasks'][task]['candidates'])}"
                 )
+    check_interventions(result, chain, where=where)
 
 
 def _check(kind: TypeAdapter[Any], value: object, *, where: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Integer
 
+from msnas.auc import auc_covariance
 from msnas.plots.axes import log_axis
 from msnas.plots.choose import choose, read_all, task_words
 from msnas.plots.figures.score import usable
@@ -18,7 +19,6 @@ from msnas.plots.look import looks
 from msnas.results.outputs import BINARY, binary_of, last_task_with, read_outputs
 from msnas.results.result import Result
 from msnas.results.runs import Runs
-from msnas.results.statistics import auc_covariance
 
 EFFICIENCY = np.linspace(0, 1, 201)
 """Signal efficiencies at which curves are kept."""

@@ -1,0 +1,255 @@
+"""What perfect intermediate outputs would be worth: earlier outputs replaced by the truth.
+
+The chain is a concept bottleneck model (Koh et al. 2020, arXiv 2007.04612, test-time
+interventions). A last task that reads honest outputs gains by the truth; where an earlier task
+passes on something else than it claims, the truth is a loss.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from msnas.chain.chain import Chain, Path
+from msnas.chain.task import Task
+from msnas.data.events import Batch
+from msnas.data.module import batches
+from msnas.errors import ConfigError
+from msnas.evaluation.sample_error import sample_error
+from msnas.evaluation.variable_metric import VariableMetric
+
+MOST_NUMBERS = 24
+"""A task with more numbers per event is replaced as a whole only."""
+
+Outputs = Mapping[Path, Tensor]
+"""Finished outputs of all events, by prefix of the chain."""
+
+Words = Mapping[str, Mapping[str, Any]]
+"""By task its `words`: `label`, and names of the `objects` and `variables` of its truth."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replaced:
+    """What is replaced: a `number`, a `variable` of all objects, an `object`, a `task`, or `all`.
+
+    `masks` say by the level of a task which numbers [object, variable] of its truth.
+    """
+
+    of: str
+    task: str
+    name: str
+    masks: Mapping[int, Bool[Tensor, "object variable"]]
+
+
+def levels_read_later(chain: Chain) -> list[int]:
+    """The tasks with a truth whose output a later task reads."""
+    return [
+        level
+        for level, task in enumerate(chain.tasks)
+        if task.supervised
+        and any(task.target in later.inputs for later in chain.tasks[level + 1 :])
+    ]
+
+
+def names_of(task: Task, part: Batch, words: Words) -> tuple[list[str], list[str]]:
+    """Names of the objects and the variables of a task's truth.
+
+    Variables are along the truth's last axis, objects along all before. Where the truth becomes the
+    next input in another form, as a class does one-hot, each of its numbers is an object. Without
+    `words` they are called after the target. Raises ConfigError for words of another number.
+    """
+    truth = part[task.target][:2]
+    whole = truth.ndim == 1 or task.output.from_truth(truth).shape != truth.shape
+    shape = (math.prod(truth.shape[1:]), 1)
+    if not whole:
+        shape = (math.prod(truth.shape[1:-1]), truth.shape[-1])
+    found = []
+    for axis, count, other in (("objects", *shape), ("variables", *shape[::-1])):
+        own = words.get(task.name, {}).get(axis)
+        if own is not None and len(own) != count:
+            raise ConfigError(
+                f"tasks.{task.name}.words.{axis}: found {len(own)} names, expected {count}"
+            )
+        called = "variable" if axis == "variables" and other > 1 else task.target
+        numbered = [f"{called} {number + 1}" for number in range(count)]
+        found.append(list(own or (numbered if count > 1 else [task.target])))
+    return found[0], found[1]
+
+
+@final
+class Interventions:
+    """All that can be replaced in a chain, in words.
+
+    Raises ConfigError for words that do not fit the truth of `part`.
+    """
+
+    def __init__(self, chain: Chain, part: Batch, words: Words) -> None:
+        self.numbers: list[Replaced] = []
+        self.groups: list[Replaced] = []
+        every = {}
+        for level in levels_read_later(chain):
+            task = chain.tasks[level]
+            objects, variables = names_of(task, part, words)
+            whole = torch.ones(len(objects), len(variables), dtype=torch.bool)
+            every[level] = whole
+            label = str(words.get(task.name, {}).get("label", task.name))
+            as_task = Replaced(of="task", task=task.name, name=label, masks={level: whole})
+            if whole.numel() > MOST_NUMBERS:
+                self.numbers.append(as_task)
+            else:
+                self.numbers += _numbers(task, level, objects, variables)
+                self.groups += _along_axes(task, level, objects, variables)
+            self.groups.append(as_task)
+        if len(every) > 1:
+            self.groups.append(Replaced(of="all", task="", name="all tasks", masks=every))
+
+    def measure(
+        self,
+        chain: Chain,
+        path: Path,
+        *,
+        part: tuple[Batch, Outputs],
+        valid: tuple[Batch, Outputs],
+        batch: int,
+    ) -> dict[str, Any]:
+        """The last task's numbers on the events of `part` with each group replaced, and the curve.
+
+        Events come with what `collect_outputs` gave for them, `batch` of them run at a time. On the
+        curve one number after the other is replaced, first those that by themselves gain most on
+        the events `valid`. Errors are standard errors, from the choice of events, of the
+        difference to the chain as it is. Empty if there is nothing to replace.
+        """
+        if not self.numbers:
+            return {}
+        on_valid = _Part(chain, path, *valid, batch=batch)
+        ordered_by, sign = on_valid.judged_by()
+        worth = [sign * on_valid.numbers(on_valid.last(one))[ordered_by] for one in self.numbers]
+        order = sorted(range(len(worth)), key=lambda place: -worth[place])
+        own = _Part(chain, path, *part, batch=batch)
+        return {
+            "task": own.task.name,
+            "ordered_by": ordered_by,
+            "base": own.numbers(own.as_it_is),
+            "groups": [own.row(one) for one in self.groups],
+            "curve": [own.row(one) for one in _together([self.numbers[place] for place in order])],
+        }
+
+
+def _numbers(
+    task: Task, level: int, objects: Sequence[str], variables: Sequence[str]
+) -> Iterator[Replaced]:
+    for row, one in enumerate(objects):
+        for column, variable in enumerate(variables):
+            mask = torch.zeros(len(objects), len(variables), dtype=torch.bool)
+            mask[row, column] = True
+            name = variable if len(objects) == 1 else one
+            if len(objects) > 1 and len(variables) > 1:
+                name = f"{variable} of {one}"
+            yield Replaced(of="number", task=task.name, name=name, masks={level: mask})
+
+
+def _along_axes(
+    task: Task, level: int, objects: Sequence[str], variables: Sequence[str]
+) -> Iterator[Replaced]:
+    """Each variable, and each object, where there are several."""
+    for of, names, axis in (("variable", variables, 1), ("object", objects, 0)):
+        for place, name in enumerate(names if len(names) > 1 else []):
+            mask = torch.zeros(len(objects), len(variables), dtype=torch.bool)
+            mask.select(axis, place).fill_(True)
+            yield Replaced(of=of, task=task.name, name=name, masks={level: mask})
+
+
+def _together(order: Sequence[Replaced]) -> Iterator[Replaced]:
+    """The first one, the first two, and so on, each called after its last."""
+    masks: dict[int, Tensor] = {}
+    for one in order:
+        for level, mask in one.masks.items():
+            masks[level] = masks[level] | mask if level in masks else mask
+        yield Replaced(of=one.of, task=one.task, name=one.name, masks=dict(masks))
+
+
+@final
+class _Part:
+    """Some events with the outputs of a chain."""
+
+    def __init__(
+        self, chain: Chain, path: Path, events: Batch, outputs: Outputs, *, batch: int
+    ) -> None:
+        self.chain = chain.eval()
+        self.path = path
+        self.outputs = [outputs[path[: level + 1]] for level in range(len(path))]
+        self.device = self.outputs[-1].device
+        self.events = {name: value.to(self.device) for name, value in events.items()}
+        self.batch = batch
+        self.task = chain.tasks[-1]
+
+    @property
+    def as_it_is(self) -> Tensor:
+        """The last task's finished output with nothing replaced."""
+        return self.outputs[-1]
+
+    @torch.no_grad()
+    def last(self, replaced: Replaced) -> Tensor:
+        """The last task's finished output; tasks that read what has changed are run again."""
+        pieces = []
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # draws, as of the dummy `noise`, are always the same ones
+            for number, events in enumerate(batches(self.events, self.batch)):
+                rows = slice(number * self.batch, (number + 1) * self.batch)
+                pieces.append(self._run(events, [one[rows] for one in self.outputs], replaced))
+        return torch.cat(pieces)
+
+    def _run(self, events: Batch, outputs: Sequence[Tensor], replaced: Replaced) -> Tensor:
+        values = self.chain.start(events)
+        changed: set[str] = set()
+        for level, (task, output) in enumerate(zip(self.chain.tasks, outputs, strict=True)):
+            if changed.intersection(task.inputs):
+                raw = self.chain.apply_candidate(level, self.path[level], values)
+                output = task.output.finish(raw)
+                changed.add(task.target)
+            values = self.chain.hand_on(level, output, values)
+            if (mask := replaced.masks.get(level)) is not None:
+                truth = task.output.from_truth(events[task.target])
+                values[task.target] = replace(values[task.target], truth, mask)
+                changed.add(task.target)
+        return output
+
+    def numbers(self, output: Tensor) -> dict[str, float]:
+        """The last task's loss and its metrics of one number."""
+        found = self.task.measure(output, self.events)
+        return {
+            f"{self.task.name}/loss": float(self.task.mean_loss(output, self.events)),
+            **{name: value for name, value in found.items() if isinstance(value, float)},
+        }
+
+    def row(self, replaced: Replaced) -> dict[str, Any]:
+        """Numbers with something replaced."""
+        output = self.last(replaced)
+        values = self.numbers(output)
+        pair, weights = [output, self.as_it_is], np.array([1.0, -1.0])
+        errors = {
+            name: sample_error(self.task, name.split("/", 1)[1], pair, self.events, weights)
+            for name in values
+        }
+        told = {"of": replaced.of, "task": replaced.task, "name": replaced.name}
+        return {**told, "values": values, "errors": errors}
+
+    def judged_by(self) -> tuple[str, float]:
+        """The last task's first metric of one number with a direction, else its loss; its sign."""
+        for name, metric in self.task.metrics.items():
+            if metric.higher_is_better is not None and not isinstance(metric, VariableMetric):
+                return f"{self.task.name}/{name}", 1.0 if metric.higher_is_better else -1.0
+        return f"{self.task.name}/loss", -1.0
+
+
+def replace(handed: Tensor, truth: Tensor, mask: Bool[Tensor, "object variable"]) -> Tensor:
+    """What a later task reads, [event, ...], with the `truth` in the same form where `mask` is."""
+    rows, true = (one.reshape(len(one), len(mask), -1) for one in (handed, truth))
+    return torch.where(mask.to(handed.device), true, rows).reshape(handed.shape)

@@ -1,0 +1,84 @@
+"""What the choice of events leaves uncertain in a combination of numbers of the same events."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.classification import BinaryAUROC
+
+from msnas.auc import auc_contrast_error
+from msnas.chain.task import Task
+from msnas.evaluation.mean_loss import MeanLoss
+
+RESAMPLES = 300
+"""Of the bootstrap over events, for metrics without a formula."""
+
+
+@torch.no_grad()
+def sample_error(
+    task: Task,
+    metric_name: str,
+    outputs: Sequence[Tensor],
+    events: Mapping[str, Tensor],
+    weights: Float[np.ndarray, " model"],
+) -> float:
+    """Standard error of sum_k weights_k (metric of outputs_k), such as a difference with (1, -1).
+
+    `outputs` are a task's finished ones of the same `events`; `metric_name` is a metric's, or
+    `loss`. For an area under the ROC curve from DeLong's covariance; for a mean over events from
+    the spread of the events' combined losses; else from a bootstrap over events.
+    """
+    truth = events[task.target]
+    if metric_name not in task.metrics:
+        return _mean_error([task.event_losses(output, events) for output in outputs], weights)
+    metric = task.metrics[metric_name]
+    scored = [task.scored(output) for output in outputs]
+    if isinstance(metric, MeanLoss):
+        return _mean_error([metric.loss(output, truth) for output in scored], weights)
+    if isinstance(metric, BinaryAUROC) and metric.max_fpr is None and _both(truth):
+        scores = torch.stack(scored).double().cpu().numpy()
+        return auc_contrast_error(scores, truth.cpu().numpy(), weights)
+    return bootstrap_error(metric, scored, truth, weights, generator=np.random.default_rng(0))
+
+
+def bootstrap_error(
+    metric: Metric,
+    outputs: Sequence[Tensor],
+    truth: Tensor,
+    weights: Float[np.ndarray, " model"],
+    *,
+    generator: np.random.Generator,
+) -> float:
+    """Standard error of sum_k weights_k metric(outputs_k), by drawing events with replacement.
+
+    `outputs` are [event, ...] each; all models get the same draws.
+    """
+    metric = copy.deepcopy(metric)
+    combined = []
+    for _ in range(RESAMPLES):
+        chosen = torch.from_numpy(generator.integers(len(truth), size=len(truth)))
+        values = []
+        for output in outputs:
+            metric.reset()
+            metric.update(output[chosen], truth[chosen])
+            values.append(float(metric.compute()))
+        combined.append(float(weights @ np.array(values)))
+    return float(np.std(combined, ddof=1))
+
+
+def _mean_error(losses: Sequence[Tensor], weights: Float[np.ndarray, " model"]) -> float:
+    """Standard error of a mean over events of combined losses, each [event]."""
+    combined = weights @ torch.stack(list(losses)).double().cpu().numpy()
+    return float(np.std(combined, ddof=1) / math.sqrt(len(combined)))
+
+
+def _both(truth: Tensor) -> bool:
+    """Whether there are two events of each class for DeLong's covariance."""
+    return min(int((truth == one).sum()) for one in (0, 1)) >= 2

@@ -1,0 +1,49 @@
+"""What result.json tells of how honest the intermediate outputs are. Imports no PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from msnas.errors import DataError
+from msnas.results.records import Number, open_and_strict
+
+
+@open_and_strict
+class ReplacedNumbers(TypedDict):
+    """The last task's numbers with something replaced, and errors of the difference."""
+
+    of: str
+    task: str
+    name: str
+    values: dict[str, Number]
+    errors: dict[str, Number]
+
+
+@open_and_strict
+class InterventionNumbers(TypedDict):
+    """The last task's numbers with earlier outputs replaced by the truth, on test events.
+
+    On the `curve` one number after the other is replaced, those first that by themselves are worth
+    most in `ordered_by` on validation events.
+    """
+
+    task: str
+    ordered_by: str
+    base: dict[str, Number]
+    groups: list[ReplacedNumbers]
+    curve: list[ReplacedNumbers]
+
+
+def check_interventions(result: Mapping[str, Any], chain: Iterable[str], *, where: str) -> None:
+    """Raise DataError unless all rows of the interventions hold the same numbers."""
+    if (told := result.get("interventions")) is None:
+        return
+    names = set(told["base"])
+    if told["task"] not in chain or told["ordered_by"] not in names:
+        raise DataError(f"{where}: interventions: of {told['task']!r} by {told['ordered_by']!r}")
+    for one in (*told["groups"], *told["curve"]):
+        if set(one["values"]) != names or set(one["errors"]) != names:
+            raise DataError(f"{where}: interventions: {one['name']!r} has other numbers than base")
