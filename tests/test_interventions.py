@@ -23,6 +23,7 @@ from msnas.data.frames import TURN
 from msnas.data.module import batches
 from msnas.errors import ConfigError, DataError
 from msnas.evaluate import main as evaluate_main
+from msnas.evaluation.applied import Applied
 from msnas.evaluation.evaluate import collect_outputs
 from msnas.evaluation.interventions import Interventions, replace
 from msnas.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
@@ -84,10 +85,9 @@ def made_chain(first: Any, inputs: tuple[str, ...] = ("x",)) -> Chain:
 
 def measured(chain: Chain, part: dict[str, Tensor], words: Any = None) -> dict[str, Any]:
     path = tuple(names[0] for names in chain.names())
-    events = part, collect_outputs(chain, part, paths=[path], batch=64)
-    return Interventions(chain, part, words or {}).measure(
-        chain, path, part=events, valid=events, batch=64
-    )
+    outputs = collect_outputs(chain, part, paths=[path], batch=64)
+    events = Applied(chain=chain, path=path, events=part, outputs=outputs)
+    return Interventions(chain, part, words or {}).measure(events, valid=events, batch=64)
 
 
 def auc_of(scores: Tensor, label: Tensor) -> float:
@@ -237,7 +237,7 @@ def test_with_all_taus_true_the_classifier_is_what_it_is_on_truth(
     parts = parts_of(compose(f"frame={frame}", "recipe.evaluation_batch=50"), tmp_path)
     chain, test = parts.chain, parts.events.test
     for path in (("sf", "mlp"), ("mlp", "mass")):
-        found = parts.scoring.intervene(chain, path, "test", None)
+        found = parts.scoring.again(chain, path, "test", None)["interventions"]
         rows = {row["name"]: row["values"] for row in found["groups"]}
         assert list(rows) == ["pT", "eta", "phi", "tau 1", "tau 2", "tau calibration"]
         with torch.no_grad():
@@ -311,4 +311,5 @@ def test_a_chain_of_one_task_has_nothing_to_replace(jet_file: Path, tmp_path: Pa
         ]
     )
     parts = parts_of(cfg, tmp_path)
-    assert parts.scoring.intervene(parts.chain, parts.chain.paths()[0], "test", None) == {}
+    found = parts.scoring.again(parts.chain, parts.chain.paths()[0], "test", None)
+    assert found["interventions"] == found["leakage"] == {}

@@ -20,7 +20,7 @@ from rich.table import Table
 from msnas.command_line import parse_with_conditions
 from msnas.errors import DataError, MsnasError
 from msnas.packages import allowing
-from msnas.report.table import interventions_table
+from msnas.report.honesty_tables import honesty_tables
 from msnas.run_directory import RunDirectory
 from msnas.storage import somebodys, whole
 from msnas.terminal import terminal
@@ -50,7 +50,9 @@ class Settings:
 
 
 def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Numbers of the run's chain: for every chosen point `parameters`, `values`, `interventions`.
+    """What the run's chain does: for every chosen point `parameters` and `values`.
+
+    With `interventions` and `leakage` (see docs/honest_outputs.md).
 
     Raises DataError for a run that is not finished or data that have changed since, ConfigError
     for a value of what the run is not conditioned on.
@@ -86,13 +88,9 @@ def _evaluate(settings: Settings, conditions: Mapping[str, str]) -> list[dict[st
     return [
         {
             "parameters": point or {},
-            "values": dict(score.values),
-            "interventions": parts.scoring.intervene(
-                chain, trained.path, settings.part.value, point
-            ),
+            **parts.scoring.again(chain, trained.path, settings.part.value, point),
         }
         for point in everywhere
-        for score in parts.scoring.score_at(chain, [trained.path], settings.part.value, point)
     ]
 
 
@@ -115,11 +113,10 @@ def main(arguments: list[str]) -> None:
     console = terminal()
     console.print(_table(found, settings.part.value))
     for one in found:
-        if one["interventions"]:
-            at = ", ".join(f"{name}={value:g}" for name, value in one["parameters"].items())
-            told = interventions_table(one["interventions"], part=settings.part.value)
-            told.caption = at and f"at {at}"
-            console.print(told)
+        at = ", ".join(f"{name}={value:g}" for name, value in one["parameters"].items())
+        for table in honesty_tables(one["interventions"], one["leakage"], settings.part.value):
+            table.caption = at and f"at {at}"
+            console.print(table)
 
 
 def _table(found: list[dict[str, Any]], part: str) -> Table:

@@ -18,11 +18,11 @@ from msnas.evaluation.outputs import write_outputs
 from msnas.parts import Parts, make_parts, read_events
 from msnas.plan import Plan
 from msnas.report.tracker import Tracker, write_mirror
-from msnas.results.honesty import InterventionNumbers
+from msnas.results.honesty import HonestyNumbers, InterventionNumbers
 from msnas.results.result import Result
 from msnas.results.schema import ChainNumbers, Condition, Reading, Stage
 from msnas.results.trajectories import History, read_beliefs, read_trajectories
-from msnas.run_directory import RunDirectory
+from msnas.run_directory import HONESTY, RunDirectory
 from msnas.scoring import Tested
 from msnas.selection import Selected, pretrain, select_chain
 from msnas.storage import whole
@@ -94,6 +94,8 @@ def run_stages(
             "selected": " -> ".join(selected.choice.path),
         },
     )
+    if tested.honesty is not None:
+        tested.honesty.write(directory.path / HONESTY, key=plan.key)
     result = _result(parts, selected, tested, history, directory=final.path).to_json()
     directory.write_result(result)
     if repeat:
@@ -184,6 +186,7 @@ def _result(
         reading=read_beliefs(history, plan.config),
         stages=stages,
         interventions=cast("InterventionNumbers | None", tested.interventions or None),
+        honesty=cast("list[HonestyNumbers]", tested.honesty.points if tested.honesty else []),
     )
     if parts.conditioning is None:
         return found

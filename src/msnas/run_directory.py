@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from msnas.plan import Plan
 
 CONFIG, HISTORY, MODEL, OUTPUTS = "config.yaml", "history.jsonl", "model.ckpt", "outputs.h5"
-RESULT, BEGUN = "result.json", "begun"
+HONESTY, RESULT, BEGUN = "honesty.h5", "result.json", "begun"
 
 
 @final
@@ -110,7 +110,7 @@ class RunDirectory:
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write the result: last of all, it makes the run a finished one."""
-        files = [self.path / name for name in (CONFIG, HISTORY, MODEL, OUTPUTS)]
+        files = [self.path / name for name in (CONFIG, HISTORY, MODEL, OUTPUTS, HONESTY)]
         files += self.path.glob("*.p[nd][gf]")
         write_record(
             self.path / RESULT, result, files=[path.name for path in files if path.is_file()]

@@ -14,12 +14,14 @@ from msnas.chain.chain import Chain, Path
 from msnas.conditioning.conditioning import Conditioning, Point
 from msnas.conditioning.from_config import own_point
 from msnas.data.events import Batch, Events
-from msnas.data.frames import TURN
 from msnas.errors import ConfigError
+from msnas.evaluation.applied import Applied
 from msnas.evaluation.evaluate import ChainScore, collect_outputs, evaluate, score_outputs
-from msnas.evaluation.interventions import Interventions, Outputs
+from msnas.evaluation.honesty import Honesty, leakages, measure_honesty
+from msnas.evaluation.interventions import Interventions
 from msnas.evaluation.judge import Judge, train_judge
 from msnas.evaluation.variable_metric import VariableMetric
+from msnas.identity import derived_seed
 from msnas.plan import Plan
 from msnas.training.progress import Display
 from msnas.training.store import Store
@@ -32,12 +34,14 @@ class Tested:
 
     `values`, every task's finished `outputs` (of the test events, in the detector's frame) and what
     `interventions` tell are at the run's own point, `conditions` the numbers at every point of a
-    conditioning; `stage` is how the judges of validity were come by.
+    conditioning; `honesty` is told at all of them, the run's own first. `stage` is how the judges
+    of validity were come by.
     """
 
     values: Mapping[str, Any]
     outputs: Mapping[str, Tensor]
     interventions: Mapping[str, Any]
+    honesty: Honesty | None
     conditions: list[dict[str, Any]]
     stage: dict[str, Any]
 
@@ -169,70 +173,70 @@ class Scoring:
                         store=self.store,
                         display=self.display,
                     )
-        valid_events = self._outputs(chain, path, "valid", self.point)
-        test_events = self._outputs(chain, path, "test", self.point)
-        values, outputs = self._tested(chain, path, judges, self.point, test_events)
-        interventions = self.interventions.measure(
-            chain, path, part=test_events, valid=valid_events, batch=self.batch
-        )
-        conditions = []
-        for point in self.conditioning.points() if self.conditioning else []:
-            (valid,) = self.score_at(chain, [path], "valid", point)
-            conditions.append(
-                {
-                    "parameters": point,
-                    "valid": dict(valid.values),
-                    "test": self._tested(
-                        chain, path, judges, point, self._outputs(chain, path, "test", point)
-                    )[0],
-                }
-            )
+        points = [self.point, *(self.conditioning.points() if self.conditioning else [])]
+        valid = [self._applied(chain, path, "valid", point) for point in points]
+        test = [self._applied(chain, path, "test", point) for point in points]
+        tested = [self._tested(one, judges, point) for one, point in zip(test, points, strict=True)]
+        conditions = [
+            {"parameters": point, "valid": dict(self._scored(one, point).values), "test": values}
+            for one, point, values in zip(valid[1:], points[1:], tested[1:], strict=True)
+        ]
         return Tested(
-            values=values,
-            outputs=outputs,
-            interventions=interventions,
+            values=tested[0],
+            outputs=test[0].detected(),
+            interventions=self.interventions.measure(test[0], valid=valid[0], batch=self.batch),
+            honesty=measure_honesty(
+                valid,
+                test[0],
+                points=points,
+                judges=judges,
+                detector=self.events.in_detector("valid"),
+                seed=self._probe_seed,
+            ),
             conditions=conditions,
             stage=stage,
         )
 
-    def intervene(self, chain: Chain, path: Path, part: str, point: Point | None) -> dict[str, Any]:
-        """What `interventions` tell of the chain on one part of the data."""
-        valid = self._outputs(chain, path, "valid", point)
-        own = valid if part == "valid" else self._outputs(chain, path, part, point)
-        return self.interventions.measure(chain, path, part=own, valid=valid, batch=self.batch)
+    def again(self, chain: Chain, path: Path, part: str, point: Point | None) -> dict[str, Any]:
+        """A chain's `values`, `interventions` and `leakage` on one part of the data, at a point."""
+        valid = self._applied(chain, path, "valid", point)
+        own = valid if part == "valid" else self._applied(chain, path, part, point)
+        return {
+            "values": dict(self._scored(own, point).values),
+            "interventions": self.interventions.measure(own, valid=valid, batch=self.batch),
+            "leakage": leakages(valid, own, seed=self._probe_seed),
+        }
 
-    def _outputs(
-        self, chain: Chain, path: Path, part: str, point: Point | None
-    ) -> tuple[Batch, Outputs]:
-        """Events of one part with the outputs of the chain."""
+    @property
+    def _probe_seed(self) -> int:
+        return derived_seed(self.plan.config["seed"], "leakage")
+
+    def _applied(self, chain: Chain, path: Path, part: str, point: Point | None) -> Applied:
         events = self._conditioned(part, point)
-        return events, collect_outputs(chain, events, paths=[path], batch=self.batch)
+        outputs = collect_outputs(chain, events, paths=[path], batch=self.batch)
+        return Applied(chain=chain, path=path, events=events, outputs=outputs)
+
+    def _scored(self, one: Applied, point: Point | None) -> ChainScore:
+        (score,) = score_outputs(
+            one.chain,
+            one.events,
+            one.outputs,
+            paths=[one.path],
+            weighting=self._weighting_at(point),
+        )
+        return score
 
     def _tested(
-        self,
-        chain: Chain,
-        path: Path,
-        judges: Mapping[str, Judge],
-        point: Point | None,
-        test_events: tuple[Batch, Outputs],
-    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        part, outputs = test_events
-        (score,) = score_outputs(
-            chain, part, outputs, paths=[path], weighting=self._weighting_at(point)
-        )
-        values: dict[str, Any] = dict(score.values)
-        named = {task.name: outputs[path[: level + 1]] for level, task in enumerate(chain.tasks)}
-        detected = {
-            task.name: task.output.turn_back(named[task.name], part[TURN])
-            if TURN in part
-            else named[task.name]
-            for task in chain.tasks
-        }
+        self, one: Applied, judges: Mapping[str, Judge], point: Point | None
+    ) -> dict[str, Any]:
+        """Numbers of test events, with the validity of what is judged."""
+        values: dict[str, Any] = dict(self._scored(one, point).values)
+        detected = one.detected()
         for name, judge in judges.items():
             measured = judge.measure(self.events.in_detector("test"), detected[name])
             prefix = "" if len(judges) == 1 else f"{name}/"
             values |= {f"{prefix}{key}": value for key, value in measured.items()}
-        return values, detected
+        return values
 
     def winners(
         self, scores: Sequence[ChainScore], path: Path

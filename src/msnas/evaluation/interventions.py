@@ -17,19 +17,17 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from msnas.chain.chain import Chain, Path
+from msnas.chain.chain import Chain
 from msnas.chain.task import Task
 from msnas.data.events import Batch
 from msnas.data.module import batches
 from msnas.errors import ConfigError
+from msnas.evaluation.applied import Applied
 from msnas.evaluation.sample_error import sample_error
 from msnas.evaluation.variable_metric import VariableMetric
 
 MOST_NUMBERS = 24
 """A task with more numbers per event is replaced as a whole only."""
-
-Outputs = Mapping[Path, Tensor]
-"""Finished outputs of all events, by prefix of the chain."""
 
 Words = Mapping[str, Mapping[str, Any]]
 """By task its `words`: `label`, and names of the `objects` and `variables` of its truth."""
@@ -110,29 +108,20 @@ class Interventions:
         if len(every) > 1:
             self.groups.append(Replaced(of="all", task="", name="all tasks", masks=every))
 
-    def measure(
-        self,
-        chain: Chain,
-        path: Path,
-        *,
-        part: tuple[Batch, Outputs],
-        valid: tuple[Batch, Outputs],
-        batch: int,
-    ) -> dict[str, Any]:
+    def measure(self, part: Applied, *, valid: Applied, batch: int) -> dict[str, Any]:
         """The last task's numbers on the events of `part` with each group replaced, and the curve.
 
-        Events come with what `collect_outputs` gave for them, `batch` of them run at a time. On the
-        curve one number after the other is replaced, first those that by themselves gain most on
-        the events `valid`. Errors are standard errors, from the choice of events, of the
-        difference to the chain as it is. Empty if there is nothing to replace.
+        On the curve one number after the other is replaced, first those that by themselves gain
+        most on the events `valid`. `batch` events are run at a time. Errors are standard errors,
+        from the choice of events, of the difference to the chain as it is. Empty if there is
+        nothing to replace.
         """
         if not self.numbers:
             return {}
-        on_valid = _Part(chain, path, *valid, batch=batch)
+        on_valid, own = _Part(valid, batch=batch), _Part(part, batch=batch)
         ordered_by, sign = on_valid.judged_by()
         worth = [sign * on_valid.numbers(on_valid.last(one))[ordered_by] for one in self.numbers]
         order = sorted(range(len(worth)), key=lambda place: -worth[place])
-        own = _Part(chain, path, *part, batch=batch)
         return {
             "task": own.task.name,
             "ordered_by": ordered_by,
@@ -177,18 +166,16 @@ def _together(order: Sequence[Replaced]) -> Iterator[Replaced]:
 
 @final
 class _Part:
-    """Some events with the outputs of a chain."""
+    """Some events, on the device of the outputs."""
 
-    def __init__(
-        self, chain: Chain, path: Path, events: Batch, outputs: Outputs, *, batch: int
-    ) -> None:
-        self.chain = chain.eval()
-        self.path = path
-        self.outputs = [outputs[path[: level + 1]] for level in range(len(path))]
-        self.device = self.outputs[-1].device
-        self.events = {name: value.to(self.device) for name, value in events.items()}
+    def __init__(self, applied: Applied, *, batch: int) -> None:
+        self.chain = applied.chain.eval()
+        self.path = applied.path
+        self.outputs = [applied.output(level) for level in range(len(self.path))]
+        device = self.outputs[-1].device
+        self.events = {name: value.to(device) for name, value in applied.events.items()}
         self.batch = batch
-        self.task = chain.tasks[-1]
+        self.task = applied.last
 
     @property
     def as_it_is(self) -> Tensor:

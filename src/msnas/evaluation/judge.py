@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
+import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from msnas.build import build
@@ -31,6 +33,18 @@ class Judge:
     def measure(self, events: Batch, output: Tensor) -> dict[str, Any]:
         """Validity of the outputs of `events`, and the judge's own coverage of the truth."""
         return self._validity.measure(self._weights, events, output, target=self._target)
+
+    def inside(self, events: Batch, outputs: Sequence[Tensor]) -> Bool[Tensor, "output event"]:
+        """Whether all variables of each of several outputs for `events` lie in the band."""
+        from msnas.evaluation.gaussian_process import GaussianProcess
+        from msnas.evaluation.validity import WIDTH
+
+        # Validity's own steps, from outside: its sources are part of the keys of all runs
+        judge = self._validity
+        process = GaussianProcess.restored(self._weights)
+        mean, sigma = judge._band(process, events, self._target)
+        pulls = [judge._difference(judge._checked(one, "the output"), mean) for one in outputs]
+        return torch.stack([(pull.abs() <= WIDTH * sigma).all(1) for pull in pulls])
 
 
 def train_judge(

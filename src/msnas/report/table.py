@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from msnas.results.honesty import InterventionNumbers
+from msnas.report.honesty_tables import honesty_tables
 from msnas.results.result import ARROW, VALIDITY, Result
 from msnas.results.schema import Reading
 
@@ -23,8 +23,8 @@ def show_result(run: Result, console: Console) -> None:
         console.print(table)
     if VALIDITY in run.test:
         console.print(_validity(run.test))
-    if run.interventions is not None:
-        console.print(interventions_table(run.interventions, part="test"))
+    for table in honesty_tables(run.interventions, run.leakage("test"), "test"):
+        console.print(table)
     console.print(_stages(run))
     console.print(f"Run directory: {run.directory}", style="bold", highlight=False, soft_wrap=True)
 
@@ -126,28 +126,6 @@ def _validity(test: Mapping[str, Any]) -> Table:
     for row, prefix in rows.items():
         values = (*test[f"{prefix}per_variable"].values(), test[f"{prefix}joint"])
         table.add_row(row, *(f"{value:.3f}" for value in values))
-    return table
-
-
-def interventions_table(told: InterventionNumbers, *, part: str) -> Table:
-    """What the truth in place of earlier outputs does to the last task's numbers."""
-    table = Table(
-        title=f"{told['task']}, {part} events, with the truth in place of earlier outputs "
-        "(difference +- its standard error)",
-        title_justify="left",
-    )
-    table.add_column("truth of")
-    base = told["base"]
-    for name in base:
-        table.add_column(name.split("/", 1)[1], justify="right")
-        table.add_column("difference", justify="right")
-    table.add_row("nothing", *(text for value in base.values() for text in (_number(value), "")))
-    for row in told["groups"]:
-        cells = []
-        for name, value in row["values"].items():
-            error = row["errors"][name]
-            cells += [_number(value), f"{value - base[name]:+.4f} +- {error:.4f}"]
-        table.add_row(row["name"], *cells)
     return table
 
 

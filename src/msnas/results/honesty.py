@@ -37,6 +37,32 @@ class InterventionNumbers(TypedDict):
     curve: list[ReplacedNumbers]
 
 
+@open_and_strict
+class LeakageNumbers(TypedDict):
+    """Information on the last task's classes in a task's output and truth, in shares of H(y).
+
+    `leakage` is what the output has more, at least 0, with the 95 % interval `low` to `high`.
+    """
+
+    leakage: Number
+    low: Number
+    high: Number
+    output: Number
+    truth: Number
+
+
+@open_and_strict
+class HonestyNumbers(TypedDict):
+    """At one point of a conditioning: by task the validity on validation events, and the leakage.
+
+    The latter on validation events (`valid`), and at the run's own point on `test` events.
+    """
+
+    parameters: dict[str, Number]
+    validity: dict[str, Number]
+    leakage: dict[str, dict[str, LeakageNumbers]]
+
+
 def check_interventions(result: Mapping[str, Any], chain: Iterable[str], *, where: str) -> None:
     """Raise DataError unless all rows of the interventions hold the same numbers."""
     if (told := result.get("interventions")) is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
-from msnas.results.honesty import InterventionNumbers
+from msnas.results.honesty import HonestyNumbers, InterventionNumbers, LeakageNumbers
 from msnas.results.schema import SCHEMA, ChainNumbers, Condition, Reading, Stage, Winner
 from msnas.run_directory import RunDirectory
 from msnas.storage import FILES, damage_of
@@ -61,6 +61,7 @@ class Result:
     reading: Reading | None = None
     stages: Mapping[str, Stage] = field(default_factory=dict)
     interventions: InterventionNumbers | None = None
+    honesty: Sequence[HonestyNumbers] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -78,7 +79,7 @@ class Result:
         )
         there = (
             *("parameters", "versions", "point", "probabilities", "reading", "stages"),
-            *("interventions", FILES),
+            *("interventions", "honesty", FILES),
         )
         return cls(
             directory=directory,
@@ -120,7 +121,7 @@ class Result:
             record["probabilities"] = dict(self.probabilities)
         record["reading"] = self.reading
         record["stages"] = dict(self.stages)
-        record["interventions"] = self.interventions
+        record |= {"interventions": self.interventions, "honesty": list(self.honesty) or None}
         return {name: value for name, value in record.items() if value is not None}
 
     def damage(self, *names: str) -> str | None:
@@ -275,6 +276,11 @@ class Result:
             ),
             None,
         )
+
+    def leakage(self, part: Part) -> dict[str, LeakageNumbers]:
+        """By task the leakage at the run's own point, as far as it was measured."""
+        own = self.honesty[0]["leakage"] if self.honesty else {}
+        return {task: parts[part] for task, parts in own.items() if part in parts}
 
     def search_table(self) -> dict[tuple[str, ...], Mapping[str, Any]]:
         """The validation numbers of every chain judged in the search."""

@@ -18,7 +18,7 @@ from typing_extensions import TypeAliasType, TypedDict
 
 from msnas.config import is_name
 from msnas.errors import DataError
-from msnas.results.honesty import InterventionNumbers, check_interventions
+from msnas.results.honesty import HonestyNumbers, InterventionNumbers, check_interventions
 from msnas.results.records import Number, open_and_strict
 
 SCHEMA = 1
@@ -137,6 +137,7 @@ class Finished(TypedDict):
     probabilities: NotRequired[dict[str, dict[str, float]]]
     reading: NotRequired[Reading]
     interventions: NotRequired[InterventionNumbers]
+    honesty: NotRequired[list[HonestyNumbers]]
 
 
 @open_and_strict

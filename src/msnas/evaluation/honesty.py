@@ -1,0 +1,149 @@
+"""How honest a chain's intermediate outputs are, at every point of its conditioning.
+
+On validation events, by which a task weight may be chosen, also event by event; on test events at
+the run's own point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path as File
+from typing import Any
+
+import h5py
+import torch
+from torch import Tensor
+
+from msnas.chain.task import Task
+from msnas.conditioning.conditioning import Point
+from msnas.data.events import Batch
+from msnas.evaluation.applied import Applied
+from msnas.evaluation.interventions import levels_read_later
+from msnas.evaluation.judge import Judge
+from msnas.evaluation.leakage import FEWEST, cross_fitted, entropy, leakage_of, on_others
+from msnas.storage import whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class Honesty:
+    """What is told at each point, and arrays of the validation events, [point, event] or [event].
+
+    `truth` and `loss` are the last task's, `score` is its output if that is one number for each
+    event; `inside/<task>` tells whether all variables are valid, `excess/<task>` has the mean
+    I(output; y) / H(y) - I(truth; y) / H(y).
+    """
+
+    points: list[dict[str, Any]]
+    events: dict[str, Tensor]
+
+    def write(self, path: File, *, key: str) -> None:
+        """Write the arrays to an HDF5 file."""
+        with whole(path) as new, h5py.File(new, "w") as file:
+            file.attrs["key"] = key
+            for name, values in self.events.items():
+                file.create_dataset(name, data=values.cpu().numpy(), compression="gzip")
+
+
+def measure_honesty(
+    valid: Sequence[Applied],
+    test: Applied,
+    *,
+    points: Sequence[Point | None],
+    judges: Mapping[str, Judge],
+    detector: Batch,
+    seed: int,
+) -> Honesty | None:
+    """Leakage and validity of all tasks that a later task reads; None if there are none.
+
+    `valid` are the validation events at each of the `points`, the run's own first, `detector` the
+    same in the detector's frame; `test` the test events at the run's own point.
+    """
+    chain, last = test.chain, test.chain.tasks[-1]
+    levels = levels_read_later(chain)
+    if not levels or not last.supervised:
+        return None
+    told: list[dict[str, Any]] = [
+        {"parameters": point or {}, "validity": {}, "leakage": {}} for point in points
+    ]
+    final = len(chain.tasks) - 1
+    outputs = [one.output(final) for one in valid]
+    events = {
+        "truth": valid[0].events[last.target],
+        "loss": torch.stack([_losses(last, one) for one in valid]),
+    }
+    if outputs[0].ndim == 1:
+        events["score"] = torch.stack([last.scored(output) for output in outputs])
+    for name, judge in judges.items():
+        inside = judge.inside(detector, [one.detected()[name] for one in valid])
+        events[f"inside/{name}"] = inside
+        for place, shares in enumerate(inside.double().mean(1).tolist()):
+            told[place]["validity"][name] = shares
+    for level in levels if has_classes(valid[0].events, last) else []:
+        name = chain.tasks[level].name
+        added = leakage_on_validation(level, valid, seed=seed)
+        events[f"excess/{name}"] = (added[:-1] - added[-1]).float()
+        for place, output in enumerate(added[:-1]):
+            found = leakage_of(output, added[-1], seed=seed)
+            told[place]["leakage"][name] = {"valid": found}
+        told[0]["leakage"][name]["test"] = leakage_on_test(level, valid[0], test, seed=seed)
+    return Honesty(points=told, events=events)
+
+
+def has_classes(events: Batch, last: Task) -> bool:
+    """Whether the last task's truth are classes of enough events for a leakage."""
+    truth = events[last.target]
+    enough = not truth.is_floating_point() and len(truth) >= FEWEST
+    return enough and entropy(_labels(events, last)) > 0
+
+
+def leakages(valid: Applied, own: Applied, *, seed: int) -> dict[str, dict[str, Any]]:
+    """Leakage of all tasks on the `own` events, which may be the `valid` ones themselves."""
+    chain = own.chain
+    found = {}
+    for level in levels_read_later(chain) if has_classes(valid.events, chain.tasks[-1]) else []:
+        if own is valid:
+            output, truth = leakage_on_validation(level, [valid], seed=seed)
+            found[chain.tasks[level].name] = leakage_of(output, truth, seed=seed)
+        else:
+            found[chain.tasks[level].name] = leakage_on_test(level, valid, own, seed=seed)
+    return found
+
+
+def leakage_on_validation(level: int, valid: Sequence[Applied], *, seed: int) -> Tensor:
+    """What each validation event adds to the information of the output at each point, and truth."""
+    inputs = torch.stack([*(_handed(level, one) for one in valid), _truth(level, valid[0])])
+    return cross_fitted(inputs, _labels(valid[0].events, valid[0].chain.tasks[-1]), seed=seed)
+
+
+def leakage_on_test(level: int, valid: Applied, test: Applied, *, seed: int) -> dict[str, Any]:
+    """Leakage on `test` events by probes that are fitted to all validation events."""
+    last = test.chain.tasks[-1]
+    fitted, others = (
+        torch.stack([_handed(level, one), _truth(level, one)]) for one in (valid, test)
+    )
+    labels = [_labels(one.events, last) for one in (valid, test)]
+    output, truth = on_others(fitted, labels[0], others, labels[1], seed=seed)
+    return leakage_of(output, truth, seed=seed)
+
+
+def _losses(last: Task, one: Applied) -> Tensor:
+    output = one.output(len(one.path) - 1)
+    events = {name: value.to(output.device) for name, value in one.events.items()}
+    return last.event_losses(output, events)
+
+
+def _handed(level: int, one: Applied) -> Tensor:
+    """What later tasks read of an output, [event, number]."""
+    return one.chain.tasks[level].hand_on(one.output(level)).flatten(1).float().cpu()
+
+
+def _truth(level: int, one: Applied) -> Tensor:
+    """The truth in the same form."""
+    task = one.chain.tasks[level]
+    return task.output.from_truth(one.events[task.target]).flatten(1).float().cpu()
+
+
+def _labels(events: Batch, last: Task) -> Tensor:
+    truth = events[last.target]
+    return truth.reshape(len(truth), -1).long().cpu()
