@@ -1,6 +1,6 @@
 """AUC of the selected chain beside boosted trees, on the same events.
 
-    python benchmarks/reference.py [seeds=3] [overrides of train.py ...]
+    python benchmarks/reference.py [seeds=3] [out=table.csv] [overrides of train.py ...]
 
 Three trees (scikit-learn's histogram booster, learning rate 0.05, stopped early on the validation
 part) are fitted on the same split: on the two jets' four-vectors; with the di-jet mass and angles
@@ -13,12 +13,13 @@ finished already are not repeated.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 import numpy as np
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -32,6 +33,8 @@ from msnas.run import run
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
 
 Arrays = Mapping[str, np.ndarray]
+
+CHAIN = "selected chain"
 
 
 def pair(jet: np.ndarray) -> np.ndarray:
@@ -143,19 +146,37 @@ def tree_scores(features: np.ndarray, label: np.ndarray, parts: Arrays, seed: in
     return scores
 
 
+def compared(
+    scores: Mapping[str, Sequence[np.ndarray]], label: np.ndarray, judged: Arrays
+) -> Iterator[dict[str, Any]]:
+    """A row for every model and set of events: AUC of the mean over seeds, and how far apart."""
+    seeds = len(scores[CHAIN])
+    weights = np.repeat([1.0, -1.0], seeds) / seeds
+    for place, chosen in judged.items():
+        for name, own in scores.items():
+            models = np.stack([one[chosen] for one in (*scores[CHAIN], *own)])
+            values, _ = auc_covariance(models, label[chosen])
+            row = {"judged": place, "number": len(chosen), "model": name}
+            row["auc"] = float(values[seeds:].mean())
+            if name != CHAIN:
+                row["chain_minus"] = float(values @ weights)
+                row["error"] = auc_contrast_error(models, label[chosen], weights)
+            yield row
+
+
 def main() -> None:
-    """Print the table."""
-    given = dict(word.split("=", 1) for word in sys.argv[1:] if word.startswith("seeds="))
-    seeds = range(int(given.get("seeds", 3)))
-    words = [word for word in sys.argv[1:] if not word.startswith("seeds=")]
+    """Print the table; add it to a CSV file if there is an `out`."""
+    own = {"seeds": "3", "out": ""}
+    own |= dict(word.split("=", 1) for word in sys.argv[1:] if word.split("=")[0] in own)
+    words = [word for word in sys.argv[1:] if word.split("=")[0] not in own]
     console = Console()
-    scores: dict[str, list[np.ndarray]] = {"selected chain": [], **{name: [] for name in TREES}}
-    for seed in seeds:
+    scores: dict[str, list[np.ndarray]] = {CHAIN: [], **{name: [] for name in TREES}}
+    for seed in range(int(own["seeds"])):
         plan, result = selected_chain(words, seed)
         raw = plan.source.load(["jet", "image", "tau", "label"])
         label = raw["label"].astype(int)
         predicted = load_model(plan.directory).predict(raw, conditions={}, batch=500)
-        scores["selected chain"].append(predicted["higgs_id"])
+        scores[CHAIN].append(predicted["higgs_id"])
         parts = used_events(plan, label)
         for name, numbers in TREES.items():
             scores[name].append(tree_scores(numbers(raw), label, parts, seed))
@@ -163,22 +184,22 @@ def main() -> None:
         chain = " -> ".join(result["selected"].values())
         console.print(f"seed {seed}: {chain} ({seconds:.0f} s in stages)")
     judged = {name: parts[name] for name in ("test", "unused") if len(parts[name])}
-    table = Table(title=f"AUC, mean of {len(seeds)} seeds; chain minus tree with its event error")
-    for column in ("", *(f"{name} ({len(chosen)})" for name, chosen in judged.items())):
+    rows = list(compared(scores, label, judged))
+    table = Table(title="AUC, means over the seeds; chain minus tree with its event error")
+    for column in ("events", "model", "AUC", "chain minus tree"):
         table.add_column(column)
-    for name, own in scores.items():
-        cells = []
-        for chosen in judged.values():
-            models = np.stack([one[chosen] for one in (*scores["selected chain"], *own)])
-            values, _ = auc_covariance(models, label[chosen])
-            weights = np.repeat([1.0, -1.0], len(seeds)) / len(seeds)
-            cell = f"{values[len(seeds) :].mean():.4f}"
-            if name != "selected chain":
-                error = auc_contrast_error(models, label[chosen], weights)
-                cell += f" ({values @ weights:+.4f} +- {error:.4f})"
-            cells.append(cell)
-        table.add_row(name if name == "selected chain" else f"tree: {name}", *cells)
+    for row in rows:
+        gap = f"{row['chain_minus']:+.4f} +- {row['error']:.4f}" if "error" in row else ""
+        table.add_row(f"{row['judged']} ({row['number']})", row["model"], f"{row['auc']:.4f}", gap)
     console.print(table)
+    if own["out"]:
+        path = Path(own["out"])
+        frame = pd.DataFrame(rows)
+        frame.insert(0, "events", str(plan.config["data"]["events"]))
+        frame.insert(1, "candidates", "-".join(plan.config["tasks"]["higgs_id"]["candidates"]))
+        frame.insert(2, "seeds", len(scores[CHAIN]))
+        kept = [pd.read_csv(path)] if path.is_file() else []
+        pd.concat([*kept, frame.round(5)]).to_csv(path, index=False)
 
 
 if __name__ == "__main__":
