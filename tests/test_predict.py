@@ -12,7 +12,7 @@ from conftest import QUIET, compose_config, renew_checksums, small_run
 from hostile_run import Trap
 
 from msnas.data.events import split_indices
-from msnas.errors import DataError
+from msnas.errors import ConfigError, DataError
 from msnas.predict import Settings, main, predict
 from msnas.run import run
 
@@ -83,6 +83,8 @@ def test_every_broken_input_is_one_clear_line(
         predict(Settings(run=str(tmp_path), data=str(inputs_only), out=out))
     with pytest.raises(DataError, match="not found"):
         predict(Settings(run=str(directory), data="missing.h5", out=out))
+    with pytest.raises(ConfigError, match=r"batch: expected .* >= 1, found 0"):
+        predict(Settings(run=str(directory), data=str(inputs_only), out=out, batch=0))
     predict(Settings(run=str(directory), data=str(inputs_only), out=out))
     with pytest.raises(DataError, match="exists"):
         predict(Settings(run=str(directory), data=str(inputs_only), out=out))

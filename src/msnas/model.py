@@ -19,7 +19,7 @@ from msnas.conditioning.from_config import build_conditioning, condition_chain, 
 from msnas.data.events import Batch, check_events
 from msnas.data.fields import Field
 from msnas.data.frames import Frame
-from msnas.errors import DataError
+from msnas.errors import ConfigError, DataError
 from msnas.evaluation.evaluate import collect_outputs
 from msnas.parts import make_frame
 from msnas.run_directory import MODEL, RunDirectory
@@ -58,8 +58,11 @@ class Model:
         """What every task puts out for raw events [event, ...], in the units a user reads.
 
         `conditions` are values for what the run is conditioned on, by key, as text; `where` names
-        the events in errors. Raises DataError for arrays that do not fit the fields.
+        the events in errors. Raises DataError for arrays that do not fit the fields, ConfigError
+        for a `batch` below 1.
         """
+        if batch < 1:
+            raise ConfigError(f"batch: expected a whole number >= 1, found {batch}")
         fields = {name: self.fields[name] for name in self.inputs}
         check_events(arrays, fields, where=where)
         raw = {name: np.asarray(arrays[name]) for name in self.inputs}
