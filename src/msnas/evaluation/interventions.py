@@ -52,7 +52,11 @@ def levels_read_later(chain: Chain) -> list[int]:
         level
         for level, task in enumerate(chain.tasks)
         if task.supervised
-        and any(task.target in later.inputs for later in chain.tasks[level + 1 :])
+        and any(
+            task.target in chain.inputs(later, name)
+            for later in range(level + 1, len(chain.tasks))
+            for name in chain.names()[later]
+        )
     ]
 
 
@@ -197,7 +201,7 @@ class _Part:
         values = self.chain.start(events)
         changed: set[str] = set()
         for level, (task, output) in enumerate(zip(self.chain.tasks, outputs, strict=True)):
-            if changed.intersection(task.inputs):
+            if changed.intersection(self.chain.inputs(level, self.path[level])):
                 raw = self.chain.apply_candidate(level, self.path[level], values)
                 output = task.output.finish(raw)
                 changed.add(task.target)
