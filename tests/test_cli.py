@@ -56,6 +56,7 @@ def test_help_reads_the_users_folder_too(script: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "momentum, other, squared_error\n" in done.stdout
+    assert ("retry_failed=" in done.stdout) is (script == "sweep.py")
     assert done.stdout.endswith("[]\n")
 
 

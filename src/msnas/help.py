@@ -12,7 +12,7 @@ from msnas.conf_folders import folders_of, parsed
 from msnas.errors import MsnasError, one_line
 from msnas.overrides import refusal
 
-HELP = """\
+TRAIN = """\
 msnas: declare a chain of sub-tasks with candidates for each; get back the best chain, trained.
 
 Examples
@@ -29,11 +29,34 @@ Examples
   {train} conditioning=yoto conditioning.parameters=[task_weight]   one training for every v1
   {train} --config-dir mine allow=[mine]               with parts of your own (docs/extend.md)
   {sweep} method=spos,darts seed='range(0,5)'          many runs, and a report
+"""
 
+SWEEP = """\
+Many runs, each one of `{train}`, and a report.
+Stopped or killed at any moment, the same command goes on where it was.
+
+Examples
+  {sweep} method=spos                              nine values of v1, three seeds
+  {sweep} method=spos,darts task_weight=0,0.5,0.9 seed='range(0,5)'
+  {sweep} experiment=fig5                          a figure of the paper, at the size of a laptop
+  {sweep} experiment=fig5 dry_run=true             what would run, and how long
+  {sweep} problem=toy hydra.launcher.n_jobs=2      so many processes (default: one a core)
+  {sweep} problem=toy hydra/launcher=basic         another engine; on a cluster ray, submitit_slurm
+
+Values of a scan
+  <setting>=a,b,c or 'range(0,5)'   an axis: any setting of a run can be one
+  task_weight= seed=          axes unless others are given: nine values of v1, seeds 0 to 2
+  scan.name=                  its folder is sweeps/<name>; else the experiment's name, or a hash
+  dry_run=false               true: only say what would run
+  retry_failed=false          true: repeat the runs that have failed
+  report=true                 false: no report at the end
+"""
+
+RUN = """
 Groups (choose with group=option)
 {groups}
 
-Values (change with key=value)
+Values of a run (change with key=value)
   task_weight=0.9             weight v1 of the first of two tasks, 0 to 1; default 0.5
   task_weights.<task>=w       weights of any chain, normalised to 1
   seed=0                      same configuration and seed, same numbers
@@ -61,7 +84,7 @@ def help_text(command: str, words: Sequence[str]) -> str:
     except HydraException as error:
         sys.exit(f"error: {one_line(refusal(error))}")
     typed = "python {}.py" if sys.argv[0].endswith(".py") else "msnas {}"
-    return HELP.format(
+    return ((SWEEP if command == "sweep" else TRAIN) + RUN).format(
         train=typed.format("train"),
         sweep=typed.format("sweep"),
         command=typed.format(command),
