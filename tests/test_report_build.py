@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pandas as pd
 import pytest
@@ -13,8 +14,9 @@ from made_scan import made_scan, write_made_run
 from rich.console import Console
 
 from msnas.errors import DataError
+from msnas.locks import file_lock
 from msnas.plots.draw import figures_found
-from msnas.report.build import build_report
+from msnas.report.build import LOCK, build_report
 
 NAMES = {
     "fig2_reoptimisation",
@@ -72,6 +74,21 @@ def test_the_command_writes_everything_and_names_what_is_missing(tmp_path: Path)
     assert "result.json cannot be read" in page
     assert "Selected chains" in page
     assert "fig8_images" in page
+
+
+def test_two_reports_into_one_folder_are_written_one_after_the_other(tmp_path: Path) -> None:
+    write_made_run(tmp_path / "one")
+    out, told = tmp_path / "report", []
+    out.mkdir()
+    other = Thread(target=lambda: told.append(report(tmp_path / "one", out=out)))
+    with file_lock(out / LOCK, what="writing this report"):
+        other.start()
+        other.join(timeout=3)
+        assert other.is_alive()
+        assert not (out / "index.html").exists()
+    other.join()
+    assert "waiting: another process is writing this report" in told[0]
+    assert (out / "index.html").is_file()
 
 
 def test_a_second_report_leaves_nothing_of_the_first(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ from rich.console import Console
 from rich.table import Table
 
 from msnas.errors import DataError
+from msnas.locks import file_lock
 from msnas.plots.draw import draw_figures
 from msnas.report.page import write_page
 from msnas.report.tables import NamedTable, missing_table, tables_of
 from msnas.results.runs import OtherRun, Runs, collect
 from msnas.storage import damage_of, read_record, whole, write_record
 from msnas.terminal import say
+
+LOCK = ".lock"
+"""Held while a report is written: of two scans of the same runs, the later one's report stays."""
 
 WRITTEN = "written.json"
 """In the folders of a report: the record of the files there that are the report's own."""
@@ -27,7 +32,8 @@ def build_report(folders: Sequence[Path], out: Path, console: Console) -> None:
     """Read the runs below `folders` and write their report into `out`, over an earlier one.
 
     Runs of several problems get a report each, in `out/<problem>`, and a page that leads to them.
-    Raises DataError if there is no run at all, or `out` cannot be written.
+    Raises DataError if there is no run at all, or `out` cannot be written. While another process
+    writes there, it waits.
     """
     runs = collect(folders)
     if not runs.finished and not runs.others:
@@ -35,13 +41,15 @@ def build_report(folders: Sequence[Path], out: Path, console: Console) -> None:
     problems = runs.by_problem()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if len(problems) < 2:
-            _report(runs, out, console)
-        else:
-            for problem, own in problems.items():
-                console.rule(problem)
-                _report(own, out / problem, console)
-            _top_page(problems, runs.others, out)
+        told = partial(say, console)
+        with file_lock(out / LOCK, what="writing this report", say=told):
+            if len(problems) < 2:
+                _report(runs, out, console)
+            else:
+                for problem, own in problems.items():
+                    console.rule(problem)
+                    _report(own, out / problem, console)
+                _top_page(problems, runs.others, out)
     except OSError as error:
         raise DataError(f"out: cannot write into {out} ({error})") from error
     if runs.others:
