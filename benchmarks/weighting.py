@@ -2,8 +2,9 @@
 
     python benchmarks/weighting.py [steps=40] [rounds=7] [path=cnn,lstm] [overrides of train.py ...]
 
-A step of post-training: batch, losses, gradients, optimiser. All weightings take turns on the same
-batch and the same chain, one thread; ratios of processor time are medians over the rounds.
+A step of post-training: batch, losses, gradients, optimiser, for `famo` the losses after it. All
+weightings take turns on the same batch and the same chain, one thread; ratios of processor time are
+medians over the rounds.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -21,6 +23,7 @@ from rich.console import Console
 
 from msnas.build import build
 from msnas.data.events import Batch
+from msnas.errors import ConfigError
 from msnas.parts import Parts
 from msnas.pipeline import ready_parts
 from msnas.plan import make_plan
@@ -41,15 +44,19 @@ def compose(overrides: list[str], folder: str) -> DictConfig:
 
 
 def modules(parts: Parts, path: list[str], overrides: list[str]) -> dict[str, Posttraining]:
-    """Post-training of one chain by each weighting of conf/weighting."""
+    """Post-training of one chain by each weighting of conf/weighting that can weigh it."""
     found = {}
     for name in sorted(file.stem for file in (CONF / "weighting").glob("*.yaml")):
         config = make_plan(compose([*overrides, f"weighting={name}"], "none")).config
+        weighting = build(config["weighting"], key="weighting", of=Weighting)
+        try:
+            weighting.prepare(list(parts.weights.values()))
+        except ConfigError as error:  # a package or a third task is missing
+            Console().print(f"{name}: {error}", markup=False)
+            continue
         module = Posttraining(
             chain=copy.deepcopy(parts.chain.only(tuple(path))),
-            weighting=build(config["weighting"], key="weighting", of=Weighting).prepare(
-                list(parts.weights.values())
-            ),
+            weighting=weighting,
             optimizer=parts.fit.optimizer,
             seed=0,
         )
@@ -68,6 +75,8 @@ def seconds_of(module: Posttraining, batch: Batch, *, steps: int) -> float:
         optimizer.zero_grad(set_to_none=True)
         module.descend(batch)
         optimizer.step()
+        if module.weighting.looks_back:
+            module.weighting.look_back(partial(module.descend, batch))
     return (time.process_time() - start) / steps
 
 

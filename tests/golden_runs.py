@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from conftest import CONF, ROOT
+from conftest import ROOT
+from weightings import EXTRAS, SETTINGS, THREE
 
 COMMON = (
     "trainer=cpu",
@@ -34,7 +35,17 @@ SHARED = (
 )
 YOTO = "conditioning=yoto"
 LOSSES = ("class_balanced", "inverse_class_frequency", "focal", "affinity")
-WEIGHTINGS = sorted(path.stem for path in (CONF / "weighting").glob("*.yaml"))
+WEIGHTINGS = [name for name in SETTINGS if name not in ("fixed", *EXTRAS)]
+APART: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(THREE, ("problem=toy3", "seed=2")),
+    "constant": ("weighting.aggregator.weights=[0.3,0.7]",),
+    "constant_loss": ("weighting.scalarizer.weights=[0.4,0.6]",),
+    "dwa": tuple(f"recipe.{stage}.epochs=4" for stage in ("search", "posttrain")),
+    "mean_loss": ("seed=1",),
+    "sum": ("seed=3",),
+    "sum_loss": ("seed=4",),
+}
+"""What tells weightings apart that do alike, or at first, and makes some possible."""
 
 RUNS: dict[str, tuple[str, ...]] = {
     # every method
@@ -66,7 +77,10 @@ RUNS: dict[str, tuple[str, ...]] = {
         "candidate/toy_classification=[logistic,cautious]",
         "candidate_copies=2",
     ),
-    **{f"weighting_{name}": (*TOY, f"weighting={name}") for name in WEIGHTINGS if name != "fixed"},
+    **{
+        f"weighting_{name}": (*TOY, f"weighting={name}", *APART.get(name, ()))
+        for name in WEIGHTINGS
+    },
     "yoto_task_weight": (
         *TOY,
         YOTO,

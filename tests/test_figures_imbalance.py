@@ -160,7 +160,10 @@ def two_task_scan(place: Path) -> Runs:
             "aggregator": {"_target_": "torchjd.aggregation.MGDA"},
         }
         write_two_task_run(place, seed, None, (0.84, 0.12 + 0.01 * seed), weighting=mgda)
-    uncertainty = {"_target_": "msnas.weighting.uncertainty.Uncertainty"}
+    uncertainty = {
+        "_target_": "msnas.weighting.scalarized.Scalarized",
+        "scalarizer": {"_target_": "torchjd.scalarization.UW"},
+    }
     write_two_task_run(place, 0, 0.5, (0.83, 0.13), weighting=uncertainty)
     return runs_of(place)
 
@@ -201,7 +204,7 @@ def test_one_task_against_the_other(tmp_path: Path) -> None:
     chart = pareto.chart(runs)
     (panel,) = chart.panels
     assert list(chart.legend()) == [
-        *("fixed weights, n = 3", "YOTO, n = 3", "MGDA, n = 3", "Uncertainty, n = 1")
+        *("fixed weights, n = 3", "YOTO, n = 3", "MGDA, n = 3", "UW, n = 1")
     ]
     assert points(chart, "fixed weights") == near([(0.82, 0.11), (0.86, 0.15), (0.9, 0.19)])
     assert points(chart, "MGDA") == near([(0.84, 0.13)])

@@ -27,7 +27,8 @@ import runpy
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,10 @@ from golden_numbers import (
 )
 from golden_runs import COMMON, JUDGE, RUNS, SCAN
 from rich.console import Console
+from weightings import EXTRAS
 
 from msnas.run import run
+from msnas.weighting.weighting import Weighting
 
 GOLDEN = ROOT / "tests" / "golden"
 torch.set_num_threads(1)  # part of the fingerprint, which names the tests
@@ -107,6 +110,30 @@ def test_run(name: str, output: Path, event_file: Path, request: pytest.FixtureR
     check(name, numbers_of_run(directory), request.config.getoption("renew"))
 
 
+@contextmanager
+def interrupted_in_the_second_epoch(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Inside, a run in `folder` is interrupted in the second epoch of its search."""
+    descend = Weighting.descend
+    steps_of_second_epoch = []
+
+    def interrupted(self: Weighting, *arguments: Any, **named: Any) -> torch.Tensor:
+        if list(folder.glob("cache/search/*.partial/epoch-*.ckpt")):
+            steps_of_second_epoch.append(self)
+            if len(steps_of_second_epoch) == 2:
+                raise KeyboardInterrupt
+        return descend(self, *arguments, **named)
+
+    handler = signal.getsignal(signal.SIGINT)  # Lightning no longer listens once interrupted
+    monkeypatch.setattr(Weighting, "descend", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        yield
+    monkeypatch.undo()
+    signal.signal(signal.SIGINT, handler)
+    assert not list(folder.rglob("result.json"))
+
+
 @pytest.mark.parametrize("name", ["spos", "asng"])
 def test_an_interrupted_run_goes_on_to_the_same_numbers(
     name: str,
@@ -116,23 +143,8 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _, uninterrupted = do_run(overrides(name, output, event_file))
-    backward = torch.Tensor.backward
-    steps_of_second_epoch = []
-
-    def interrupted(self: torch.Tensor, *arguments: Any, **named: Any) -> None:
-        if list(tmp_path.glob("cache/search/*.partial/epoch-*.ckpt")):
-            steps_of_second_epoch.append(self)
-            if len(steps_of_second_epoch) == 2:
-                raise KeyboardInterrupt
-        backward(self, *arguments, **named)
-
-    handler = signal.getsignal(signal.SIGINT)  # Lightning no longer listens once interrupted
-    monkeypatch.setattr(torch.Tensor, "backward", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_in_the_second_epoch(tmp_path, monkeypatch):
         do_run(overrides(name, tmp_path, event_file))
-    monkeypatch.undo()
-    signal.signal(signal.SIGINT, handler)
-    assert not list(tmp_path.rglob("result.json"))
     result, directory = do_run(overrides(name, tmp_path, event_file))
     assert result["stages"]["pretrain"]["cached"]
     assert not differences(numbers_of_run(directory), numbers_of_run(uninterrupted), exact=True)
@@ -172,7 +184,7 @@ def test_every_part_is_in_a_run(group: str) -> None:
         for path in (CONF / "task").glob("*.yaml")
         for loss in re.findall(r"/loss@loss: (\w+)", path.read_text())
     }
-    parts = {path.stem for path in (CONF / group).glob("*.yaml")}
+    parts = {path.stem for path in (CONF / group).glob("*.yaml")} - EXTRAS.keys()
     assert parts <= named | by_default | of_tasks
 
 

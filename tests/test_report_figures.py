@@ -155,7 +155,7 @@ def test_a_run_far_from_all_others_does_not_squash_them(tmp_path: Path) -> None:
 
 def test_runs_without_fixed_weights_are_a_line_across(tmp_path: Path) -> None:
     write_made_run(tmp_path, "spos", 0, weights=(0.5, 0.5))
-    weighting = {"weighting": {"_target_": "msnas.weighting.uncertainty.Uncertainty"}}
+    weighting = {"weighting": {"_target_": "msnas.weighting.gradnorm.GradNorm"}}
     write_made_run(tmp_path, "darts", 0, settings=weighting)
     chart = fig6_methods.chart(runs_of(tmp_path))
     assert large(chart, "spos")["x"].tolist() == [0.5]

@@ -249,6 +249,23 @@ def test_what_a_result_says_of_itself(tmp_path: Path) -> None:
     assert (other.weighting, other.fixed_v1, other.v1) == ("UPGrad", None, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"scalarizer": {"_target_": "b.FAMO"}}, "FAMO"),
+        ({"scalarizer": {"_target_": "b.Random"}}, "Random of losses"),
+        ({"aggregator": {"_target_": "b.Random"}}, "Random"),
+        ({"aggregator": {"_target_": "b.G", "gramian_weighting": {"_target_": "b.CR"}}}, "CR"),
+    ],
+    ids=["scalarizer", "of losses", "of gradients", "without a name"],
+)
+def test_a_weighting_of_a_library_is_told_by_its_class(
+    settings: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    weighting = {"weighting": {"_target_": "a.Own", **settings}}
+    assert Result.read(write_made_run(tmp_path, settings=weighting)).weighting == told
+
+
 def test_conditions_along_one_parameter(tmp_path: Path) -> None:
     points = [{"a": a, "b": b} for a in (0.0, 1.0, 2.0) for b in (0.0, 1.0, 2.0)]
     conditions = [{"parameters": point} for point in points]

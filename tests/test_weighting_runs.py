@@ -6,23 +6,30 @@ import json
 import math
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import CONF, QUIET, ROOT, compose_config
+from conftest import QUIET, ROOT, compose_config
+from golden_numbers import differences, numbers_of_run
 from killable_run import Death, python
+from test_golden import interrupted_in_the_second_epoch
 from test_resume import Folder, assert_killed_then_equal, tensor_bytes, without_volatile
+from weightings import INSTALLED, NAMES, THREE, UNWEIGHTED
 
 import msnas.weighting.weighting
 from msnas.errors import ConfigError
 from msnas.run import run
 from msnas.run_directory import RunDirectory
 from msnas.weighting.conflict import Conflict
+from msnas.weighting.scalarized import Scalarized
 
-NAMES = sorted(path.stem for path in (CONF / "weighting").glob("*.yaml"))
-SUM_IS_1 = ("fixed", "random", "mgda", "imtl_g", "mean")
+SUM_IS_1 = (
+    *("fixed", "random", "mgda", "imtl_g", "mean", "constant", "excess_mtl", "random_gradients"),
+    *("mean_loss", "constant_loss", "famo"),
+)
 TOY = ("toy_regression", "toy_classification")
 
 
@@ -60,7 +67,8 @@ def test_every_weighting_trains(name: str, output: Path) -> None:
         assert line["gradient_norm"].keys() == set(TOY)
         assert line["gradient_norm"]["toy_regression"] > 0
         assert all(abs(value) <= 1 for value in line["gradient_cosine"].values())
-        assert all(math.isfinite(value) for value in line["task_weight"].values())
+        assert ("task_weight" in line) == (name not in UNWEIGHTED)
+        assert all(math.isfinite(value) for value in line.get("task_weight", {}).values())
         if name in SUM_IS_1:
             assert sum(line["task_weight"].values()) == pytest.approx(1, abs=1e-4)
         if name == "gradnorm":
@@ -72,13 +80,17 @@ def test_every_weighting_trains(name: str, output: Path) -> None:
         assert line["valid/loss"] == pytest.approx(sum(own) / 2, rel=1e-5)
 
 
+ALIKE = [{"constant", "mean"}, {"constant_loss", "fixed", "mean_loss"}, {"dwa", "sum_loss"}]
+"""Equal weights, and dwa in the two epochs that it begins with."""
+
+
 def test_weightings_lead_to_different_chains_of_weights(output: Path) -> None:
-    models = {}
+    models: dict[tuple[bytes, ...], set[str]] = {}
     for name in NAMES:
         directory, result = do_run(output, f"weighting={name}")  # from the run directory
         assert result["status"] == "finished"
-        models[name] = tuple(tensor_bytes(directory.model).values())
-    assert len(set(models.values())) == len(NAMES)
+        models.setdefault(tuple(tensor_bytes(directory.model).values()), set()).add(name)
+    assert [one for one in models.values() if len(one) > 1] == ALIKE
 
 
 def test_the_command_of_the_docs(tmp_path: Path) -> None:
@@ -99,6 +111,8 @@ def test_the_command_of_the_docs(tmp_path: Path) -> None:
         ("weighting=mgda", "trainer.precision=bf16-mixed"),
         ("weighting=uncertainty", "method=darts", "method.order=1"),
         ("weighting=random", "method=darts", "method.order=1"),
+        ("weighting=stch", "method=darts", "method.relaxation=softmax"),
+        ("weighting=excess_mtl", "method.sampling=fair"),
     ],
 )
 def test_other_methods(more: tuple[str, ...], output: Path) -> None:
@@ -109,11 +123,40 @@ def test_other_methods(more: tuple[str, ...], output: Path) -> None:
     assert weights[0] != (0.5, 0.5)
 
 
-def test_a_chain_of_three_tasks(output: Path) -> None:
-    directory, _ = do_run(output, "weighting=upgrad", problem="toy3")
+@pytest.mark.parametrize("name", ["upgrad", "famo", *THREE])
+def test_a_chain_of_three_tasks(name: str, output: Path) -> None:
+    directory, _ = do_run(output, f"weighting={name}", problem="toy3")
     for line in joined(directory):
-        assert len(line["gradient_norm"]) == len(line["task_weight"]) == 3
+        assert len(line["gradient_norm"]) == 3
+        assert len(line.get("task_weight", "abc")) == 3
         assert len(line["gradient_cosine"]) in (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("more", "calls"),
+    [(("method.sampling=fair",), 3), (("method=darts",), 1)],
+    ids=["fair", "darts"],
+)
+def test_famo_looks_at_what_a_step_has_made_of_its_own_chains(
+    more: tuple[str, ...], calls: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the step is too small to change a weight, no loss differs: not in chain nor draws."""
+    seen = []
+
+    def look_back(self: Scalarized, again: Callable[[], object]) -> None:
+        self._after = []
+        again()
+        seen.append((self._before, self._after))
+        self._before, self._after = [], None
+
+    monkeypatch.setattr(Scalarized, "look_back", look_back)
+    for rate in ("1e-30", "1e-2"):
+        seen.clear()
+        do_run(tmp_path, "weighting=famo", f"recipe.optimizer.lr={rate}", *more)
+        assert seen
+        assert {len(before) for before, _ in seen} == {1, calls}  # one in post-training
+        same = [torch.equal(*map(torch.stack, one)) for one in seen]
+        assert all(same) if rate == "1e-30" else not any(same)
 
 
 def test_what_is_measured_changes_no_weight(
@@ -187,6 +230,33 @@ def test_the_state_of_gradnorm_is_kept(tmp_path: Path) -> None:
     assert moved[0] != moved[1]
 
 
+KEEPING = ("famo", "dwa", "excess_mtl")
+"""What each keeps is of a kind of its own; of all of them: test_weighting_library.py."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in KEEPING else pytest.mark.slow)
+        for name in INSTALLED
+        if name != "fixed"
+    ],
+)
+def test_an_interrupted_run_goes_on_to_the_same_numbers(
+    name: str, output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = "toy3" if name in THREE else "toy"
+    change = (f"weighting={name}", "recipe.search.epochs=4")
+    uninterrupted, _ = do_run(output, *change, problem=problem)
+    with interrupted_in_the_second_epoch(tmp_path, monkeypatch):
+        do_run(tmp_path, *change, problem=problem)
+    resumed, result = do_run(tmp_path, *change, problem=problem)
+    assert result["stages"]["pretrain"]["cached"]
+    assert not differences(
+        numbers_of_run(resumed.path), numbers_of_run(uninterrupted.path), exact=True
+    )
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -196,6 +266,9 @@ def test_the_state_of_gradnorm_is_kept(tmp_path: Path) -> None:
         (("weighting=gradnorm", "method=end_to_end"), r"^weighting: GradNorm .*end_to_end"),
         (("weighting=mgda", "trainer.precision=16-mixed"), r"^trainer\.precision: Jacobian"),
         (("weighting=gradnorm", "weighting.alpha=-1"), r"^weighting\.alpha: .*found -1"),
+        (("+weighting.scalarizer.shape=2", "weighting=uncertainty"), r"given by the run itself"),
+        (("+weighting.scalarizer.x=1", "weighting=famo"), r"^weighting\.scalarizer\.x: unknown"),
+        (("weighting=krum",), r"^weighting\.aggregator: Krum: .*at least 3 rows"),
     ],
 )
 def test_settings_that_cannot_be(more: tuple[str, ...], said: str, output: Path) -> None:

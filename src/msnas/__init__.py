@@ -36,9 +36,9 @@ _WHERE = {
     "EndToEnd": "msnas.methods.given_chains",
     "RandomChoice": "msnas.methods.given_chains",
     "Fixed": "msnas.weighting.fixed",
-    "Uncertainty": "msnas.weighting.uncertainty",
     "GradNorm": "msnas.weighting.gradnorm",
-    "RandomWeights": "msnas.weighting.random_weights",
+    "JacobianDescent": "msnas.weighting.jacobian_descent",
+    "Scalarized": "msnas.weighting.scalarized",
 }
 """Public names; each is imported when it is first asked for (PyTorch takes seconds)."""
 

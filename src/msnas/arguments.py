@@ -15,6 +15,8 @@ from msnas.packages import check_allowed, root_of
 
 OFFERED: Mapping[str, tuple[str, ...]] = {
     "recipe.optimizer": ("params",),
+    "weighting.aggregator": ("n_tasks",),
+    "weighting.scalarizer": ("shape",),
 }
 """Arguments that the run itself gives, to a constructor that takes them."""
 

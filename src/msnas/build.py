@@ -30,9 +30,9 @@ def check_target(target: object, *, key: str) -> None:
 def build(config: Any, *, key: str, of: type[T], **arguments: Any) -> T:
     """An object of the class `of` from `config`, a mapping with `_target_` and its arguments.
 
-    Nested mappings with `_target_` become PyTorch modules (losses of metrics, aggregators).
-    `arguments` come on top as they are. Raises ConfigError, naming `key`, for a class that is not
-    allowed, is not an `of`, or does not take the arguments.
+    Nested mappings with `_target_` become PyTorch modules, such as losses of metrics, unless the
+    class `makes_itself`. `arguments` come on top as they are. Raises ConfigError, naming `key`, for
+    a class that is not allowed, is not an `of`, or does not take the arguments.
     """
     node = plain(config)
     check_plain(node, key=key)
@@ -60,7 +60,9 @@ def _build(node: Mapping[str, Any], *, key: str, of: type[T], **arguments: Any) 
         return made
     found = class_of(node, key=key, of=of)
     settings = {
-        name: _nested(value, key=f"{key}.{name}")
+        name: value
+        if name in getattr(found, "makes_itself", ())
+        else _nested(value, key=f"{key}.{name}")
         for name, value in node.items()
         if name != "_target_"
     }

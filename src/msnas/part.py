@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 from msnas.errors import ConfigError
 from msnas.packages import is_allowed
@@ -15,6 +15,9 @@ from msnas.packages import is_allowed
 
 class Part:
     """Base of what a configuration names in a `_target_` and a user may make in Python."""
+
+    makes_itself: ClassVar[tuple[str, ...]] = ()
+    """Arguments that it gets as a configuration has them, to make them once it knows more."""
 
     _made_with: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
 

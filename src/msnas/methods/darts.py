@@ -105,7 +105,7 @@ class DARTS(SearchMethod):
             raise ConfigError(
                 f"weighting: {type(weighting).__name__} needs one output through which all losses "
                 "reach the first task; in method=darts each candidate has a loss of its own; use "
-                "weighting=fixed, uncertainty or random"
+                "weighting=fixed or one of losses alone, such as uncertainty"
             )
         if self.order == 2 and not weighting.takes_task_weights:
             raise ConfigError("method.order: 2 needs weighting=fixed; use method.order=1")

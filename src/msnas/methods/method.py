@@ -99,6 +99,8 @@ class SearchMethod(Method):
 class Search(StageModule):
     """The training of a super-network, and what it then selects."""
 
+    weighting: Weighting
+
     def __init__(
         self, *, chain: Chain, weighting: Weighting, optimizer: OptimizerFactory, seed: int
     ) -> None:

@@ -21,6 +21,9 @@ VALIDITY = "validity/joint"
 TASK_WEIGHT = "task_weight"
 """The parameter that stands for v1 where a run was trained for a range of it."""
 
+OF_BOTH = ("Constant", "Mean", "Random", "Sum")
+"""Names that torchjd has for an aggregator of gradients and for a scalarizer of losses."""
+
 CHAIN, ARROW = "-", " -> "
 """Between the candidates of a chain: in tables, and in sentences."""
 
@@ -174,10 +177,13 @@ class Result:
 
     @property
     def weighting(self) -> str:
-        """How the tasks are weighted: the class, or torchjd's aggregator; `Fixed` by default."""
+        """How the tasks are weighted: the class, or that of torchjd; `Fixed` by default."""
         settings = self.config.get("weighting") or {}
-        named = settings.get("aggregator", settings).get("_target_", "Fixed")
-        return str(named).rsplit(".", 1)[-1]
+        scalarizer = settings.get("scalarizer")
+        named = scalarizer or settings.get("aggregator", settings)
+        named = named.get("gramian_weighting", named)  # of an aggregator that has no name
+        name = str(named.get("_target_", "Fixed")).rsplit(".", 1)[-1]
+        return f"{name} of losses" if scalarizer and name in OF_BOTH else name
 
     @property
     def fixed_v1(self) -> float | None:

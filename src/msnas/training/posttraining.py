@@ -17,6 +17,8 @@ from msnas.weighting.weighting import Weighting
 class Posttraining(StageModule):
     """Descends sum_t v_t L_t of a chain of one candidate per task (paper, Algorithm 1)."""
 
+    weighting: Weighting
+
     def __init__(
         self,
         *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, ClassVar, final
 
 import pytorch_lightning as pl
@@ -19,6 +20,7 @@ from msnas.data.module import Block
 from msnas.errors import TrainingError
 from msnas.identity import derived_seed
 from msnas.training.average import Average
+from msnas.weighting.weighting import Weighting
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
 """Makes the optimiser of some parameters, as the recipe configures it."""
@@ -44,6 +46,7 @@ class StageModule(pl.LightningModule, ABC):
         super().__init__()
         self.automatic_optimization = False
         self.make_optimizer = optimizer
+        self.weighting: Weighting | None = None
         self.clip: Callable[[list[nn.Parameter]], object] | None = None
         self.schedule: Callable[[Optimizer], LRScheduler] | None = None
         self.decay: float | None = None
@@ -100,13 +103,17 @@ class StageModule(pl.LightningModule, ABC):
                 self._average.restore(self._averaged)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the average."""
+        """Keep the average, and what the weighting keeps."""
         if self._average is not None:
             checkpoint["average"] = self._average.state()
+        if self.weighting is not None:
+            checkpoint["weighting"] = self.weighting.kept()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it back, once the average has been begun."""
+        """Take it back: the average once it has been begun."""
         self._averaged = checkpoint.get("average")
+        if self.weighting is not None:
+            self.weighting.restore(checkpoint["weighting"])
 
     def training_step(self, block: Block, batch_idx: int) -> None:
         """One optimiser step for each training batch of a block."""
@@ -114,11 +121,13 @@ class StageModule(pl.LightningModule, ABC):
             self._begin_epoch()
         optimizer = self.weight_optimizer()
         scheduler: Any = self.lr_schedulers() if self.schedule is not None else None
+        looking = self.weighting if self.weighting and self.weighting.looks_back else None
         total, events = self._train_sum, 0
         for batch, valid in block:
             if valid is not None:
                 self.learn_from_validation(batch, valid)
             optimizer.zero_grad(set_to_none=True)
+            seed = None if looking is None else self._seed_draws()
             loss = self.descend(batch)
             if self.clip is not None:
                 self.clip([one for group in optimizer.param_groups for one in group["params"]])
@@ -127,6 +136,9 @@ class StageModule(pl.LightningModule, ABC):
                 scheduler.step()
             if self._average is not None:
                 self._average.update()
+            if looking is not None:
+                self._seed_draws(seed)
+                looking.look_back(partial(self.descend, batch))
             size = len(next(iter(batch.values())))
             total = total + loss.detach().to("cpu") * size
             events += size
@@ -192,9 +204,15 @@ class StageModule(pl.LightningModule, ABC):
         """Mean training loss of the epoch just trained."""
         return float(self._train_sum) / max(self._train_events, 1)
 
+    def _seed_draws(self, seed: int | None = None) -> int:
+        """Let random draws begin at `seed`, by default a drawn one, which is returned."""
+        if seed is None:
+            seed = int(torch.randint(2**62, (), generator=self.generator))
+        self.generator.manual_seed(seed)
+        torch.manual_seed(seed)
+        return seed
+
     def _begin_epoch(self) -> None:
         self._train_sum = torch.zeros(())
         self._train_events = 0
-        epoch_seed = derived_seed(self.seed, "draws", self.current_epoch)
-        self.generator.manual_seed(epoch_seed)
-        torch.manual_seed(epoch_seed)
+        self._seed_draws(derived_seed(self.seed, "draws", self.current_epoch))

@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, final
 
 import torch
-import torchjd.aggregation
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.graph import Node
 from torchjd import Stateful
-from torchjd.aggregation import WeightedAggregator
+from torchjd.aggregation import Aggregator, WeightedAggregator
 from torchjd.autojac import jac_to_grad, mtl_backward
 
-from msnas.errors import ConfigError
+from msnas.weighting.library import check, kept, made, restore
 from msnas.weighting.weighting import Weighting
 
 log = logging.getLogger("msnas")
+
+KEY = "weighting.aggregator"
 
 
 @final
@@ -27,31 +28,55 @@ class JacobianDescent(Weighting):
 
     Quinton & Rey, arXiv:2406.16232; Sener & Koltun, arXiv:1810.04650. Rows of the Jacobian are the
     tasks' gradients in the parameters of the first task's candidate, the only ones that serve
-    several tasks. The aggregator weighs the rows of the Jacobian at norm 1, so that a solver's
-    absolute tolerances mean the same early and late in a training. A task whose loss does not
-    depend on the first task's output has no row.
+    several tasks. A task whose loss does not depend on the first task's output has no row.
+
+    An aggregator that weighs rows sees the Jacobian at norm 1, so that a solver's absolute
+    tolerances mean the same early and late in a training; one that compares steps sees the losses'
+    own gradients, and is a fresh one for every set of rows and number of parameters.
     """
 
+    makes_itself: ClassVar[tuple[str, ...]] = ("aggregator",)
     uses_gradients: ClassVar[bool] = True
 
     def __init__(self, *, aggregator: Any) -> None:
         super().__init__()
-        if not isinstance(aggregator, WeightedAggregator) or isinstance(aggregator, Stateful):
-            raise ConfigError(
-                "weighting.aggregator: expected one of torchjd.aggregation that gives each "
-                "gradient a weight and keeps no state, such as torchjd.aggregation.MGDA, found "
-                f"{aggregator!r}"
-            )
-        self._name = repr(aggregator)
-        self.aggregator = WeightedAggregator(ScaleFree(aggregator.weighting))
+        self._settings = aggregator
+        self._aggregators: dict[tuple[int, ...], Aggregator] = {}
+        self._kept: dict[tuple[int, ...], Any] = {}
+        self._part = 1.0
         self._said = False
 
     def _prepare(self, tasks: int) -> None:
-        try:
-            with torch.random.fork_rng(devices=[]):
-                self.aggregator(torch.eye(tasks))
-        except ValueError as error:
-            raise ConfigError(f"weighting.aggregator: {self._name}: {error}") from error
+        # not square, or it could be taken for a Gramian
+        check(self._settings, KEY, Aggregator, on=torch.eye(tasks, tasks + 1))
+
+    def kept(self) -> dict[tuple[int, ...], Any]:
+        """What each aggregator keeps, by rows and number of parameters."""
+        found = {key: kept(one) for key, one in self._aggregators.items()}
+        return {**self._kept, **{key: one for key, one in found.items() if one}}
+
+    def restore(self, state: Any) -> None:
+        """Have each aggregator, once it is made, go on from there."""
+        self._kept = dict(state)
+
+    def _aggregator(self, rows: Sequence[int], parameters: Sequence[Tensor]) -> Aggregator:
+        key = (*rows, sum(one.numel() for one in parameters))
+        if key in self._aggregators:
+            return self._aggregators[key]
+        tasks, like = len(self.weights), parameters[0]
+        one = made(self._settings, KEY, Aggregator, tasks=tasks, rows=rows, like=like)
+        if key in self._kept:
+            restore(one, self._kept.pop(key))
+        if isinstance(one, WeightedAggregator):
+            size = self._true_size if isinstance(one, Stateful) else norm_1
+            one.weighting.register_forward_pre_hook(size)
+        last = one.weighting if isinstance(one, WeightedAggregator) else one
+        last.register_forward_hook(times_rows)
+        self._aggregators[key] = one
+        return one
+
+    def _true_size(self, _: object, rows: tuple[Tensor]) -> Tensor:
+        return rows[0] / self._part
 
     def _step(
         self,
@@ -60,7 +85,7 @@ class JacobianDescent(Weighting):
         shared: Tensor,
         backward: Callable[[Tensor], None],
         share: float,
-    ) -> Tensor:
+    ) -> Tensor | None:
         count = len(losses)
         weights = torch.full((count,), 1 / count, dtype=losses[0].dtype, device=shared.device)
         graphs = [graph_behind(loss, until=shared) for loss in losses]
@@ -84,26 +109,26 @@ class JacobianDescent(Weighting):
             retain_graph=True,  # later tasks share parts of the graph
             parallel_chunk_size=1,  # torch.vmap takes no recurrent layers
         )
-        used = jac_to_grad(parameters, self.aggregator)
-        weights[rows] = used.to(weights) / count
+        self._part = share / count
+        used = jac_to_grad(parameters, self._aggregator(rows, parameters))
         alone = [part for index, part in enumerate(parts) if index not in rows]
         if alone and (rest := torch.stack(alone).sum()).requires_grad:
             backward(rest)
+        if used is None:
+            return None
+        weights[rows] = used.to(weights) / count
         return weights
 
 
-@final
-class ScaleFree(torchjd.aggregation.Weighting[Any]):
-    """Weights of the Jacobian at norm 1, times the tasks' number: rows are parts of a mean."""
+def norm_1(_: object, rows: tuple[Float[Tensor, "task parameter"]]) -> Tensor:
+    """The rows that are to be weighed, at norm 1."""
+    norm: Tensor = rows[0].norm()
+    return rows[0] / norm.clamp_min(torch.finfo(rows[0].dtype).tiny)
 
-    def __init__(self, weigh: torchjd.aggregation.Weighting[Any]) -> None:
-        super().__init__()
-        self.weigh = weigh
 
-    def forward(self, rows: Float[Tensor, "task parameter"], /) -> Float[Tensor, " task"]:
-        """Weights of the gradients `rows`."""
-        weights: Tensor = self.weigh(rows / rows.norm().clamp_min(torch.finfo(rows.dtype).tiny))
-        return len(rows) * weights
+def times_rows(_: object, rows: tuple[Float[Tensor, "task parameter"]], joined: Tensor) -> Tensor:
+    """What they make, or their weights, times their number: they are parts of a mean."""
+    return len(rows[0]) * joined
 
 
 def graph_behind(tensor: Tensor, *, until: Tensor | None = None) -> dict[Node, None]:

@@ -29,6 +29,9 @@ class Weighting(Part, nn.Module, ABC):
     uses_gradients: ClassVar[bool] = False
     """Whether a step looks at each task's own gradient, at an output that all tasks share."""
 
+    looks_back: bool = False
+    """Whether it is to be shown what a step has made of its losses, by `look_back`."""
+
     weights: tuple[float, ...]
 
     def __init__(self) -> None:
@@ -95,18 +98,33 @@ class Weighting(Part, nn.Module, ABC):
         backward: Callable[[Tensor], None],
         share: float,
     ) -> Tensor | None:
-        """Add the gradients; return what each loss was weighted by [task], None for `weights`."""
+        """Add the gradients; return what each loss was weighted by [task], None if nothing new."""
+
+    def look_back(self, again: Callable[[], object]) -> None:
+        """Learn from the losses after a step; `again` calls `descend` as the step did."""
+
+    def kept(self) -> Any:
+        """What it keeps from step to step beside parameters and buffers, for a checkpoint."""
+
+    def restore(self, state: Any) -> None:
+        """Take it back."""
+
+    def _end_epoch(self) -> None:
+        """Learn from the epoch that is over."""
 
     def take_record(self, names: Sequence[str]) -> dict[str, Any]:
         """What an epoch's history says of the tasks called `names`, and forget it.
 
         `gradient_norm` and `gradient_cosine`: see `Conflict`, on the first training batch.
-        `task_weight`: the mean over the steps. Nothing for a single task.
+        `task_weight`: the mean over the steps, if there are weights. Nothing for a single task.
         """
         conflict, descended, steps = self._conflict, self._descended, self._steps
         self._conflict, self._descended, self._steps = None, None, 0
+        self._end_epoch()
         if conflict is None:
             return {}
+        if descended is None and not self.takes_task_weights:
+            return conflict.by_name(names)
         weights = self.weights if descended is None else (descended / steps).tolist()
         return {**conflict.by_name(names), "task_weight": dict(zip(names, weights, strict=True))}
 

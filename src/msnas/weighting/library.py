@@ -1,0 +1,105 @@
+"""Objects of torchjd: made for the tasks at hand; what they keep from step to step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from types import NoneType
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+from torchjd import Stateful
+from torchjd.scalarization import FAMO
+
+from msnas.arguments import OFFERED, arguments_of
+from msnas.build import build
+from msnas.errors import ConfigError
+
+T = TypeVar("T", bound=nn.Module)
+
+
+def made(
+    settings: Any, key: str, of: type[T], *, tasks: int, rows: Sequence[int], like: Tensor
+) -> T:
+    """The object that `settings` describe, for the losses `rows` of `tasks`.
+
+    It is told their number where it asks for it. A list becomes a tensor like `like`, one with a
+    number per task that of the rows; `weights` that it needs are equal if they are null.
+    """
+    if isinstance(settings, of):  # made in Python
+        return copy.deepcopy(settings)
+    if not isinstance(settings, Mapping):
+        return build(settings, key=key, of=of)  # has an error for it
+    needed = arguments_of(str(settings.get("_target_"))) or {}
+    arguments: dict[str, Any] = {name: len(rows) for name in OFFERED[key] if name in needed}
+    node = dict(settings)
+    for name, value in settings.items():
+        if name == "weights" and value is None and needed.get(name):
+            value = [1 / tasks] * tasks
+        if isinstance(value, list):
+            cut = [value[row] for row in rows] if len(value) == tasks else value
+            arguments[name] = torch.tensor(cut, dtype=like.dtype, device=like.device)
+            del node[name]
+    return build(node, key=key, of=of, **arguments)
+
+
+def check(settings: Any, key: str, of: type[nn.Module], *, on: Tensor) -> None:
+    """Raise ConfigError unless they describe what takes `on`, losses or gradients of all tasks."""
+    thing = made(settings, key, of, tasks=len(on), rows=range(len(on)), like=on)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            thing(on)
+    except Exception as error:  # whatever it makes of odd values
+        raise ConfigError(f"{key}: {type(thing).__name__}: {error}") from error
+
+
+def kept(thing: nn.Module) -> list[dict[str, Any]]:
+    """What its parts keep beside parameters, as `torch.load(weights_only=True)` reads it."""
+    return [{name: _packed(one) for name, one in _own(part).items()} for part in _parts(thing)]
+
+
+def restore(thing: nn.Module, state: Sequence[Mapping[str, Any]]) -> None:
+    """Give an object that was made alike what `kept` told."""
+    for part, values in zip(_parts(thing), state, strict=True):
+        for name in _own(part).keys() & values.keys():
+            if isinstance(part, FAMO) and name == "_optimizer" and values[name] is not None:
+                part._optimizer = Adam([part._w], lr=part.lr, weight_decay=part.weight_decay)
+                part._optimizer.load_state_dict(values[name])
+            else:
+                setattr(part, name, _unpacked(values[name]))
+        if callable(begin := getattr(part, "_init_optim_problem", None)):
+            begin()  # NashMTL's, which it does at step 0 alone
+
+
+def _parts(thing: nn.Module) -> list[Any]:
+    return [part for part in thing.modules() if isinstance(part, Stateful)]
+
+
+def _own(part: Any) -> dict[str, Any]:
+    """Its attributes and buffers, without what every module has and what a solver has."""
+    kinds = (Tensor, Optimizer, np.ndarray, torch.dtype, torch.device, NoneType)
+    of_pytorch = vars(nn.Module())
+    return {
+        name: value
+        for name, value in {**vars(part), **part._buffers}.items()
+        if name not in of_pytorch and isinstance(value, (*kinds, bool, int, float, list, tuple))
+    }
+
+
+def _packed(value: Any) -> Any:
+    if isinstance(value, Optimizer):
+        return value.state_dict()
+    if isinstance(value, Tensor | np.ndarray):
+        place = str(value.device) if isinstance(value, Tensor) else "numpy"
+        return {"tensor": torch.as_tensor(value).detach().clone(), "place": place}
+    return type(value)(map(_packed, value)) if isinstance(value, list | tuple) else value
+
+
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        tensor, place = value["tensor"], value["place"]
+        return tensor.numpy() if place == "numpy" else tensor.to(place)
+    return type(value)(map(_unpacked, value)) if isinstance(value, list | tuple) else value
