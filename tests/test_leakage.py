@@ -19,7 +19,14 @@ from msnas.data.events import Batch
 from msnas.evaluation.applied import Applied
 from msnas.evaluation.evaluate import collect_outputs
 from msnas.evaluation.honesty import leakages, measure_honesty
-from msnas.evaluation.leakage import cross_fitted, entropy, interval_of, leakage_of, on_others
+from msnas.evaluation.leakage import (
+    cross_fitted,
+    entropy,
+    interval_of,
+    leakage_of,
+    on_others,
+    probe_losses,
+)
 from msnas.parts import make_parts, read_events
 from msnas.plan import make_plan
 from msnas.results.result import Result
@@ -104,14 +111,12 @@ def test_probes_know_nothing_of_the_events_they_are_judged_on() -> None:
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(1, 300, 30, generator=generator)
     labels = torch.randint(2, (300, 1), generator=generator)
-    assert float(cross_fitted(inputs, labels, seed=0).mean()) < 0.02
-    # what happens to one event of a half leaves all others of this half as they were
-    changed = inputs.clone()
+    assert 0 <= float(cross_fitted(inputs, labels, seed=0).mean()) < 0.02
+    # what happens to an event leaves all others that are judged as they were
+    changed, fitted = inputs.clone(), torch.arange(300) % 2 == 1
     changed[0, 4] = 9
-    before, after = (cross_fitted(one, labels, seed=0)[0] for one in (inputs, changed))
-    same = before == after
-    assert same[0::2].sum() == 149
-    assert not same[1::2].any()
+    before, after = (probe_losses(one, labels, fitted, seed=0)[0] for one in (inputs, changed))
+    assert (before != after).nonzero().flatten().tolist() == [2]
 
 
 def test_entropy_and_several_classes() -> None:
@@ -142,7 +147,9 @@ def test_a_number_that_was_constant_where_probes_were_fitted_does_not_explode() 
     labels = torch.arange(200)[:, None] // 2 % 2
     inputs[0, :, 0] = labels[:, 0]
     inputs[0, 1::2, 1] = torch.linspace(1, 1e6, 100)
-    assert float(cross_fitted(inputs, labels, seed=0)[0, 1::2].mean()) > -30
+    assert float(cross_fitted(inputs, labels, seed=0).mean()) >= 0
+    judged_on = torch.arange(200) % 2 == 1
+    assert float(probe_losses(inputs, labels, ~judged_on, seed=0).mean()) < 20
 
 
 def test_equal_seeds_give_equal_numbers_and_few_events_none() -> None:
@@ -150,7 +157,7 @@ def test_equal_seeds_give_equal_numbers_and_few_events_none() -> None:
     of = applied(events, smuggled(events))
     first, second, other = (leakages(of, of, seed=seed)["one"] for seed in (0, 0, 1))
     assert first == second != other
-    few = {name: value[:49] for name, value in events.items()}
+    few = {name: value[:99] for name, value in events.items()}
     assert leakages(applied(few, smuggled(few)), of, seed=0) == {}
     alone = {**events, "label": torch.zeros(200, dtype=torch.long)}
     assert leakages(applied(alone, alone["z"]), of, seed=0) == {}

@@ -19,6 +19,7 @@ from msnas.compare.groups import Group, group_runs
 from msnas.compare.output import Comparison, show, write
 from msnas.errors import ConfigError, DataError, MsnasError
 from msnas.packages import allowing
+from msnas.results.constrained import Bounds, recommendations
 from msnas.results.quality import TABLE_METHOD
 from msnas.results.runs import OtherRun, collect
 from msnas.terminal import say, terminal
@@ -43,6 +44,12 @@ class Settings:
         metadata={"help": "folder for compare.json and compare.csv; null: <first of runs>/compare"},
     )
     confidence: float = field(default=0.95, metadata={"help": "of the intervals, such as 0.68"})
+    validity: float = field(
+        default=0.95, metadata={"help": "joint validity that a recommended v1 has at least"}
+    )
+    leakage: float = field(
+        default=0.0, metadata={"help": "leakage that its interval has to touch, or lie below"}
+    )
     allow: list[str] = field(
         default_factory=list,
         metadata={"help": "packages beside msnas that you trust, whose classes the runs may name"},
@@ -50,7 +57,7 @@ class Settings:
 
 
 def compare(settings: Settings) -> Comparison:
-    """Compare all groups of runs that have something to be compared with.
+    """Compare all groups of runs that have something to be compared with; recommend a v1.
 
     Raises ConfigError for a setting out of range, DataError if there is nothing to compare.
     """
@@ -59,6 +66,8 @@ def compare(settings: Settings) -> Comparison:
     if not settings.runs:
         raise ConfigError("runs: expected at least one folder, found none")
     runs = collect([Path(folder) for folder in settings.runs])
+    bounds = Bounds(validity=settings.validity, leakage=settings.leakage)
+    recommended = recommendations(runs.finished, bounds)
     groups, repeats = group_runs(runs.finished)
     others = [*runs.others, *repeats]
     with allowing(settings.allow):
@@ -67,15 +76,17 @@ def compare(settings: Settings) -> Comparison:
             for group in groups
         ]
     compared = [one for one in found if one.agreement or one.performance]
-    if not compared:
+    if not compared and not recommended:
         raise DataError(_nothing(settings, groups, others))
     used = {id(one.group) for one in compared}
+    of_v1 = {run.directory for one in recommended for run in one.runs}
     others += [
         OtherRun(directory=run.directory, reason=f"nothing to compare it with ({group.describe()})")
         for group in groups
         if id(group) not in used
         for runs in group.runs.values()
         for run in runs.values()
+        if run.directory not in of_v1
     ]
     return Comparison(
         reference=settings.reference,
@@ -83,6 +94,7 @@ def compare(settings: Settings) -> Comparison:
         finished=len(runs.finished),
         others=others,
         groups=compared,
+        recommended=recommended,
     )
 
 

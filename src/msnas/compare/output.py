@@ -15,6 +15,9 @@ from rich.table import Table
 
 from msnas.compare.compared import Compared, Difference
 from msnas.errors import DataError
+from msnas.report.honest import recommended_table
+from msnas.report.tables import as_rich
+from msnas.results.constrained import Recommended
 from msnas.results.quality import Agreement
 from msnas.results.runs import OtherRun
 from msnas.results.statistics import FEWEST_SEEDS, Estimate
@@ -58,6 +61,7 @@ class Comparison:
     finished: int
     others: Sequence[OtherRun]
     groups: Sequence[Compared]
+    recommended: Sequence[Recommended] = ()
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -87,6 +91,16 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             }
             for one in comparison.groups
         ],
+        "recommended": [
+            {
+                "problem": one.runs[0].problem,
+                "runs": [str(run.directory) for run in one.runs],
+                **{name: getattr(one, name) for name in ("quantity", "seeds", "v1", "none")},
+                "bounds": vars(one.bounds),
+                "candidates": [vars(candidate) for candidate in one.candidates],
+            }
+            for one in comparison.recommended
+        ],
     }
 
 
@@ -114,7 +128,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    """Print the tables of each group, and the runs that were not used."""
+    """Print the tables of each group, the recommended v1, and the runs that were not used."""
     level = f"{comparison.confidence * 100:g} %"
     for one in comparison.groups:
         console.print(f"\n{one.group.describe()}", style="bold", highlight=False)
@@ -124,6 +138,10 @@ def show(comparison: Comparison, console: Console) -> None:
             console.print(table)
         for note in one.notes:
             say(console, f"note: {note}")
+    if comparison.recommended:
+        told = recommended_table(comparison.recommended)
+        console.print(as_rich(told))
+        console.print(told.caption, highlight=False)
     console.print(
         f"\n{level} interval: Student t over seeds, of a hit rate Clopper-Pearson; none below "
         f"{FEWEST_SEEDS} seeds or where all seeds agree exactly. Test error: one standard error "

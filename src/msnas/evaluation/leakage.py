@@ -29,7 +29,7 @@ HELD_BACK = 5
 SAME, FARTHEST = 1e-6, 10.0
 """Below what spread an input is a constant; in units of its spread, how far out it counts."""
 
-FEWEST = 50
+FEWEST = 100
 """Events that a leakage is measured on, at least."""
 
 RESAMPLES, CONFIDENCE = 1000, 0.95
@@ -117,7 +117,7 @@ def cross_fitted(inputs: Stack, labels: Labels, *, seed: int) -> Float[Tensor, "
     losses = torch.zeros(inputs.shape[:2])
     for half in (even, ~even):
         losses[:, ~half] = probe_losses(inputs, labels, half, seed=seed)
-    return 1 - losses.double() / entropy(labels)
+    return _added(losses, labels)
 
 
 def on_others(
@@ -126,8 +126,13 @@ def on_others(
     """The same for each event of the `others`, by probes that are fitted to all of the first."""
     both, together = torch.cat((inputs, others), 1), torch.cat((labels, other_labels))
     fitted = torch.arange(len(together)) < len(labels)
-    losses = probe_losses(both, together, fitted, seed=seed)
-    return 1 - losses.double() / entropy(other_labels)
+    return _added(probe_losses(both, together, fitted, seed=seed), other_labels)
+
+
+def _added(losses: Tensor, labels: Labels) -> Float[Tensor, "probe event"]:
+    """1 - loss / H(y); 0 for a probe that reads less than nothing: no probe is better then."""
+    added = 1 - losses.double() / entropy(labels)
+    return torch.where(added.mean(1, keepdim=True) > 0, added, 0.0)
 
 
 def interval_of(excess: Float[Tensor, " event"], *, seed: int) -> tuple[float, float]:

@@ -26,6 +26,12 @@ class Settings:
         metadata={"help": "folders with run directories at any depth, or of scans"},
     )
     out: str = field(default="report", metadata={"help": "folder for the report"})
+    validity: float = field(
+        default=0.95, metadata={"help": "joint validity that a recommended v1 has at least"}
+    )
+    leakage: float = field(
+        default=0.0, metadata={"help": "leakage that its interval has to touch, or lie below"}
+    )
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -39,9 +45,15 @@ def main(arguments: Sequence[str]) -> None:
     )
     # drawing takes seconds to import: not for --help or a mistyped key
     from msnas.report.build import build_report
+    from msnas.results.constrained import Bounds
 
     try:
-        build_report([Path(folder) for folder in settings.runs], Path(settings.out), terminal())
+        build_report(
+            [Path(folder) for folder in settings.runs],
+            Path(settings.out),
+            terminal(),
+            bounds=Bounds(validity=settings.validity, leakage=settings.leakage),
+        )
     except MsnasError as error:
         sys.exit(f"error: {error}")
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from msnas.errors import DataError
 from msnas.locks import file_lock
 from msnas.plots.draw import draw_figures
+from msnas.report.honest import honesty_tables_of
 from msnas.report.page import write_page
-from msnas.report.tables import NamedTable, missing_table, tables_of
+from msnas.report.tables import NamedTable, as_rich, missing_table, tables_of
+from msnas.results.constrained import Bounds, recommendations
 from msnas.results.runs import OtherRun, Runs, collect
 from msnas.storage import damage_of, read_record, whole, write_record
 from msnas.terminal import say
@@ -28,8 +28,12 @@ WRITTEN = "written.json"
 """In the folders of a report: the record of the files there that are the report's own."""
 
 
-def build_report(folders: Sequence[Path], out: Path, console: Console) -> None:
+def build_report(
+    folders: Sequence[Path], out: Path, console: Console, *, bounds: Bounds | None = None
+) -> None:
     """Read the runs below `folders` and write their report into `out`, over an earlier one.
+
+    Within the `bounds` a v1 is recommended.
 
     Runs of several problems get a report each, in `out/<problem>`, and a page that leads to them.
     Raises DataError if there is no run at all, or `out` cannot be written. While another process
@@ -39,16 +43,17 @@ def build_report(folders: Sequence[Path], out: Path, console: Console) -> None:
     if not runs.finished and not runs.others:
         raise DataError(f"runs: no run directory below {', '.join(map(str, folders))}")
     problems = runs.by_problem()
+    bounds = bounds or Bounds()
     try:
         out.mkdir(parents=True, exist_ok=True)
         told = partial(say, console)
         with file_lock(out / LOCK, what="writing this report", say=told):
             if len(problems) < 2:
-                _report(runs, out, console)
+                _report(runs, out, console, bounds)
             else:
                 for problem, own in problems.items():
                     console.rule(problem)
-                    _report(own, out / problem, console)
+                    _report(own, out / problem, console, bounds)
                 _top_page(problems, runs.others, out)
     except OSError as error:
         raise DataError(f"out: cannot write into {out} ({error})") from error
@@ -57,11 +62,12 @@ def build_report(folders: Sequence[Path], out: Path, console: Console) -> None:
     say(console, f"Report: {out / 'index.html'}")
 
 
-def _report(runs: Runs, out: Path, console: Console) -> None:
+def _report(runs: Runs, out: Path, console: Console, bounds: Bounds) -> None:
     """The report of runs of one problem."""
     out.mkdir(parents=True, exist_ok=True)
     write_results(runs.wide, out)
-    tables = tables_of(runs)
+    recommended = recommendations(runs.finished, bounds)
+    tables = [*tables_of(runs), *honesty_tables_of(runs, recommended)]
     folder = _without_earlier(out / "tables")
     written = [*tables, *([missing_table(runs.others)] if runs.others else [])]
     for one in written:
@@ -70,8 +76,9 @@ def _report(runs: Runs, out: Path, console: Console) -> None:
     figures, missing = draw_figures(runs, _without_earlier(out / "figures"))
     _remember([file for one in figures for file in one.files])
     write_page(runs, figures, missing, tables, out)
-    for one in tables[:1]:
-        console.print(as_rich(one))
+    for one in tables:
+        if one.name in ("methods", "recommended"):
+            console.print(as_rich(one))
     console.print(
         f"{len(runs.finished)} runs, {len(tables)} tables, "
         f"figures {', '.join(one.name for one in figures) or 'none'}",
@@ -88,32 +95,6 @@ def write_results(table: pd.DataFrame, out: Path) -> tuple[Path, Path]:
     with whole(paths[1], alone=False) as new:
         table.to_parquet(new, index=False)
     return paths
-
-
-def as_rich(named: NamedTable) -> Table:
-    """A table for the terminal: for its width without intervals and test errors."""
-    table = Table(
-        title=named.title,
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1),
-        collapse_padding=True,
-        pad_edge=False,
-    )
-    texts = named.table.map(_cell)
-    texts = texts[[name for name in texts if not name.endswith(("test error", " %"))]]
-    for name in texts:
-        words = [word for text in texts[name] for word in text.split()]
-        number = pd.api.types.is_numeric_dtype(named.table[name])
-        table.add_column(
-            name,
-            justify="right" if number else "left",
-            min_width=max(map(len, words), default=1) if number else 10,
-            overflow="fold",
-        )
-    for row in texts.itertuples(index=False):
-        table.add_row(*row)
-    return table
 
 
 def _show_missing(others: Sequence[OtherRun], console: Console) -> None:
@@ -169,9 +150,3 @@ def _remember(paths: Sequence[Path]) -> None:
 def _write_csv(table: pd.DataFrame, path: Path) -> None:
     with whole(path, alone=False) as new:
         table.to_csv(new, index=False, lineterminator="\n")
-
-
-def _cell(value: Any) -> str:
-    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
 
 from msnas.results.alike import METHOD, alike, settings_of, within
 from msnas.results.event_error import event_error, paired_event_error
@@ -144,6 +146,38 @@ def missing_table(others: Sequence[OtherRun]) -> NamedTable:
     )
 
 
+def as_rich(named: NamedTable) -> Table:
+    """A table for the terminal: for its width without intervals and test errors."""
+    table = Table(
+        title=named.title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1),
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    texts = named.table.map(_cell)
+    texts = texts[[name for name in texts if not name.endswith(("test error", " %"))]]
+    for name in texts:
+        words = [word for text in texts[name] for word in text.split()]
+        number = pd.api.types.is_numeric_dtype(named.table[name])
+        table.add_column(
+            name,
+            justify="right" if number else "left",
+            min_width=max(map(len, words), default=1) if number else 10,
+            overflow="fold",
+        )
+    for row in texts.itertuples(index=False):
+        table.add_row(*row)
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _variant(run: Result) -> dict[str, Any]:
     """The method with its settings."""
     return {key: value for key, value in settings_of(run).items() if within(key, METHOD)}
@@ -217,6 +251,11 @@ def _by_weights(
         (dict(zip(keys, group, strict=True)), table.loc[part.index])
         for group, part in rounded.groupby(keys, dropna=False, sort=True)
     ]
+
+
+def weights_of(run: Result) -> dict[str, float]:
+    """The columns that tell a run's task weights."""
+    return _weights({f"weight/{task}": weight for task, weight in run.task_weights.items()})
 
 
 def _weights(group: Mapping[str, Any]) -> dict[str, float]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from msnas.plots.against import left_note, number_of_runs, seconds_notes
 from msnas.plots.axes import metric_axis, names_axis
+from msnas.plots.figures.honesty_v1 import told_v1
 from msnas.plots.grammar import Axis, Bars, Chart, Layer, Look, NothingToDraw, Panel, Points, Words
 from msnas.plots.look import COLOURS, chain_looks
 from msnas.plots.plane import (
@@ -20,6 +21,7 @@ from msnas.plots.plane import (
     two_tasks,
 )
 from msnas.results.alike import SPLIT, WEIGHTS, alike, largest
+from msnas.results.constrained import Bounds, recommendations
 from msnas.results.front import FrontPoint, recommended_v1
 from msnas.results.result import ARROW, TASK_WEIGHT, Part, Result
 from msnas.results.runs import Runs
@@ -38,10 +40,11 @@ def chart(runs: Runs) -> Chart:
 
     Of runs that were trained once for all v1 (line: mean over seeds, with v1 beside it; thin:
     single seeds), and of runs trained at a fixed v1 that are otherwise the same (squares: means;
-    small: single runs). The recommended v1 is the knee of the validation front: of the points that
-    no other one beats in both metrics, the one furthest from the chord between the ends when both
-    axes are scaled to [0, 1]; test values are not used for it and shown with open markers. Then:
-    how many runs' super-network ranks a chain first at each v1, and the mean regret, the difference
+    small: single runs). The recommended v1 is the best one for the last task whose intermediate
+    outputs are honest; where that was not measured, the knee of the validation front: of the points
+    that no other one beats in both metrics, the one furthest from the chord between the ends when
+    both axes are scaled to [0, 1]. Test values, with open markers, are not used for it. Then: how
+    many runs' super-network ranks a chain first at each v1, and the mean regret, the difference
     in validation loss from the chain that was selected to the best.
     """
     tasks = two_tasks(runs.finished)
@@ -58,11 +61,13 @@ def chart(runs: Runs) -> Chart:
         raise NothingToDraw("runs for a range of v1 without both tasks' validation numbers")
     higher = [bool(one.higher_is_better) for one in tasks]
     knees = recommended_v1(fronts, first_higher=higher[0], last_higher=higher[1])
+    honest = recommendations(once, Bounds())
+    best = honest[0].v1 if honest else knees.mean
     panels = [
         Panel(
             x=metric_axis(tasks.first, "", direction=True),
             y=metric_axis(tasks.last, "", direction=True),
-            layers=front_layers(frame[frame["part"] == part], knees.mean, hollow=part == "test"),
+            layers=front_layers(frame[frame["part"] == part], best, hollow=part == "test"),
             title=name,
         )
         for part, name in PARTS.items()
@@ -72,7 +77,9 @@ def chart(runs: Runs) -> Chart:
     seeds = ", ".join(f"{v1:g} (seed {seed})" for seed, v1 in knees.seeds.items())
     chains = Counter(run.told for run in once)
     return Chart(
-        title=f"recommended $v_1$ = {knees.mean:g} (knee of the mean validation front of "
+        title=f"{told_v1(honest[0])}, see honesty_v1"
+        if honest
+        else f"recommended $v_1$ = {knees.mean:g} (knee of the mean validation front of "
         f"{number_of_runs(len(once))})",
         panels=panels,
         columns=len(panels),
@@ -111,8 +118,8 @@ def mean(rows: pd.DataFrame) -> pd.DataFrame:
     return found.assign(told="mean at v1 = " + found["v1"].map("{:g}".format))
 
 
-def front_layers(frame: pd.DataFrame, knee: float, *, hollow: bool) -> list[Layer]:
-    """Both kinds of run, and the knee."""
+def front_layers(frame: pd.DataFrame, best: float | None, *, hollow: bool) -> list[Layer]:
+    """Both kinds of run, and the recommended v1."""
     layers: list[Layer] = []
     for once, rows in frame.groupby("once"):
         name = NAMES[bool(once)]
@@ -120,7 +127,7 @@ def front_layers(frame: pd.DataFrame, knee: float, *, hollow: bool) -> list[Laye
     means = mean(frame[frame["once"]])
     label = "" if hollow else "recommended $v_1$"
     star: Any = {"look": STAR, "size": 8, "hollow": hollow, "edge": "#000000", "label": label}
-    return marks_last([*layers, Points(rows=means[means["v1"] == knee], **star)])
+    return marks_last([*layers, Points(rows=means[means["v1"] == best], **star)])
 
 
 def difference_notes(frame: pd.DataFrame, tasks: TwoTasks) -> list[str]:

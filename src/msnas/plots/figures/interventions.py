@@ -1,0 +1,118 @@
+"""What perfect intermediate outputs would be worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from msnas.plots.axes import metric_axis, names_axis, whole_axis
+from msnas.plots.choose import MOST_LABELS, best_on_validation, told_runs
+from msnas.plots.grammar import Axis, Chart, Layer, Look, NothingToDraw, Panel, Points, Rule
+from msnas.plots.look import chain_looks
+from msnas.results.honesty import ReplacedNumbers
+from msnas.results.quantity import named
+from msnas.results.result import Result
+from msnas.results.runs import Runs
+
+APART = 0.6
+"""Of the distance between names, how far the series of one name reach."""
+
+
+def chart(runs: Runs) -> Chart:
+    """The last task's test metric with the truth in place of earlier outputs.
+
+    Left, number after number is replaced, those first that by themselves gain most on validation
+    events; right, what each variable, object and task is worth. Bars are one standard error of the
+    difference to the chain as it is, from the choice of test events. A chain that gains by the
+    truth has outputs that mean what they claim. Of each method and weight the best run on
+    validation data.
+    """
+    chosen = series_of(runs)
+    if not chosen:
+        raise NothingToDraw("no run with an earlier output that the truth could replace")
+    shown = dict(list(chosen.items())[:MOST_LABELS])
+    looks = chain_looks(list(shown))
+    first = next(iter(shown.values()))
+    metric = first.interventions["ordered_by"] if first.interventions else ""
+    higher = first.directions.get(metric, False)  # of a loss, lower is better
+    quantity = named(runs.finished, metric, higher)
+    names = list(
+        dict.fromkeys(row["name"] for run in shown.values() for row in _rows(run, "groups"))
+    )
+    left = list(chosen)[MOST_LABELS:]
+    return Chart(
+        title=first.problem,
+        panels=[
+            Panel(
+                x=whole_axis("numbers replaced by the truth"),
+                y=metric_axis(quantity, direction=True),
+                layers=[_curve(run, metric, looks[name], name) for name, run in shown.items()],
+            ),
+            Panel(
+                x=names_axis(names, "truth of"),
+                y=Axis(label=f"difference in {quantity.axis}"),
+                layers=list(_worth(shown, metric, looks, names)),
+            ),
+        ],
+        columns=2,
+        size=(4.6, 3.8),
+        notes=[
+            f"Runs: {told_runs(shown)}.",
+            *([f"Not shown: {', '.join(left)}."] if left else []),
+        ],
+    )
+
+
+def series_of(runs: Runs) -> dict[str, Result]:
+    """By method with its settings, and v1: the best run on validation data with interventions."""
+    found: dict[str, dict[int, Result]] = {}
+    for run, label in zip(runs.finished, runs.wide.get("label", ()), strict=True):
+        if run.interventions:
+            v1 = f", $v_1$ = {run.v1:g}" if len(run.weights) == 2 else ""
+            found.setdefault(f"{label}{v1}", {})[run.seed] = run
+    return {name: best_on_validation(found[name]) for name in sorted(found)}
+
+
+def _rows(run: Result, kind: str) -> Sequence[ReplacedNumbers]:
+    told: Any = run.interventions or {}
+    rows: Sequence[ReplacedNumbers] = told.get(kind, ())
+    return rows
+
+
+def _curve(run: Result, metric: str, look: Look, name: str) -> Layer:
+    """From the chain as it is to all replaced."""
+    base: Any = run.interventions
+    rows = [{"y": base["base"][metric], "error": 0.0, "told": "the chain as it is"}]
+    rows += [
+        {"y": row["values"][metric], "error": row["errors"][metric], "told": f"+ {row['name']}"}
+        for row in _rows(run, "curve")
+    ]
+    frame = pd.DataFrame(rows).assign(x=range(len(rows)), key=run.key)
+    return Points(rows=_with_ends(frame), look=look, label=name, width=1.2)
+
+
+def _worth(
+    shown: Mapping[str, Result], metric: str, looks: Mapping[str, Look], names: Sequence[str]
+) -> Iterator[Layer]:
+    yield Rule(rows=pd.DataFrame({"y": [0.0]}), look=Look(dash="dot"))
+    for place, (name, run) in enumerate(shown.items()):
+        base: Any = run.interventions
+        rows = [
+            {
+                "x": float(names.index(row["name"])),
+                "y": row["values"][metric] - base["base"][metric],
+                "error": row["errors"][metric],
+                "told": row["name"],
+                "key": run.key,
+            }
+            for row in _rows(run, "groups")
+        ]
+        shift = APART * ((place + 0.5) / len(shown) - 0.5)
+        yield Points(rows=_with_ends(pd.DataFrame(rows)), look=looks[name], label=name, shift=shift)
+
+
+def _with_ends(frame: pd.DataFrame) -> pd.DataFrame:
+    ends = frame.assign(low=frame["y"] - frame["error"], high=frame["y"] + frame["error"])
+    return ends.drop(columns="error")
