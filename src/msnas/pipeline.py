@@ -14,7 +14,8 @@ import torch
 from msnas.build import build
 from msnas.chain.chain import Path as ChainPath
 from msnas.errors import one_line
-from msnas.evaluation.outputs import write_outputs
+from msnas.evaluation.outputs import write_losses, write_outputs
+from msnas.identity import digest
 from msnas.parts import Parts, make_parts, read_events
 from msnas.plan import Plan
 from msnas.report.tracker import Tracker, write_mirror
@@ -81,6 +82,12 @@ def run_stages(
         for line in one.history
     ]
     directory.write_history(history)
+    write_losses(
+        directory.losses,
+        selected.choice.scores,
+        selected.valid,
+        attributes={"key": plan.key, "events": digest(plan.data_identity)},
+    )
     tested = parts.scoring.test(selected.chain, selected.choice.path)
     write_outputs(
         directory.outputs,

@@ -30,14 +30,15 @@ if TYPE_CHECKING:
     from msnas.plan import Plan
 
 CONFIG, HISTORY, MODEL, OUTPUTS = "config.yaml", "history.jsonl", "model.ckpt", "outputs.h5"
-HONESTY, RESULT, BEGUN = "honesty.h5", "result.json", "begun"
+HONESTY, LOSSES, RESULT, BEGUN = "honesty.h5", "losses.h5", "result.json", "begun"
 
 
 @final
 class RunDirectory:
-    """config.yaml (resolved), result.json, history.jsonl, model.ckpt, outputs.h5, log in `path`.
+    """config.yaml (resolved), history.jsonl, model.ckpt, outputs.h5, losses.h5, log in `path`.
 
-    `result.json` is written last and holds the checksums of the others and of itself.
+    `result.json` is written last and holds the checksums of the others and of itself. There is no
+    losses.h5 in a run of an earlier version.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,6 +53,11 @@ class RunDirectory:
     def outputs(self) -> Path:
         """What the selected chain puts out for the test events, with their truth."""
         return self.path / OUTPUTS
+
+    @property
+    def losses(self) -> Path:
+        """The loss of every validation event, for each ranked chain."""
+        return self.path / LOSSES
 
     @property
     def log(self) -> Path:
@@ -110,7 +116,7 @@ class RunDirectory:
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write the result: last of all, it makes the run a finished one."""
-        files = [self.path / name for name in (CONFIG, HISTORY, MODEL, OUTPUTS, HONESTY)]
+        files = [self.path / name for name in (CONFIG, HISTORY, MODEL, OUTPUTS, HONESTY, LOSSES)]
         files += self.path.glob("*.p[nd][gf]")
         write_record(
             self.path / RESULT, result, files=[path.name for path in files if path.is_file()]

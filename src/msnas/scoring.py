@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, final
 
+import torch
 from torch import Tensor
 
 from msnas.chain.chain import Chain, Path
@@ -105,7 +106,11 @@ class Scoring:
         ]
         return [
             dataclasses.replace(
-                score, losses=tuple(scores[index].values["loss"] for scores in everywhere)
+                score,
+                losses=tuple(scores[index].values["loss"] for scores in everywhere),
+                event_losses=torch.stack(
+                    [scores[index].event_losses for scores in everywhere]
+                ).mean(0),
             )
             for index, score in enumerate(own)
         ]

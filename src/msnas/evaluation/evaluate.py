@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -21,10 +21,12 @@ class ChainScore:
     """One chain's numbers: `loss` (weighted), and `<task>/loss`, `<task>/<metric>` of each task.
 
     `losses` are the weighted ones at every point of a conditioning, `values` those at one of them.
+    `event_losses` [event] are the parts whose mean is what the chain is ranked by.
     """
 
     path: Path
     values: Mapping[str, Any]
+    event_losses: Tensor = field(compare=False, repr=False)
     losses: tuple[float, ...] = ()
 
     @property
@@ -66,6 +68,7 @@ def score_outputs(
     """The scores from what `collect_outputs` gave."""
     device = next(iter(outputs.values())).device
     whole = {name: value.to(device) for name, value in part.items()}
+    each: dict[Path, Tensor] = {}
     losses: dict[Path, Tensor] = {}
     values: dict[Path, dict[str, Any]] = {}
     for prefix, output in outputs.items():
@@ -73,7 +76,8 @@ def score_outputs(
         if not task.supervised:
             values[prefix] = {}
             continue
-        losses[prefix] = task.mean_loss(output, whole)
+        each[prefix] = task.event_losses(output, whole)
+        losses[prefix] = each[prefix].mean()
         values[prefix] = {
             f"{task.name}/loss": float(losses[prefix]),
             **task.measure(output, whole),
@@ -81,9 +85,16 @@ def score_outputs(
     scores = []
     for path in paths:
         prefixes = [path[: level + 1] for level in range(len(path))]
-        loss = weighting.combine([losses[prefix] for prefix in prefixes if prefix in losses])
+        judged = [prefix for prefix in prefixes if prefix in losses]
+        loss = weighting.combine([losses[prefix] for prefix in judged])
         own = {name: value for prefix in prefixes for name, value in values[prefix].items()}
-        scores.append(ChainScore(path=path, values={"loss": float(loss), **own}))
+        scores.append(
+            ChainScore(
+                path=path,
+                values={"loss": float(loss), **own},
+                event_losses=weighting.combine([each[prefix] for prefix in judged]).cpu(),
+            )
+        )
     return scores
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
+from typing_extensions import TypeIs
+
 from msnas.results.honesty import HonestyNumbers, InterventionNumbers, LeakageNumbers
 from msnas.results.schema import SCHEMA, ChainNumbers, Condition, Reading, Stage, Winner
 from msnas.run_directory import RunDirectory
@@ -311,6 +313,6 @@ def best_of(runs: Sequence[Result]) -> Result | None:
     )
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeIs[float]:
     """Whether it is one number, be it NaN; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -59,7 +59,10 @@ class Weighting(Part, nn.Module, ABC):
 
     @final
     def combine(self, losses: Sequence[Tensor]) -> Tensor:
-        """The scalar that judges. A task of weight 0 is left out: no gradient of its own."""
+        """What judges, of scalars or of losses [event].
+
+        A task of weight 0 is left out: no gradient of its own.
+        """
         terms = [w * loss for w, loss in zip(self.weights, losses, strict=True) if w > 0]
         total = terms[0]
         for term in terms[1:]:

@@ -1,0 +1,72 @@
+"""A run's losses of every validation event: its losses.h5 read back. Imports no PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from msnas.data.hdf5 import read_hdf5
+from msnas.errors import DataError
+from msnas.results.result import Result, is_number
+from msnas.run_directory import LOSSES as NAME
+
+SAME = 1e-3
+"""The losses of a chain must give its number in result.json again, but for rounding."""
+
+ChainPath = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """Weighted loss of every validation event: of the ranked chains, and of the trained chain.
+
+    `events` tells which events they are.
+    """
+
+    ranked: Mapping[ChainPath, Float[np.ndarray, " event"]]
+    selected: Float[np.ndarray, " event"]
+    events: str
+
+
+def read_losses(run: Result) -> Losses:
+    """Read a run's losses.h5; raise DataError if it is absent, unreadable or does not fit."""
+    path = run.directory / NAME
+    if not path.is_file():
+        raise DataError(f"no {NAME}: written by an earlier version; force=true makes it")
+    if damage := run.damage(NAME):
+        raise DataError(damage)
+    content = read_hdf5(path, ["chain", "loss"], where=NAME, attributes=["key", "events"])
+    if (key := content.attributes.get("key", "unknown")) != run.key:
+        raise DataError(f"{NAME} is of run {key}, expected {run.key}")
+    places, losses = (content.arrays.get(name, np.zeros(0)) for name in ("chain", "loss"))
+    if losses.ndim != 2 or losses.shape[1] < 2 or places.shape != losses.shape[:1]:
+        raise DataError(
+            f"{NAME}: loss {list(losses.shape)} and chain {list(places.shape)}, expected "
+            "[chain, event] of at least two events and [chain]"
+        )
+    last = len(run.chains) - 1
+    known = places.tolist()
+    if not set(known) <= set(range(last + 1)) or len(set(known)) < len(known) or last not in known:
+        raise DataError(f"{NAME}: chain {known[:10]}, expected places among {last + 1} chains")
+    wide = losses.astype(float)
+    for place, own in zip(known, wide, strict=True):
+        chain = run.chains[int(place)]
+        stated = chain.get("ranked_by", chain["valid"].get("loss"))
+        if not is_number(stated) or not np.isclose(own.mean(), stated, rtol=SAME, atol=SAME**2):
+            raise DataError(
+                f"{NAME}: the losses of chain {int(place)} have the mean {own.mean():.6g}, "
+                f"expected {stated!s:.20} as in result.json"
+            )
+    rows = dict(zip(map(int, known), wide, strict=True))
+    return Losses(
+        ranked={
+            run.path_of(run.chains[place]["selected"]): own
+            for place, own in rows.items()
+            if place != last
+        },
+        selected=rows[last],
+        events=content.attributes.get("events", "unknown"),
+    )
