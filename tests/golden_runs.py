@@ -51,7 +51,8 @@ RUNS: dict[str, tuple[str, ...]] = {
     # every method
     "spos": (*TOY, "task_weight=0.3"),
     "asng": (*TOY, "method=asng"),
-    "darts": (*TOY, "method=darts"),
+    "darts": (*TOY, "method=darts", "method.relaxation=softmax"),
+    "darts_expected": (*TOY, "method=darts"),
     "darts_second_order": (
         *TOY,
         "method=darts",
@@ -122,6 +123,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "dummies": (
         *HTAUTAU,
         "method=darts",
+        "method.relaxation=softmax",
         "candidate/tau_calibration=[sf,zeros,noise]",
         "candidate/higgs_id=[mass,zeros,noise]",
         f"validity@{JUDGE}=paper",

@@ -80,7 +80,7 @@ def test_python_and_the_command_line_are_one_run(
 def test_parts_made_in_python_are_those_of_the_command_line() -> None:
     parts = (
         (msnas.SPOS(sampling="fair"), ["method.sampling=fair"]),
-        (msnas.DARTS(order=2), ["method=darts", "method.order=2"]),
+        (msnas.DARTS(chains=8), ["method=darts", "method.chains=8"]),
         (msnas.ASNG(floor=0.2), ["method=asng", "method.floor=0.2"]),
         (msnas.GridSearch(), ["method=grid_search"]),
         (msnas.EndToEnd(), ["method=end_to_end"]),

@@ -374,7 +374,7 @@ def test_methods_share_the_pretrained_candidates(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "setting"), [("darts", "selection=perturbation"), ("spos", "ranking=evolution")]
+    ("method", "setting"), [("darts", "selection=argmax"), ("spos", "ranking=evolution")]
 )
 def test_ways_to_select_share_the_trained_super_network(
     tmp_path: Path, method: str, setting: str
@@ -385,5 +385,5 @@ def test_ways_to_select_share_the_trained_super_network(
     assert first.stages["search"]["cached"] == []
     assert second.stages["search"]["cached"] == ["super-network"]
     # another setting is another super-network
-    other = "method.epsilon=0.5" if method == "darts" else "method.sampling=fair"
+    other = "method.chains=2" if method == "darts" else "method.sampling=fair"
     assert do(tmp_path, f"method={method}", other).stages["search"]["cached"] == []

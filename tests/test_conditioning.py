@@ -243,9 +243,10 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 METHODS = ["spos", "darts", "asng", "grid_search", "fixed_chain"]
+MIXTURE = "darts method.relaxation=softmax method.selection=perturbation"
 
 
-@pytest.mark.parametrize("method", [*METHODS, "darts method.selection=perturbation"])
+@pytest.mark.parametrize("method", [*METHODS, MIXTURE])
 def test_a_conditioned_run_is_judged_at_every_point(output: Path, method: str) -> None:
     result = three_epochs(output, *YOTO, *f"method={method}".split())
     weights = [one["parameters"]["task_weight"] for one in result["conditions"]]

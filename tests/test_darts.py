@@ -33,7 +33,7 @@ RATE = 0.1
 
 def darts(chain: Chain, *, weights: Sequence[float] = WEIGHTS, **options: Any) -> DARTSSearch:
     """The search, ready to learn without a trainer: plain backward and optimiser steps."""
-    method = DARTS(**options).search(
+    method = DARTS(**{"relaxation": "softmax", **options}).search(
         chain=chain,
         weighting=Fixed().prepare(weights),
         optimizer=lambda parameters: torch.optim.Adam(parameters, lr=RATE),
@@ -557,13 +557,19 @@ def run_with_dummies(output: Path, *overrides: str, tasks: Sequence[str]) -> dic
     return run(config, console=QUIET)
 
 
-def test_dummies_lose_in_darts(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("relaxation", "selections"),
+    [("softmax", ("argmax", "perturbation")), ("expected", ("argmax", "rank"))],
+    ids=["softmax", "expected"],
+)
+def test_dummies_lose_in_darts(relaxation: str, selections: Sequence[str], tmp_path: Path) -> None:
     """By both ways to select: they share the super-network, and its alpha."""
-    for selection in ("argmax", "perturbation"):
+    for selection in selections:
         result = run_with_dummies(
             tmp_path,
-            *("method=darts", f"method.selection={selection}", "data.source.events=5000"),
-            *("recipe.pretrain.epochs=6", "recipe.search.epochs=12", "recipe.posttrain.epochs=2"),
+            *("method=darts", f"method.relaxation={relaxation}", f"method.selection={selection}"),
+            *("data.source.events=5000", "recipe.posttrain.epochs=2"),
+            *("recipe.pretrain.epochs=6", "recipe.search.epochs=12"),
             tasks=list(SHAPES),
         )
         assert not {"zeros", "noise"} & set(result["selected"].values())

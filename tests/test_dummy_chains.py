@@ -52,7 +52,7 @@ def test_grid_search_trains_chains_with_dummies_and_they_lose(
 def test_alpha_learns_faster_when_a_dummy_takes_part(
     compose: Compose, overrides: list[str], rate: float
 ) -> None:
-    plan = make_plan(compose("method=darts", *overrides))
+    plan = make_plan(compose("method=darts", "method.relaxation=softmax", *overrides))
     display = Display(QUIET)
     parts = ready_parts(plan, display)
     assert isinstance(parts.method, DARTS)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import operator
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ from made_chain import WEIGHTS, events, two_tasks
 from torch import Tensor
 
 import msnas
+from msnas.chain.chain import Chain
 from msnas.errors import ConfigError
 from msnas.methods.alpha import ALPHA_RATE, ExpectedSearch, drawn_gradient
 from msnas.run import run
@@ -23,7 +28,7 @@ ALPHA = ([0.3, -0.2, 0.5], [0.4, -0.1])
 
 def expected(**options: Any) -> ExpectedSearch:
     """The search on 3 x 2 chains, ready to learn without a trainer."""
-    search = msnas.DARTS(relaxation="expected", **options).search(
+    search = msnas.DARTS(**options).search(
         chain=two_tasks(),
         weighting=Fixed().prepare(WEIGHTS),
         optimizer=lambda parameters: torch.optim.Adam(parameters, lr=0.1),
@@ -132,14 +137,14 @@ def test_the_rate_of_alpha(rate: float | None, found: float) -> None:
     assert weights.param_groups[0]["lr"] == 0.1
 
 
-@pytest.mark.parametrize("selection", ["argmax", "rank"])
+@pytest.mark.parametrize("selection", ["argmax", "null"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_it_finds_the_best_chain_of_the_toy(selection: str, seed: int, tmp_path: Path) -> None:
-    words = ["problem=toy", "method=darts", "method.relaxation=expected", "trainer=cpu"]
+    words = ["problem=toy", "method=darts", "trainer=cpu"]
     words += [f"method.selection={selection}", f"seed={seed}", "logger=none"]
     result = run(compose_config([*words, f"output={tmp_path}"]), console=QUIET)
     assert list(result["selected"].values()) == ["plane", "logistic"]
-    assert len(result["chains"]) == (10 if selection == "rank" else 2)
+    assert len(result["chains"]) == (10 if selection == "null" else 2)
 
 
 @pytest.mark.parametrize(
@@ -152,12 +157,12 @@ def test_it_finds_the_best_chain_of_the_toy(selection: str, seed: int, tmp_path:
 )
 def test_what_needs_a_mixture_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        msnas.DARTS(relaxation="expected", **options)
+        msnas.DARTS(**options)
 
 
 def test_a_figure_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The result is there before it is drawn; drawn anew its checksum is in the result."""
-    words = ["problem=toy", "method=darts", "method.relaxation=expected", "trainer=cpu"]
+    words = ["problem=toy", "method=darts", "trainer=cpu"]
     words += ["logger=none", "data.source.events=300", f"output={tmp_path}"]
     words += [f"recipe.{stage}.epochs=1" for stage in ("pretrain", "search", "posttrain")]
 
@@ -175,3 +180,51 @@ def test_a_figure_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.Mo
     assert msnas.load(directory).chain == result["selected"]
     run(compose_config([*words, "force=true"]), console=QUIET)
     assert "alpha.png" in msnas.load(directory).result.files
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of a chain."""
+
+    path: tuple[str, ...]
+    ranked_by: float
+
+
+class Table:
+    """Scores chains by a table of random losses, and counts them."""
+
+    def __init__(self, chain: Chain, seed: int) -> None:
+        draw = random.Random(seed).random
+        self.losses = {path: draw() for path in chain.paths()}
+        self.asked: list[tuple[str, ...]] = []
+
+    def rank(self, chain: Chain, paths: Sequence[tuple[str, ...]]) -> list[Score]:
+        """The lowest first."""
+        self.asked += paths
+        found = [Score(path, self.losses[path]) for path in paths]
+        return sorted(found, key=lambda score: score.ranked_by)
+
+
+def test_where_chains_are_too_many_candidates_are_exchanged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    search = expected()  # 3 x 2 chains
+    ends = set()
+    for seed in range(30):
+        table: Any = Table(search.chain, seed)
+        all_ranked = search.select(table)
+        assert all_ranked.path == min(table.losses, key=table.losses.__getitem__)
+        assert len(all_ranked.scores) == 6
+        with monkeypatch.context() as patch:
+            patch.setattr("msnas.methods.alpha.MOST_RANKED", 5)
+            table.asked.clear()
+            choice = search.select(table)
+        assert table.asked[0] == search.most_probable()
+        assert len(table.asked) == len(set(table.asked))  # none twice
+        assert [score.path for score in choice.scores] == sorted(
+            table.asked, key=table.losses.__getitem__
+        )
+        near = [path for path in table.losses if sum(map(operator.ne, path, choice.path)) == 1]
+        assert all(table.losses[path] > table.losses[choice.path] for path in near)
+        ends.add(choice.path == all_ranked.path)
+    assert ends == {True, False}  # it is no ranking of all

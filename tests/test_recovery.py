@@ -26,7 +26,11 @@ FINDING = {
     "spos, uniform": ["method=spos"],
     "spos, fair": ["method=spos", "method.sampling=fair"],
     "asng": ["method=asng"],
-    "darts, perturbation": ["method=darts", "method.selection=perturbation"],
+    "darts": ["method=darts"],
+    "darts, argmax": ["method=darts", "method.selection=argmax"],
+    "darts, perturbation": [
+        *("method=darts", "method.relaxation=softmax", "method.selection=perturbation")
+    ],
 }
 
 
@@ -89,8 +93,8 @@ def test_twenty_seeds_of_each_method(output: Path, capsys: pytest.CaptureFixture
             choices.setdefault(method, []).append(selected(result))
             if method == "grid_search":
                 choices.setdefault("least pre-training loss", []).append(best_pretrained(history))
-            if method.startswith("darts"):
-                choices.setdefault("darts, argmax", []).append(most_probable(result))
+            if method == "darts, perturbation":
+                choices.setdefault("darts, mixture, argmax", []).append(most_probable(result))
         result, _ = toy_run(output, seed, "method=random_choice")
         choices.setdefault("random_choice", []).append(selected(result))
 

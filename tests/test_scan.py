@@ -95,7 +95,7 @@ def test_settings_of_the_scan_are_no_part_of_a_run() -> None:
     [
         TOY,
         [*TOY, "task_weight=0", "seed=7"],
-        [*TOY, "method=darts", "method.order=2", "method.selection=perturbation"],
+        [*TOY, "method=darts", "method.relaxation=softmax", "method.order=2"],
         [*TOY, "method=fixed_chain", "method.chain=[line,logistic]", "method.reoptimise=false"],
         [*TOY, "candidate/toy_regression=[curve,line]", "recipe.search.epochs=3"],
         [*TOY, "recipe=paper", "recipe.optimizer.lr=0.01", "+recipe.optimizer.weight_decay=0.1"],

@@ -31,6 +31,7 @@ SUM_IS_1 = (
     *("mean_loss", "constant_loss", "famo"),
 )
 TOY = ("toy_regression", "toy_classification")
+MIXTURE = ("method=darts", "method.relaxation=softmax")
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +110,11 @@ def test_the_command_of_the_docs(tmp_path: Path) -> None:
         ("weighting=uncertainty", "method=asng"),
         ("weighting=upgrad", "method.sampling=fair"),
         ("weighting=mgda", "trainer.precision=bf16-mixed"),
-        ("weighting=uncertainty", "method=darts", "method.order=1"),
-        ("weighting=random", "method=darts", "method.order=1"),
-        ("weighting=stch", "method=darts", "method.relaxation=softmax"),
+        ("weighting=uncertainty", *MIXTURE),
+        ("weighting=random", *MIXTURE),
+        ("weighting=stch", *MIXTURE),
+        ("weighting=mgda", "method=darts"),
+        ("weighting=uncertainty", "method=darts"),
         ("weighting=excess_mtl", "method.sampling=fair"),
     ],
 )
@@ -261,8 +264,8 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
     ("more", "said"),
     [
         (("weighting=mgda", "task_weight=0.9"), r"^task_weight, task_weights: .*leave them out"),
-        (("weighting=mgda", "method=darts"), r"^weighting: JacobianDescent .*method=darts"),
-        (("weighting=random", "method=darts", "method.order=2"), r"^method\.order: 2 needs"),
+        (("weighting=mgda", *MIXTURE), r"^weighting: JacobianDescent .*method=darts"),
+        (("weighting=random", *MIXTURE, "method.order=2"), r"^method\.order: 2 needs"),
         (("weighting=gradnorm", "method=end_to_end"), r"^weighting: GradNorm .*end_to_end"),
         (("weighting=mgda", "trainer.precision=16-mixed"), r"^trainer\.precision: Jacobian"),
         (("weighting=gradnorm", "weighting.alpha=-1"), r"^weighting\.alpha: .*found -1"),

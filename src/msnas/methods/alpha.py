@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from msnas.chain.chain import Path
+from msnas.chain.chain import Chain, Path
 from msnas.data.events import Batch
+from msnas.evaluation.evaluate import ChainScore
 from msnas.methods.freezing import Freezing
-from msnas.methods.method import Choice, Probabilities, Search
+from msnas.methods.method import Choice, Probabilities, Search, has_dummies
 from msnas.scoring import Scoring
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 ALPHA_RATE = 0.03
 """Of alpha, where the user gives none: it must move in the few steps of a small sample."""
+
+
+MOST_RANKED = 1000
+"""Chains; judging them all takes less time than an epoch."""
 
 
 class AlphaSearch(Search):
@@ -103,9 +108,16 @@ class AlphaSearch(Search):
         )
 
     def chosen(self, scoring: Scoring, path: Path) -> Choice:
-        """`path` with its score, or the best of all chains as SPOS ranks them."""
-        ranked = self.options.selection == "rank"
-        scores = scoring.rank(self.chain, self.chain.paths() if ranked else [path])
+        """`path` with its score, or the best of all chains as SPOS ranks them.
+
+        Where there are too many, the one that `exchange` reaches from `path`.
+        """
+        if not self.options.ranks:
+            scores = scoring.rank(self.chain, [path])
+        elif math.prod(map(len, self.chain.names())) <= MOST_RANKED:
+            scores = scoring.rank(self.chain, self.chain.paths())
+        else:
+            scores = exchange(self.chain, path, scoring)
         return Choice(path=scores[0].path, scores=scores)
 
     def probabilities(self) -> Probabilities:
@@ -133,17 +145,25 @@ class ExpectedSearch(AlphaSearch):
     SNAS (arXiv:1812.09926), ASNG. Up to `options.chains` chains all are judged on each validation
     batch, by prefix; beyond, that many are drawn, with the mean of the others as each one's
     baseline, so that a step costs the same however many there are. The weights learn on uniformly
-    drawn chains, as in SPOS: alpha starves no candidate.
+    drawn chains, as in SPOS: alpha starves no candidate. Dummies are judged, but not drawn where
+    the task has another candidate: they have nothing to learn, and nothing can be learnt of them.
     """
 
     def __init__(self, options: DARTS, **of_stage: Any) -> None:
         super().__init__(options, alpha_rate=options.alpha_rate or ALPHA_RATE, **of_stage)
         few = math.prod(map(len, self.chain.names())) <= options.chains
         self._all_paths = self.chain.paths() if few else None
+        self._learners = [
+            [name for name in names if not has_dummies(self.chain.candidate(level, name))] or names
+            for level, names in enumerate(self.chain.names())
+        ]
 
     def drawn(self) -> Path:
         """A chain, each with the same probability."""
-        return self.chain.draw(self.generator)
+        return tuple(
+            names[int(torch.randint(len(names), (), generator=self.generator))]
+            for names in self._learners
+        )
 
     def task_losses(self, batch: Batch, drawn: Path) -> tuple[list[Tensor], Tensor]:
         """Those of a single chain."""
@@ -202,6 +222,27 @@ class ExpectedSearch(AlphaSearch):
             tuple(names[index] for names, index in zip(self.chain.names(), one, strict=True))
             for one in drawn.tolist()
         ]
+
+
+def exchange(chain: Chain, path: Path, scoring: Scoring) -> list[ChainScore]:
+    """Scores of the chains met on the way from `path` to a chain that no exchange improves.
+
+    Each step judges every chain that differs in one candidate, and takes the best: its time is
+    linear in the number of candidates.
+    """
+    scores = {path: scoring.rank(chain, [path])[0]}
+    while True:
+        near = [
+            (*path[:level], name, *path[level + 1 :])
+            for level, names in enumerate(chain.names())
+            for name in names
+        ]
+        new = [one for one in dict.fromkeys(near) if one not in scores]
+        scores |= {score.path: score for score in scoring.rank(chain, new)} if new else {}
+        best = min(scores, key=lambda one: scores[one].ranked_by)
+        if best == path:
+            return sorted(scores.values(), key=lambda score: score.ranked_by)
+        path = best
 
 
 def drawn_gradient(

@@ -22,31 +22,36 @@ from msnas.weighting.weighting import Weighting
 @final
 @dataclass(frozen=True, kw_only=True)
 class DARTS(SearchMethod):
-    """All candidates at once, mixed by softmax(alpha); alpha descends on validation batches.
+    """Alpha, a number per candidate, descends on validation batches; the weights on training ones.
 
-    Liu et al., arXiv:1806.09055; for chains of tasks: paper, section 3.1 and Algorithm 1. The
-    loss is sum_t v_t (L_t(mixture) + epsilon sum_i L_t(candidate i)); its second term keeps every
-    candidate near its target. Before each step of the weights on a training batch, alpha makes
-    one on a validation batch:
+    Liu et al., arXiv:1806.09055; for chains of tasks: paper, section 3.1 and Algorithm 1. Before
+    each step of the weights on a training batch, alpha makes one on a validation batch. What both
+    descend is up to `relaxation`:
 
-    * `order=1`: with the weights as they are;
-    * `order=2`: with the weights one plain gradient step ahead, w' = w - xi grad_w L_train(w), and
-      the term -xi grad_alpha grad_w L_train . grad_w' L_valid by central difference of step
-      0.01 / |grad_w' L_valid|. `xi` null takes the optimiser's learning rate. Unlike the paper's
-      published code, the weights are restored from a copy, not an alias of themselves, and both
-      sides of the difference see the same random draws.
+    * `"expected"`: the losses of chains, weighted by their probability (see `ExpectedSearch`, to
+      which `chains` belongs);
+    * `"softmax"`, the paper's: that of a mixture by softmax(alpha),
+      sum_t v_t (L_t(mixture) + epsilon sum_i L_t(candidate i)), whose second term keeps every
+      candidate near its target;
+    * `"gumbel"`: the same by a Gumbel-softmax whose temperature falls geometrically between the two
+      `temperatures`.
 
-    `alpha_rate` is alpha's learning rate, null that of the weights, as in the paper; then
-    `dummy_alpha_rate` takes its place if a dummy takes part. With the few steps an epoch of a small
+    Of a mixture alpha's gradient is, with `order=1`, that with the weights as they are; with
+    `order=2` that with the weights one plain gradient step ahead, w' = w - xi grad_w L_train(w),
+    and the term -xi grad_alpha grad_w L_train . grad_w' L_valid by central difference of step
+    0.01 / |grad_w' L_valid|. `xi` null takes the optimiser's learning rate. Unlike the paper's
+    published code, the weights are restored from a copy, not an alias of themselves, and both sides
+    of the difference see the same random draws.
+
+    `alpha_rate` is alpha's learning rate, null 0.03; of a mixture that of the weights, as in the
+    paper, or `dummy_alpha_rate` if a dummy takes part. With the few steps an epoch of a small
     sample, a slow alpha keeps a dummy in the mixture until the other candidates are overtrained,
     and `zeros` then wins a classification by tempering their logits (docs/results.md).
 
-    `selection="argmax"` takes the largest alpha of each task; `"perturbation"` asks which
-    candidate the mixture misses most (arXiv:2108.04392), `"rank"` takes the best of all chains with
-    the weights as they are. `relaxation="gumbel"` mixes by a Gumbel-softmax whose temperature falls
-    geometrically between the two `temperatures`; `"expected"` mixes nothing and weighs the losses
-    of chains (see `ExpectedSearch`, to which `chains` belongs). With a number for `freeze`,
-    candidates stop to learn once they overfit (see `Freezing`, of which it is the threshold).
+    `selection="rank"` takes the best of all chains with the weights as they are, `"argmax"` the
+    largest alpha of each task; null is the first, of a mixture the second. `"perturbation"` asks
+    which candidate a mixture misses most (arXiv:2108.04392). With a number for `freeze`, candidates
+    stop to learn once they overfit (see `Freezing`, of which it is the threshold).
     """
 
     selection_settings: ClassVar[frozenset[str]] = frozenset({"selection"})
@@ -56,8 +61,8 @@ class DARTS(SearchMethod):
     order: int = 1
     xi: float | None = None
     epsilon: float = 1.0
-    selection: str = "argmax"
-    relaxation: str = "softmax"
+    selection: str | None = None
+    relaxation: str = "expected"
     temperatures: Sequence[float] = (1.0, 0.1)
     chains: int = 16
     freeze: float | None = None
@@ -66,7 +71,7 @@ class DARTS(SearchMethod):
         """Raise ConfigError for an option that is none."""
         for key, value, allowed in (
             ("order", self.order, (1, 2)),
-            ("selection", self.selection, ("argmax", "perturbation", "rank")),
+            ("selection", self.selection, (None, "argmax", "perturbation", "rank")),
             ("relaxation", self.relaxation, ("softmax", "gumbel", "expected")),
         ):
             if value not in allowed:
@@ -97,6 +102,12 @@ class DARTS(SearchMethod):
             if (rate := getattr(self, key)) is not None and rate <= 0:
                 raise ConfigError(f"method.{key}: expected > 0 or null, found {rate}")
 
+    @property
+    def ranks(self) -> bool:
+        """Whether the best of all chains is taken."""
+        default = "rank" if self.relaxation == "expected" else "argmax"
+        return (self.selection or default) == "rank"
+
     def check(self, chain: Chain, weighting: Weighting) -> None:
         """Raise ConfigError for a weighting that needs each task's own gradient."""
         if self.relaxation == "expected":
@@ -104,8 +115,9 @@ class DARTS(SearchMethod):
         if weighting.uses_gradients:
             raise ConfigError(
                 f"weighting: {type(weighting).__name__} needs one output through which all losses "
-                "reach the first task; in method=darts each candidate has a loss of its own; use "
-                "weighting=fixed or one of losses alone, such as uncertainty"
+                "reach the first task; in a mixture of method=darts each candidate has a loss of "
+                "its own; use method.relaxation=expected, or weighting=fixed or one of losses "
+                "alone, such as uncertainty"
             )
         if self.order == 2 and not weighting.takes_task_weights:
             raise ConfigError("method.order: 2 needs weighting=fixed; use method.order=1")

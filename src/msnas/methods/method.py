@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from msnas.chain.chain import Chain, Path
 from msnas.errors import ConfigError
@@ -136,16 +136,16 @@ class Search(StageModule):
         self.load_state_dict(dict(weights))
 
 
-def has_dummies(chain: Chain) -> bool:
-    """Whether a dummy is among the candidates."""
-    return any(getattr(module, "is_dummy", False) for module in chain.modules())
+def has_dummies(candidates: nn.Module) -> bool:
+    """Whether a dummy is among the candidates of a chain, or a candidate is one."""
+    return any(getattr(module, "is_dummy", False) for module in candidates.modules())
 
 
 def refuse_dummies(chain: Chain, *, method: str) -> None:
     """Raise ConfigError for a dummy candidate: it ruins the training of single chains."""
     for level, task in enumerate(chain.tasks):
         for name in chain.names()[level]:
-            if getattr(chain.candidate(level, name), "is_dummy", False):
+            if has_dummies(chain.candidate(level, name)):
                 raise ConfigError(
                     f"candidate/{task.name}: {name!r} is a dummy, which ruins the other "
                     f"candidates in method={method}; leave it out, or use darts or grid_search"
