@@ -120,7 +120,7 @@ class Interventions:
         from the choice of events, of the difference to the chain as it is. Empty if there is
         nothing to replace.
         """
-        if not self.numbers:
+        if not self.numbers or not part.last.supervised:
             return {}
         on_valid, own = _Part(valid, batch=batch), _Part(part, batch=batch)
         ordered_by, sign = on_valid.judged_by()
