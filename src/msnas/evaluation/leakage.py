@@ -59,7 +59,7 @@ def probe_losses(
     weights = _weights(len(inputs), sizes, seed=seed)
     optimizer = torch.optim.Adam(weights, lr=RATE)
     best = torch.full((len(inputs),), torch.inf)
-    kept = torch.zeros(len(inputs), len(watched) - count)
+    kept = torch.full((len(inputs), len(watched) - count), torch.inf)
     for step in range(STEPS + 1):
         if step % EVERY == 0:
             with torch.no_grad():
