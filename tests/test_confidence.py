@@ -1,0 +1,287 @@
+"""How sure a choice is: hand numbers, a second implementation, and banks whose truth is known."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from msnas.confidence import Sureness, check_confidence, how_sure
+from msnas.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bank:
+    """Chains of known truth: spreads of the truth, of trainings, of events, of both together."""
+
+    chains: int = 9
+    seeds: int = 5
+    events: int = 400
+    truth: float = 0.1
+    tau: float = 0.05
+    omega: float = 0.5
+    sigma: float = 0.5
+    odd: float = 0.0
+    """By how much the trainings of chains differ in spread (of its logarithm)."""
+    outlier: bool = False
+
+    def draw(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """True losses, and measured ones."""
+
+        def normal(*shape: int) -> np.ndarray:
+            return generator.standard_normal(shape)
+
+        size = self.chains, self.seeds, self.events
+        truth = self.truth * normal(size[0])
+        if self.outlier:
+            truth[0] = 3.0
+        tau = self.tau * np.exp(self.odd * normal(size[0], 1, 1))
+        shared = 0.1 * normal(1, size[1], 1) + 1.5 * normal(1, 1, size[2])
+        own = tau * normal(*size[:2], 1) + self.omega * normal(size[0], 1, size[2])
+        return truth, truth[:, None, None] + shared + own + self.sigma * normal(*size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What a bank's repetitions gave: shares of what was said that was right."""
+
+    stated: int
+    right: float
+    expected: float
+    covered: float
+    tie_set: float
+    tied: float
+
+
+def judged(bank: Bank, repetitions: int) -> Kept:
+    generator = np.random.default_rng(1)
+    stated, right, covered, tie_set, tied = [], [], [], [], []
+    for _ in range(repetitions):
+        truth, losses = bank.draw(generator)
+        sure = how_sure(losses)
+        best, regrets = int(truth.argmin()), truth - truth.min()
+        if sure.leader.best >= 0.95:
+            stated.append(sure.leader.best)
+            right.append(sure.order[0] == best)
+        covered += [
+            one.low <= regret <= one.high for one, regret in zip(sure.chains, regrets, strict=True)
+        ]
+        tie_set.append(sure.chains[best].tied)
+        tied.append(sure.tied)
+    return Kept(
+        stated=len(stated),
+        right=float(np.mean(right)) if right else math.nan,
+        expected=float(np.mean(stated)) if stated else math.nan,
+        covered=float(np.mean(covered)),
+        tie_set=float(np.mean(tie_set)),
+        tied=float(np.mean(tied)),
+    )
+
+
+BANKS = {
+    "seeds_and_events": Bank(),
+    "two_seeds": Bank(seeds=2),
+    "seeds_dominate": Bank(seeds=3, tau=0.1, omega=0.2, sigma=0.2),
+    "events_dominate": Bank(truth=0.05, tau=0.005),
+    "one_seed_no_spread": Bank(seeds=1, tau=0.0, truth=0.05),
+    "close": Bank(truth=0.02),
+    "wide": Bank(truth=0.4),
+    "unequal_trainings": Bank(odd=0.5),
+    "an_outlier": Bank(outlier=True, truth=0.05),
+    "two_chains": Bank(chains=2),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bank", BANKS.values(), ids=BANKS)
+def test_what_is_said_of_banks_of_known_truth_is_right(bank: Bank) -> None:
+    kept = judged(bank, 1000)
+    sys.stdout.write(f"\n{bank}\n{kept}\n")
+    assert 0.92 <= kept.covered <= 0.99
+    assert kept.tie_set >= 0.94
+    if kept.stated >= 20:
+        error = math.sqrt(kept.expected * (1 - kept.expected) / kept.stated)
+        assert kept.right >= kept.expected - 3 * error
+
+
+def test_what_is_said_of_a_bank_of_known_truth_is_right() -> None:
+    kept = judged(Bank(events=200), 150)
+    assert kept.stated >= 15
+    assert kept.right >= 0.93
+    assert 0.92 <= kept.covered <= 0.98
+    assert kept.tie_set >= 0.94
+
+
+def test_chains_alike_are_not_told_apart() -> None:
+    """Where the truth is the same, the best of nine samples is no winner."""
+    kept = judged(Bank(truth=0.0, events=200), 100)
+    assert kept.stated <= 1
+    assert kept.tied > 7
+
+
+def paired(difference: float, error: float, events: int = 1000) -> np.ndarray:
+    """Losses of two chains and one seed: mean difference and its error are exactly these."""
+    noise = np.random.default_rng(0).standard_normal(events)
+    noise = (noise - noise.mean()) / noise.std(ddof=1) * error * math.sqrt(events)
+    return np.stack([np.zeros(events), difference + noise])[:, None]
+
+
+def test_two_chains_and_one_seed_by_hand() -> None:
+    """One difference of 0.02 with the error 0.01, by integration over the spread of the truth.
+
+    Flat in mu the probability were that of 2 standard errors, .977.
+    """
+    sure = how_sure(paired(0.02, 0.01))
+    z = np.geomspace(1 / 30, 30 * 2, 48)  # the spread in errors, as it is weighed
+    weight = z * stats.norm.pdf(2.0, scale=np.sqrt(1 + z**2))
+    shrink = z**2 / (1 + z**2)
+    by_hand = float((weight * stats.norm.cdf(2.0 * np.sqrt(shrink))).sum() / weight.sum())
+    assert sure.chains[0].best == pytest.approx(by_hand, abs=0.01)
+    assert 0.9 < sure.chains[0].best < 0.977
+    assert sure.event_error == pytest.approx(0.01)
+    assert (sure.seed_error, sure.enough_seeds) == (None, None)
+    assert sure.leader.loss == pytest.approx(0.0)
+
+
+def test_components_of_the_variance_by_their_definition() -> None:
+    """Against a two-way analysis of variance written out in loops."""
+    bank = Bank(chains=3, seeds=4, events=50)
+    _, losses = bank.draw(np.random.default_rng(5))
+    sure = how_sure(losses)
+    seeds, events = 4, 50
+    means = [[losses[j, s].mean() for s in range(seeds)] for j in range(3)]
+    grand = np.mean(means)
+    within = 0.0
+    for j in range(3):
+        for s in range(seeds):
+            of_seed = np.mean([means[k][s] for k in range(3)])
+            within += (means[j][s] - np.mean(means[j]) - of_seed + grand) ** 2
+    observed = within / (2 * 3)
+    noise = 0.0
+    for j in range(3):
+        for s in range(seeds):
+            for i in range(events):
+                apart = losses[j, s, i] - losses[:, s, i].mean()
+                event = np.mean([losses[j, z, i] - losses[:, z, i].mean() for z in range(seeds)])
+                seed = np.mean(losses[j, s] - losses[:, s].mean(0))
+                chain = np.mean(losses[j] - losses.mean(0))
+                noise += (apart - event - seed + chain) ** 2
+    tau2 = max(observed - noise / (2 * 3 * (events - 1)) / events, 0.0)
+    assert sure.seed_error == pytest.approx(math.sqrt(2 * tau2 / seeds), rel=1e-9)
+    leader, rival = sure.order[:2]
+    difference = losses[leader].mean(0) - losses[rival].mean(0)
+    assert sure.event_error == pytest.approx(difference.std(ddof=1) / math.sqrt(events), rel=1e-9)
+
+
+def test_the_order_of_chains_and_what_they_share_change_nothing() -> None:
+    _, losses = Bank(seeds=3).draw(np.random.default_rng(2))
+    sure, again = how_sure(losses), how_sure(losses)
+    assert sure == again
+    shared = np.random.default_rng(3).normal(size=(1, *losses.shape[1:]))
+    turned = how_sure((losses + 10 * shared)[::-1])
+    for one, other in zip(sure.chains, turned.chains[::-1], strict=True):
+        assert other.best == pytest.approx(one.best, abs=0.02)
+        assert other.regret == pytest.approx(one.regret, abs=0.004)
+    assert turned.seed_error == pytest.approx(sure.seed_error)
+
+
+def test_the_tie_set_is_the_smallest_that_holds_the_best() -> None:
+    sure = how_sure(Bank(seeds=2).draw(np.random.default_rng(4))[1])
+    best = [sure.chains[one].best for one in sure.order]
+    assert sum(best) == pytest.approx(1)
+    assert best == sorted(best, reverse=True)
+    assert sum(best[: sure.tied]) >= 0.95 > sum(best[: sure.tied - 1])
+    assert [sure.chains[one].tied for one in sure.order] == [
+        place < sure.tied for place in range(len(best))
+    ]
+    wider = how_sure(Bank(seeds=2).draw(np.random.default_rng(4))[1], confidence=0.999)
+    assert wider.tied >= sure.tied
+
+
+def test_chains_that_are_the_same_share_the_probability() -> None:
+    _, losses = Bank(chains=2, seeds=1).draw(np.random.default_rng(0))
+    sure = how_sure(np.concatenate([losses[:1], losses[:1], losses[:1] + 5.0]))
+    assert [one.best for one in sure.chains] == pytest.approx([0.5, 0.5, 0.0], abs=0.02)
+    same = how_sure(np.ones((4, 3, 10)))
+    assert [one.best for one in same.chains] == [0.25] * 4
+    assert not same.decided
+    assert [one.regret for one in same.chains] == [0.0] * 4
+
+
+def test_as_many_seeds_or_events_as_it_says_would_decide() -> None:
+    """Losses drawn anew around the same means, in the number that was called enough."""
+
+    def scaled(bank: Bank, seeds: int, events: int) -> Sureness:
+        generator = np.random.default_rng(7)
+        truth = np.array([0.0, 0.05, 0.3])
+        found = []
+        for _ in range(20):
+            _, losses = Bank(**{**vars(bank), "seeds": seeds, "events": events}).draw(generator)
+            losses += (truth - losses.mean((1, 2)))[:, None, None]
+            found.append(how_sure(losses))
+        return found[int(np.argsort([one.leader.best for one in found])[10])]
+
+    few = Bank(chains=3, seeds=3, events=2000, tau=0.06, omega=0.1, sigma=0.1, truth=0.0)
+    sure = scaled(few, 3, 2000)
+    assert (sure.decided, sure.dominates) == (False, "seeds")
+    assert sure.enough_seeds is not None
+    assert 4 <= sure.enough_seeds <= 40
+    more = scaled(few, 2 * sure.enough_seeds, 2000)
+    assert more.decided
+    assert not scaled(few, max(2, sure.enough_seeds // 4), 2000).decided
+    assert sure.enough_events is None
+    assert "Seeds dominate" in " ".join(sure.words())
+    by_events = Bank(chains=3, seeds=4, events=300, tau=0.0, omega=0.6, sigma=0.1, truth=0.0)
+    sure = scaled(by_events, 4, 300)
+    assert (sure.decided, sure.dominates) == (False, "events")
+    assert sure.enough_seeds is None
+    assert sure.enough_events is not None
+    assert scaled(by_events, 4, 2 * sure.enough_events).decided
+    assert "Seeds cannot decide this." in sure.words()
+
+
+def test_one_seed_is_said_to_be_one() -> None:
+    sure = how_sure(paired(1.0, 0.01))
+    assert sure.decided
+    assert sure.words()[-1] == (
+        "Events alone are counted: how much another seed would change is not known."
+    )
+    _, losses = Bank(tau=0.5).draw(np.random.default_rng(0))
+    alone = how_sure(losses, over="events")
+    assert alone.seed_error is None
+    assert alone.leader.best > how_sure(losses).leader.best
+    assert "not what other seeds would change" in alone.words()[-1]
+
+
+@pytest.mark.parametrize("value", [0.5, 1.0, 0.0, 95.0, math.nan])
+def test_a_confidence_that_is_none(value: float) -> None:
+    with pytest.raises(ConfigError, match=r"confidence: expected above 0\.5, below 1, found"):
+        how_sure(paired(1.0, 0.1), confidence=value)
+    with pytest.raises(ConfigError, match=r"a\.b: expected above 0\.5"):
+        check_confidence(value, key="a.b")
+
+
+def test_an_interval_over_seeds_needs_two() -> None:
+    with pytest.raises(ConfigError, match=r"over: both needs two seeds, found 1; allowed is event"):
+        how_sure(paired(1.0, 0.1), over="both")
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [np.zeros((1, 2, 5)), np.zeros((3, 2, 1)), np.zeros((3, 0, 5)), np.zeros((3, 5))],
+    ids=["one_chain", "one_event", "no_seed", "no_events"],
+)
+def test_losses_of_too_little(losses: np.ndarray) -> None:
+    with pytest.raises(DataError, match=r"losses: found \[.*expected \[chain, seed, event\]"):
+        how_sure(losses)
+
+
+def test_losses_that_are_not_finite() -> None:
+    losses = np.zeros((2, 1, 5))
+    losses[1, 0, 2] = np.inf
+    with pytest.raises(DataError, match="losses: found NaN or infinity"):
+        how_sure(losses)
