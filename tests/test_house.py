@@ -28,7 +28,7 @@ FILES = frozenset(
     {"msnas.data.hdf5", "msnas.data.checks"}
     | {f"msnas.{name}" for name in ("code", "command_line", "config", "errors", "folders", "help")}
     | {f"msnas.{name}" for name in ("identity", "kinds", "packages", "run_directory", "storage")}
-    | {"msnas.terminal", "msnas.convert.image", "msnas.auc"}
+    | {"msnas.locks", "msnas.terminal", "msnas.convert.image", "msnas.auc"}
 )
 """What both sides stand on: texts, files, keys."""
 
