@@ -75,7 +75,10 @@ def chains_frame(scan: str, runs: Runs) -> pd.DataFrame:
 
 
 def stages_frame(scan: str, runs: Runs) -> pd.DataFrame:
-    """A row for every stage of a run; `start` is the loss of the weights it began with."""
+    """A row for every training of a run; `start` is the loss of the weights it began with.
+
+    The seconds are those of all trainings of the stage.
+    """
     rows = [
         {
             "scan": scan,
@@ -83,12 +86,14 @@ def stages_frame(scan: str, runs: Runs) -> pd.DataFrame:
             "seed": run.seed,
             "stage": name,
             "seconds": stage["seconds"],
-            "epochs": sum(stage["epochs"].values()),
-            "start": stage.get("start"),
-            "loss": stage.get("loss"),
+            "training": training,
+            "epochs": epochs,
+            "start": stage.get("start", {}).get(training),
+            "loss": stage.get("loss", {}).get(training),
         }
         for run in runs.finished
         for name, stage in run.stages.items()
+        for training, epochs in stage["epochs"].items()
     ]
     return pd.DataFrame(rows)
 
@@ -380,7 +385,8 @@ def one_training(numbers: Published) -> str:
 def recipes(numbers: Published) -> str:
     """`make train` under both recipes."""
     rows = []
-    seconds = numbers.stages.groupby(["scan", "key"])["seconds"].sum()
+    stages = numbers.stages.drop_duplicates(["scan", "key", "stage"])
+    seconds = stages.groupby(["scan", "key"])["seconds"].sum()
     for name, told in (
         ("make", "the default: `recipe=fast`, `frame=canonical`, four candidates a task"),
         ("paper", "`recipe=paper frame=detector`, the paper's three candidates a task"),
