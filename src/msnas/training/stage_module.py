@@ -64,7 +64,10 @@ class StageModule(pl.LightningModule, ABC):
 
     @abstractmethod
     def descend(self, batch: Batch) -> Tensor:
-        """Call `self.manual_backward` for one optimiser step; return the loss, a scalar."""
+        """Call `self.manual_backward` for one optimiser step; return the loss, a scalar.
+
+        Called again after the step, without gradients, where the weighting looks back.
+        """
 
     def learn_from_validation(self, train: Batch, valid: Batch) -> None:
         """Update what is fitted to validation data, before each step on a training batch."""
