@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import QUIET, compose_config
+from conftest import CONF, QUIET, ROOT, compose_config
 from made_chain import WEIGHTS, events, two_tasks
+from omegaconf import OmegaConf
 from torch import Tensor
 
 import msnas
@@ -228,3 +230,16 @@ def test_where_chains_are_too_many_candidates_are_exchanged(
         assert all(table.losses[path] > table.losses[choice.path] for path in near)
         ends.add(choice.path == all_ranked.path)
     assert ends == {True, False}  # it is no ranking of all
+
+
+def test_the_commands_and_settings_of_the_documentation(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "darts.md").read_text()
+    named = set(re.findall(r"^\| `method\.(\w+)` \|", text, flags=re.MULTILINE))
+    assert named <= set(OmegaConf.load(CONF / "method" / "darts.yaml"))
+    commands = re.findall(r"^python train.py (.*)$", text, flags=re.MULTILINE)
+    assert len(commands) == 3
+    small = [f"recipe.{stage}.epochs=1" for stage in ("pretrain", "search", "posttrain")]
+    small += ["trainer=cpu", "logger=none", "data.source.events=300", f"output={tmp_path}"]
+    for command in commands:
+        result = run(compose_config([*command.split(), *small]), console=QUIET)
+        assert (result["method"], result["status"]) == ("darts", "finished")

@@ -266,6 +266,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
         (("weighting=mgda", "task_weight=0.9"), r"^task_weight, task_weights: .*leave them out"),
         (("weighting=mgda", *MIXTURE), r"^weighting: JacobianDescent .*method=darts"),
         (("weighting=random", *MIXTURE, "method.order=2"), r"^method\.order: 2 needs"),
+        (("weighting=famo", "method=darts", "method.freeze=0"), r"^method\.freeze: not together"),
         (("weighting=gradnorm", "method=end_to_end"), r"^weighting: GradNorm .*end_to_end"),
         (("weighting=mgda", "trainer.precision=16-mixed"), r"^trainer\.precision: Jacobian"),
         (("weighting=gradnorm", "weighting.alpha=-1"), r"^weighting\.alpha: .*found -1"),

@@ -109,7 +109,12 @@ class DARTS(SearchMethod):
         return (self.selection or default) == "rank"
 
     def check(self, chain: Chain, weighting: Weighting) -> None:
-        """Raise ConfigError for a weighting that needs each task's own gradient."""
+        """Raise ConfigError for a weighting that needs what there is not."""
+        if self.freeze is not None and weighting.looks_back:
+            raise ConfigError(
+                "method.freeze: not together with a weighting that looks at a step once more, such "
+                "as famo"
+            )
         if self.relaxation == "expected":
             return
         if weighting.uses_gradients:
