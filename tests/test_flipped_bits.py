@@ -18,6 +18,7 @@ from msnas.errors import DataError
 from msnas.evaluate import Settings, evaluate_run
 from msnas.methods.spos import SPOSSearch
 from msnas.plan import make_plan
+from msnas.results.constrained import read_seen
 from msnas.results.outputs import read_outputs
 from msnas.results.runs import collect
 from msnas.run import run
@@ -135,6 +136,7 @@ def test_readers_name_the_damaged_file(copied: Path, monkeypatch: pytest.MonkeyP
     for name, reader in (
         ("model.ckpt", lambda: evaluate_run(Settings(run=str(place)), {})),
         ("outputs.h5", lambda: read_outputs(whole)),
+        ("honesty.h5", lambda: read_seen(whole)),
         ("history.jsonl", lambda: RunDirectory(place).history()),
         ("config.yaml", lambda: RunDirectory(place).read()),
         ("result.json", lambda: RunDirectory(place).read()),
