@@ -300,7 +300,7 @@ def test_a_senseless_option_is_refused_when_it_is_made() -> None:
 
 def test_every_public_name_is_there() -> None:
     for name in msnas.__all__:
-        assert getattr(msnas, name).__name__ == name
+        assert getattr(msnas, name).__name__.split(".")[-1] == name  # choose is a module, too
 
 
 # ------------------------------------------------------------------ the documentation

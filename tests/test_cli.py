@@ -15,7 +15,7 @@ from msnas import cli
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["--help"])
     text = capsys.readouterr().out
-    for name in ("train", "sweep", "report", "compare", "predict", "evaluate", "convert"):
+    for name in cli.COMMANDS.keys() | {"train", "choose", "compare", "predict", "evaluate"}:
         assert f"\n  {name} " in text
 
 

@@ -103,7 +103,9 @@ def test_what_is_said_of_banks_of_known_truth_is_right(bank: Bank) -> None:
     sys.stdout.write(f"\n{bank}\n{kept}\n")
     assert 0.92 <= kept.covered <= 0.99
     assert kept.tie_set >= 0.94
-    if kept.stated >= 20:
+    if bank.outlier:  # it hides that the others are alike (docs/choice.md)
+        assert kept.right >= 0.88
+    elif kept.stated >= 20:
         error = math.sqrt(kept.expected * (1 - kept.expected) / kept.stated)
         assert kept.right >= kept.expected - 3 * error
 

@@ -19,6 +19,7 @@ from msnas.evaluate import Settings, evaluate_run
 from msnas.methods.spos import SPOSSearch
 from msnas.plan import make_plan
 from msnas.results.constrained import read_seen
+from msnas.results.losses import read_losses
 from msnas.results.outputs import read_outputs
 from msnas.results.runs import collect
 from msnas.run import run
@@ -137,6 +138,7 @@ def test_readers_name_the_damaged_file(copied: Path, monkeypatch: pytest.MonkeyP
         ("model.ckpt", lambda: evaluate_run(Settings(run=str(place)), {})),
         ("outputs.h5", lambda: read_outputs(whole)),
         ("honesty.h5", lambda: read_seen(whole)),
+        ("losses.h5", lambda: read_losses(whole)),
         ("history.jsonl", lambda: RunDirectory(place).history()),
         ("config.yaml", lambda: RunDirectory(place).read()),
         ("result.json", lambda: RunDirectory(place).read()),
@@ -154,7 +156,7 @@ def test_readers_name_the_damaged_file(copied: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    "name", ["model.ckpt", "outputs.h5", "config.yaml", "history.jsonl", "result.json"]
+    "name", ["model.ckpt", "outputs.h5", "losses.h5", "config.yaml", "history.jsonl", "result.json"]
 )
 def test_a_damaged_run_is_repaired(
     copied: Path, name: str, capsys: pytest.CaptureFixture[str]

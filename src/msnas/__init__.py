@@ -15,6 +15,7 @@ _WHERE = {
     "select": "msnas.api",
     "load": "msnas.api",
     "runs": "msnas.api",
+    "choose": "msnas.choose",
     "Selected": "msnas.api",
     "load_problem": "msnas.problem",
     "Problem": "msnas.problem",

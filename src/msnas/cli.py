@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, str] = {
     "train": "one run: select a chain of candidates and train it",
     "sweep": "many runs, on one machine or a cluster, and their report",
     "report": "tables, figures and a page of finished runs",
+    "choose": "how sure the choice among chains is, over the seeds of alike runs",
     "compare": "searches against a grid search of the same seeds",
     "predict": "apply a finished run's chain to events",
     "evaluate": "a finished run's numbers, at any value of what it is conditioned on",

@@ -119,6 +119,12 @@ def make_parts(plan: Plan, events: Events, *, store: Store, display: Display) ->
             "method.reoptimise=false: a chain trained task after task cannot be conditioned; "
             "use conditioning=none or method.reoptimise=true"
         )
+    if (by := config.get("selection")) is not None and not method.ranks:
+        raise ConfigError(
+            f"selection: {by} takes one of the chains that are ranked by their loss, found "
+            f"method={config['method']['name']}; allowed are methods that rank so, such as "
+            "grid_search and spos, or selection=best"
+        )
     method.check(chain, weighting)
     return Parts(
         plan=plan,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -19,9 +19,10 @@ from msnas.identity import digest
 from msnas.parts import Parts, make_parts, read_events
 from msnas.plan import Plan
 from msnas.report.tracker import Tracker, write_mirror
+from msnas.results.choice import Choice
 from msnas.results.honesty import HonestyNumbers, InterventionNumbers
 from msnas.results.result import Result
-from msnas.results.schema import ChainNumbers, Condition, Reading, Stage
+from msnas.results.schema import ChainNumbers, ChoiceRecord, Condition, Reading, Stage
 from msnas.results.trajectories import History, read_beliefs, read_trajectories
 from msnas.run_directory import HONESTY, RunDirectory
 from msnas.scoring import Tested
@@ -191,6 +192,7 @@ def _result(
         versions={name: version(name) for name in ("msnas", "torch", "pytorch-lightning", "numpy")},
         probabilities=choice.probabilities,
         reading=read_beliefs(history, plan.config),
+        choice=_choice(plan, selected),
         stages=stages,
         interventions=cast("InterventionNumbers | None", tested.interventions or None),
         honesty=cast("list[HonestyNumbers]", tested.honesty.points if tested.honesty else []),
@@ -206,6 +208,22 @@ def _result(
             for point, best, regret in scoring.winners(choice.scores, choice.path)
         ],
     )
+
+
+def _choice(plan: Plan, selected: Selected) -> ChoiceRecord | None:
+    """How sure the choice is; None if it was among no chains."""
+    if (judged := selected.judged) is None:
+        return None
+    return Choice(
+        label=plan.config["method"]["name"],
+        tasks=plan.chain,
+        paths=judged.paths,
+        sure=judged.sure,
+        seeds=[plan.config["seed"]],
+        together="super-network" in selected.choice.trainings,
+        default=selected.default,
+        sizes={path: asdict(size) for path, size in judged.sizes.items()},
+    ).to_json()
 
 
 def _stage(trained: Mapping[str, Trained]) -> Stage:

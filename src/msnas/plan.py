@@ -155,6 +155,8 @@ def _plan(
         config.pop(name, None)
     # the copies stand among the candidates, so that a run's own config.yaml makes no more of them
     copies = config.pop("candidate_copies", 1)
+    if config.get("selection") == "best":  # the default is no setting of its own
+        config.pop("selection")
     config["pretrain"].setdefault("only", None)
     for name in ("frame", "augment"):
         if config["data"].get(name) is None:

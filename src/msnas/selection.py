@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import final
 
-from msnas.chain.chain import Chain
-from msnas.evaluation.evaluate import ChainScore
+import numpy as np
+
+from msnas.chain.chain import Chain, Path
+from msnas.confidence import Sureness, how_sure
+from msnas.data.events import Batch
+from msnas.data.module import event_count
+from msnas.evaluation.evaluate import ChainScore, collect_outputs
+from msnas.evaluation.outputs import kept_chains
 from msnas.methods.method import Choice
 from msnas.parts import Parts
 from msnas.training.train import Trained
@@ -16,18 +23,45 @@ from msnas.training.train import Trained
 log = logging.getLogger("msnas")
 
 
+LATENCY_EVENTS, LATENCY_PASSES = 1000, 5
+"""Events whose outputs are timed, and how often; the fastest pass counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Trainable parameters of a chain, and the time [s] that its outputs of an event take."""
+
+    parameters: int
+    latency: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """The chains that were ranked, the best ones, and how sure it is which is best.
+
+    `sizes` are those of the tie set, where one of it was to be taken by its size.
+    """
+
+    paths: Sequence[Path]
+    sure: Sureness
+    sizes: Mapping[Path, Size]
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Selected:
     """The selected chain, trained; how it was chosen; its numbers on the validation part.
 
-    `trainings` are all there were, by stage and name.
+    `trainings` are all there were, by stage and name. `judged` is None where a choice was among no
+    chains. `default` takes each task's best pre-trained candidate; None where a task has none.
     """
 
     chain: Chain
     choice: Choice
+    judged: Judged | None
     valid: ChainScore
     trainings: Mapping[str, Mapping[str, Trained]]
+    default: Path | None
 
 
 def select_chain(parts: Parts) -> Selected:
@@ -38,12 +72,73 @@ def select_chain(parts: Parts) -> Selected:
     method, fit, scoring = parts.method, parts.fit, parts.scoring
     pretrained = pretrain(parts) if parts.plan.config["pretrain"]["enabled"] else {}
     parts.condition()
+    default = default_path(parts.chain, pretrained)
     choice = method.choose(parts.chain, fit, scoring)
+    judged = judge(choice.scores)
+    if judged is not None and (by := parts.plan.config.get("selection")) is not None:
+        judged, choice = take_by_size(parts, judged, choice, by=by)
     log.info("selected %s", " -> ".join(choice.path))
     finished, chain = method.finish(parts.chain, choice.path, fit)
     (valid,) = scoring.score_at(chain, [choice.path], "valid", scoring.point)
-    trainings = {"pretrain": pretrained, "search": choice.trainings, "posttrain": finished}
-    return Selected(chain=chain, choice=choice, valid=valid, trainings=trainings)
+    return Selected(
+        chain=chain,
+        choice=choice,
+        judged=judged,
+        valid=valid,
+        trainings={"pretrain": pretrained, "search": choice.trainings, "posttrain": finished},
+        default=default,
+    )
+
+
+def judge(scores: Sequence[ChainScore]) -> Judged | None:
+    """How sure the choice among ranked chains is; None if there are no two to choose from."""
+    kept = [scores[place] for place in kept_chains(scores)]
+    if len(kept) < 2:
+        return None
+    losses = np.stack([score.event_losses.double().numpy() for score in kept])
+    return Judged(paths=[score.path for score in kept], sure=how_sure(losses[:, None]), sizes={})
+
+
+def take_by_size(parts: Parts, judged: Judged, choice: Choice, *, by: str) -> tuple[Judged, Choice]:
+    """The chain of the tie set with the fewest parameters, or the lowest latency; and all sizes.
+
+    Of equal ones the most probable one.
+    """
+    tied = [judged.paths[place] for place in judged.sure.order[: judged.sure.tied]]
+    valid = parts.scoring.spread_validation()
+    few = {name: value[:LATENCY_EVENTS] for name, value in valid.items()}
+    sizes = {path: size_of(parts.chain.only(path), few, parts.scoring.batch) for path in tied}
+
+    def size(path: Path) -> float:
+        return sizes[path].parameters if by == "fewest_parameters" else sizes[path].latency
+
+    return replace(judged, sizes=sizes), replace(choice, path=min(tied, key=size))
+
+
+def size_of(chain: Chain, events: Batch, batch: int) -> Size:
+    """Parameters of a single chain, and its latency on these events, so many at a time."""
+    seconds = []
+    for _ in range(LATENCY_PASSES):
+        start = time.perf_counter()
+        for output in collect_outputs(chain, events, paths=chain.paths(), batch=batch).values():
+            output.cpu()  # what a graphics card computes is there only then
+        seconds.append(time.perf_counter() - start)
+    return Size(parameters=chain.parameter_count(), latency=min(seconds) / event_count(events))
+
+
+def default_path(chain: Chain, pretrained: Mapping[str, Trained]) -> Path | None:
+    """Of each task the candidate with the lowest validation loss on the truth, if each has one."""
+    path = []
+    for level, names in enumerate(chain.names()):
+        losses = {
+            name: loss
+            for name in names
+            if (one := pretrained.get(chain.label(level, name))) and (loss := one.loss) is not None
+        }
+        if not losses:
+            return None
+        path.append(min(losses, key=losses.__getitem__))
+    return tuple(path)
 
 
 def pretrain(parts: Parts, only: str | None = None) -> dict[str, Trained]:

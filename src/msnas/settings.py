@@ -252,6 +252,7 @@ class Settings(ScanSettings):
     tasks: dict[Name, Task]
     problem: Problem
     method: Node
+    selection: NotRequired[Annotated[str, one_of("best", "fewest_parameters", "lowest_latency")]]
     weighting: Node
     conditioning: Conditioning | None
     scale: NotRequired[Scale]
@@ -299,8 +300,7 @@ def _refusal(error: ErrorDetails, known: Any, config: Mapping[str, Any]) -> Conf
     if kind == "extra_forbidden":
         return unknown(name, _keys(known, place[:-1]), node=node)
     if kind == "missing":
-        problem = config.get("problem")
-        chain = problem.get("chain") if isinstance(problem, dict) else None
+        chain = problem.get("chain") if isinstance(problem := config.get("problem"), dict) else None
         if isinstance(chain, list) and place[0] == "tasks" and place[1:] and place[1] not in chain:
             return unknown(place[1], map(str, chain), node="tasks")
         return ConfigError(f"{below(node, name)}: missing")

@@ -23,6 +23,11 @@ class GridSearch(Method):
 
     select_by: str = "loss"
 
+    @property
+    def ranks(self) -> bool:
+        """Unless a metric decides."""
+        return self.select_by == "loss"
+
     def choose(self, chain: Chain, fit: Fit, scoring: Scoring) -> Choice:
         """The best chain after training them all."""
         higher = higher_is_better(chain, self.select_by, key="method.select_by")

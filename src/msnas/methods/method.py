@@ -52,6 +52,11 @@ class Method(Part, ABC):
     def check(self, chain: Chain, weighting: Weighting) -> None:
         """Raise ConfigError for candidates or a weighting that the method cannot work with."""
 
+    @property
+    def ranks(self) -> bool:
+        """Whether the chain of the lowest loss among several is taken."""
+        return False
+
     def pretrained(self, chain: Chain, seed: int) -> list[tuple[int, str]]:
         """Level and name of the candidates to pre-train, unless `pretrain.enabled=false`.
 

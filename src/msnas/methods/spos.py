@@ -76,6 +76,11 @@ class SPOS(SearchMethod):
         """Raise ConfigError for a dummy."""
         refuse_dummies(chain, method="spos")
 
+    @property
+    def ranks(self) -> bool:
+        """In the super-network."""
+        return True
+
     def search(self, **of_stage: Any) -> SPOSSearch:
         """The training of random chains."""
         return SPOSSearch(self, **of_stage)

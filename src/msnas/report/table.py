@@ -8,7 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from msnas.report.choice import show_choice
 from msnas.report.honesty_tables import honesty_tables
+from msnas.results.choice import Choice
 from msnas.results.result import ARROW, VALIDITY, Result
 from msnas.results.schema import Reading
 
@@ -18,6 +20,8 @@ def show_result(run: Result, console: Console) -> None:
     console.print(_chains(run))
     if run.reading is not None:
         console.print(_reading(run, run.reading))
+    if (choice := Choice.of(run)) is not None:
+        show_choice(choice, console)
     console.print(_selected(run))
     for table in _per_variable(run):
         console.print(table)

@@ -10,7 +10,9 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from msnas.confidence import CONFIDENCE
 from msnas.results.alike import METHOD, alike, settings_of, within
+from msnas.results.choice import choices_over_seeds
 from msnas.results.event_error import event_error, paired_event_error
 from msnas.results.quality import TABLE_METHOD
 from msnas.results.quantity import Quantity
@@ -39,7 +41,7 @@ class NamedTable:
 
 def tables_of(runs: Runs) -> list[NamedTable]:
     """All tables that have a row; the runs are of one problem."""
-    found = [methods_table(runs), differences_table(runs), chains_table(runs)]
+    found = [methods_table(runs), differences_table(runs), chains_table(runs), choice_table(runs)]
     return [one for one in found if len(one.table)]
 
 
@@ -130,6 +132,32 @@ def chains_table(runs: Runs) -> NamedTable:
         caption="The chains that runs ended with, all methods together, best first. Medians over "
         f"runs. {INTERVAL}: as above.",
         table=found,
+    )
+
+
+def choice_table(runs: Runs) -> NamedTable:
+    """A row for each chain of every choice that alike runs of several seeds make together."""
+    level = f"{CONFIDENCE * 100:g} %"
+    rows, meanings = [], []
+    for choice in choices_over_seeds(runs.finished):
+        weights = choice.runs[0].task_weights.items()
+        fixed = {
+            "method": choice.label,
+            **_weights({f"weight/{task}": weight for task, weight in weights}),
+            "seeds": len(choice.seeds),
+            "events": choice.sure.events,
+        }
+        meanings.append(f"{choice.title}: {' '.join(choice.words())}")
+        for row in choice.table().to_dict("records"):
+            marks = {name: "yes" if row[name] else "" for name in ("tie set", "default")}
+            rows.append({**fixed, **row, **marks})
+    return NamedTable(
+        name="choice",
+        title="How sure the choices are",
+        caption="On validation events. P(best): that no chain has a lower expected loss. Regret: "
+        f"by how much its loss is above the lowest, low to high with {level}. Tie set: the "
+        f"smallest that holds the best with {level}. {' '.join(meanings)}",
+        table=pd.DataFrame(rows),
     )
 
 

@@ -11,7 +11,15 @@ from typing import Any, Literal, final
 from typing_extensions import TypeIs
 
 from msnas.results.honesty import HonestyNumbers, InterventionNumbers, LeakageNumbers
-from msnas.results.schema import SCHEMA, ChainNumbers, Condition, Reading, Stage, Winner
+from msnas.results.schema import (
+    SCHEMA,
+    ChainNumbers,
+    ChoiceRecord,
+    Condition,
+    Reading,
+    Stage,
+    Winner,
+)
 from msnas.run_directory import RunDirectory
 from msnas.storage import FILES, damage_of
 
@@ -40,7 +48,8 @@ class Result:
 
     `valid` and `test` hold a number by `<task>/<metric>`, or numbers by variable. `directions`
     tell of each metric whether higher is better (None: neither). `chains` are those judged on
-    validation data; `conditions`, `winners` and `point` are a conditioned run's. Stored under
+    validation data, `choice` how sure the choice among them is; `conditions`, `winners` and `point`
+    are a conditioned run's. Stored under
     schema 1 (`results.schema`): what was not computed is empty or None here, absent there.
     """
 
@@ -64,6 +73,7 @@ class Result:
     winners: Sequence[Winner] = ()
     probabilities: Mapping[str, Mapping[str, float]] | None = None
     reading: Reading | None = None
+    choice: ChoiceRecord | None = None
     stages: Mapping[str, Stage] = field(default_factory=dict)
     interventions: InterventionNumbers | None = None
     honesty: Sequence[HonestyNumbers] = ()
@@ -83,7 +93,7 @@ class Result:
             *("chains", "data"),
         )
         there = (
-            *("parameters", "versions", "point", "probabilities", "reading", "stages"),
+            *("parameters", "versions", "point", "probabilities", "reading", "choice", "stages"),
             *("interventions", "honesty", FILES),
         )
         return cls(
@@ -125,6 +135,7 @@ class Result:
         if self.probabilities is not None:
             record["probabilities"] = dict(self.probabilities)
         record["reading"] = self.reading
+        record["choice"] = self.choice
         record["stages"] = dict(self.stages)
         record |= {"interventions": self.interventions, "honesty": list(self.honesty) or None}
         return {name: value for name, value in record.items() if value is not None}

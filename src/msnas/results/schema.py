@@ -64,6 +64,37 @@ class Winner(TypedDict):
 
 
 @open_and_strict
+class ChainStanding(TypedDict):
+    """A chain among the others: see `msnas.confidence.Standing`; latency in seconds per event."""
+
+    selected: dict[str, str]
+    loss: Number
+    best: Number
+    regret: Number
+    low: Number
+    high: Number
+    tied: bool
+    parameters: NotRequired[int]
+    latency: NotRequired[Number]
+
+
+@open_and_strict
+class ChoiceRecord(TypedDict):
+    """How sure a choice is: see `msnas.confidence.Sureness` and `msnas.results.choice.Choice`."""
+
+    confidence: Number
+    seeds: Annotated[list[int], Field(min_length=1)]
+    events: int
+    together: bool
+    chains: Annotated[list[ChainStanding], Field(min_length=2)]
+    event_error: Number
+    seed_error: NotRequired[Number]
+    enough_seeds: NotRequired[int]
+    enough_events: NotRequired[int]
+    default: NotRequired[dict[str, str]]
+
+
+@open_and_strict
 class Stage(TypedDict):
     """What a stage took; where its start was judged, that loss and the one of the kept weights."""
 
@@ -138,6 +169,7 @@ class Finished(TypedDict):
     reading: NotRequired[Reading]
     interventions: NotRequired[InterventionNumbers]
     honesty: NotRequired[list[HonestyNumbers]]
+    choice: NotRequired[ChoiceRecord]
 
 
 @open_and_strict
@@ -274,10 +306,13 @@ def check_match(result: Mapping[str, Any], config: Mapping[str, Any], *, where: 
     weighted = result["task_weights"]
     if not weighted or not set(weighted) <= set(chain):
         raise DataError(f"{where}: task_weights: tasks {list(weighted)}, expected some of {chain}")
+    choice = result.get("choice", {})
     named: Iterable[Mapping[str, Any]] = (
         result,
         *result["chains"],
         *result.get("winners", ()),
+        *choice.get("chains", ()),
+        *({"selected": default} for default in [choice.get("default")] if default is not None),
     )
     for one in named:
         if set(one["selected"]) != set(chain):

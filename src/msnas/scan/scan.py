@@ -13,7 +13,7 @@ from msnas.config import check_name
 from msnas.identity import digest
 from msnas.scan.engine import Engine, EngineError
 from msnas.scan.ledger import Ledger
-from msnas.scan.show import Watch, show_best, show_damage, show_failures, show_preview
+from msnas.scan.show import Watch, show_best, show_choices, show_damage, show_failures, show_preview
 from msnas.scan.work import ImpossibleRun, RunWork, pretrainings
 from msnas.settings import check_scan_settings
 from msnas.terminal import say
@@ -81,6 +81,7 @@ class Scan:
         ledger.look()
         ledger.write()
         show_best(ledger, console)
+        show_choices(ledger, console)
         show_failures(ledger, console)
         states = ledger.states()
         say(

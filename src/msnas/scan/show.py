@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from msnas.report.choice import show_choice
+from msnas.results.choice import choices_over_seeds
 from msnas.results.result import Result, best_of
 from msnas.scan.ledger import Ledger, as_time, seconds_of_method
 from msnas.scan.work import RunWork
@@ -123,6 +125,12 @@ def show_best(ledger: Ledger, console: Console) -> None:
         )
     if table.row_count:
         console.print(table)
+
+
+def show_choices(ledger: Ledger, console: Console) -> None:
+    """How sure the choices are that runs of several seeds make together."""
+    for choice in choices_over_seeds([run.result for run in ledger.runs if run.result]):
+        show_choice(choice, console)
 
 
 def show_failures(ledger: Ledger, console: Console) -> None:

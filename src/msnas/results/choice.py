@@ -1,0 +1,269 @@
+"""How sure the choice of a run is, or that of alike runs over their seeds. Imports no PyTorch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+
+from msnas.confidence import CONFIDENCE, Over, Standing, Sureness, how_sure
+from msnas.errors import DataError
+from msnas.results.alike import JUDGE, alike, differing, labels, settings_of
+from msnas.results.losses import ChainPath, Losses, read_losses
+from msnas.results.result import CHAIN, Result
+from msnas.results.runs import OtherRun
+from msnas.results.schema import ChoiceRecord
+
+ONE_CHOICE = ("seed", "method.chain", "method.select_by", "selection", *JUDGE)
+"""In what runs may differ whose chains are judged together."""
+
+NUMBERS = ("loss", "best", "regret", "low", "high", "tied")
+"""Of a chain, as `Standing` has them."""
+
+SIZES = ("parameters", "latency")
+"""Of a chain: trainable parameters, and the seconds an event takes."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Chains with what is known of each; `sure.chains` are in the order of `paths`.
+
+    The chains were trained one by one, or `together` in a super-network. `default` takes each
+    task's best pre-trained candidate: what no search would have taken. `sizes` are `parameters` and
+    `latency` [s per event] of chains, where one was taken by its size.
+    """
+
+    label: str
+    tasks: Sequence[str]
+    paths: Sequence[ChainPath]
+    sure: Sureness
+    seeds: Sequence[int]
+    together: bool
+    default: ChainPath | None = None
+    sizes: Mapping[ChainPath, Mapping[str, float]] = field(default_factory=dict)
+    runs: Sequence[Result] = ()
+
+    @classmethod
+    def of(cls, run: Result) -> Choice | None:
+        """What a run says of its own choice; None if it does not."""
+        if (record := run.choice) is None:
+            return None
+        default = record.get("default")
+        return cls(
+            label=run.method,
+            tasks=run.tasks,
+            paths=[run.path_of(one["selected"]) for one in record["chains"]],
+            sure=Sureness(
+                confidence=record["confidence"],
+                seeds=len(record["seeds"]),
+                events=record["events"],
+                chains=[_standing(one) for one in record["chains"]],
+                event_error=record["event_error"],
+                seed_error=record.get("seed_error"),
+                enough_seeds=record.get("enough_seeds"),
+                enough_events=record.get("enough_events"),
+            ),
+            seeds=record["seeds"],
+            together=record["together"],
+            default=None if default is None else run.path_of(default),
+            sizes={
+                run.path_of(one["selected"]): {name: one[name] for name in SIZES}  # type: ignore[literal-required]
+                for one in record["chains"]
+                if one.keys() >= set(SIZES)
+            },
+            runs=[run],
+        )
+
+    @property
+    def title(self) -> str:
+        """Which chains were judged, on what."""
+        how = "together, in a super-network" if self.together else "each by itself"
+        seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
+        weights = self.runs[0].weights if self.runs else []
+        told = ", ".join(f"{one:g}" for one in weights)
+        weighted = f", weights {told}" if len(weights) > 1 else ""
+        return f"{self.label}{weighted}: {len(self.paths)} chains trained {how}, {seeds}"
+
+    def words(self) -> list[str]:
+        """What it means, in sentences."""
+        first = self.sure.order[0]
+        said = self.sure.words()
+        if self.default and self.default in self.paths and self.paths[first] != self.default:
+            place = list(self.paths).index(self.default)
+            gain = self.sure.chains[place].loss - self.sure.chains[first].loss
+            said.append(
+                f"The default {CHAIN.join(self.default)}, of each task's best pre-trained "
+                f"candidate, has a loss {gain:+.4f} from the leading chain's."
+            )
+        return said
+
+    def table(self) -> pd.DataFrame:
+        """A row for each chain, the most probable one first."""
+        rows = []
+        for place in self.sure.order:
+            one = self.sure.chains[place]
+            rows.append(
+                {
+                    "chain": CHAIN.join(self.paths[place]),
+                    "loss": one.loss,
+                    "P(best)": one.best,
+                    "regret": one.regret,
+                    "low": one.low,
+                    "high": one.high,
+                    "tie set": one.tied,
+                    "default": self.paths[place] == self.default,
+                    **self.sizes.get(self.paths[place], {}),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def to_json(self) -> ChoiceRecord:
+        """The same for result.json and choice.json; what is not known is absent."""
+
+        def named(path: ChainPath) -> dict[str, str]:
+            return dict(zip(self.tasks, path, strict=True))
+
+        sure = self.sure
+        known: dict[str, Any] = {
+            "seed_error": sure.seed_error,
+            "enough_seeds": sure.enough_seeds,
+            "enough_events": sure.enough_events,
+            "default": None if self.default is None else named(self.default),
+        }
+        record: dict[str, Any] = {
+            "confidence": sure.confidence,
+            "decided": sure.decided,
+            "dominates": sure.dominates,
+            "seeds": list(self.seeds),
+            "events": sure.events,
+            "together": self.together,
+            "event_error": sure.event_error,
+            **{name: value for name, value in known.items() if value is not None},
+            "chains": [
+                {
+                    "selected": named(self.paths[place]),
+                    **{name: getattr(sure.chains[place], name) for name in NUMBERS},
+                    **self.sizes.get(self.paths[place], {}),
+                }
+                for place in sure.order
+            ],
+        }
+        return record  # type: ignore[return-value]
+
+
+def _standing(record: Mapping[str, Any]) -> Standing:
+    return Standing(**{name: record[name] for name in NUMBERS})
+
+
+def choices_of(
+    runs: Sequence[Result], *, confidence: float = CONFIDENCE, over: Over | None = None
+) -> tuple[list[Choice], list[OtherRun]]:
+    """The choices of alike runs, which differ in the seed alone; and the runs that are in none.
+
+    A method that ranks chains is judged by what it ranks by; runs of a given chain, such as
+    `fixed_chain`, by that chain, all chains of the group together.
+    """
+    found, others = [], []
+    told = dict(zip(map(id, runs), labels(runs, without=ONE_CHOICE), strict=True))
+    for group in alike(runs, but_for=ONE_CHOICE):
+        losses, unread = _read(group.runs)
+        table, seeds = _complete(losses)
+        used = [run for run, _ in losses]
+        if len(table) < 2:
+            reason = f"nothing to choose from: {_chains_in_words(list(table))}"
+            unread += [OtherRun(directory=run.directory, reason=reason) for run in used]
+        else:
+            defaults = Counter(
+                run.path_of(run.choice["default"])
+                for run in used
+                if run.choice is not None and "default" in run.choice
+            )
+            found.append(
+                Choice(
+                    label=told[id(used[0])],
+                    tasks=used[0].tasks,
+                    paths=list(table),
+                    sure=how_sure(
+                        np.array([[own[seed] for seed in seeds] for own in table.values()]),
+                        confidence=confidence,
+                        over=over,
+                    ),
+                    seeds=seeds,
+                    together=used[0].searched_together and bool(used[0].search_table()),
+                    default=defaults.most_common(1)[0][0] if defaults else None,
+                    runs=[run for run in used if run.seed in seeds],
+                )
+            )
+        others += unread
+    return found, others
+
+
+def choices_over_seeds(runs: Sequence[Result]) -> list[Choice]:
+    """The choices of at least two seeds."""
+    several = [
+        run
+        for group in alike(runs, but_for=ONE_CHOICE)
+        if len({run.seed for run in group.runs}) > 1
+        for run in group.runs
+    ]
+    return [one for one in choices_of(several)[0] if len(one.seeds) > 1]
+
+
+def check_data(runs: Sequence[Result]) -> None:
+    """Raise DataError for single chains that would be a choice were their events the same."""
+    for group in alike(runs, but_for=(*ONE_CHOICE, "data")):
+        paths = sorted({run.path for run in group.runs if not run.search_table()})
+        settings = [settings_of(run) for run in group.runs]
+        keys = [key for key in differing(settings) if key.startswith("data.")]
+        if len(paths) > 1 and keys:
+            found = "; ".join(
+                f"{key}: {', '.join(sorted({str(one.get(key)) for one in settings}))}"
+                for key in keys
+            )
+            raise DataError(
+                f"runs: {_chains_in_words(paths)} were judged on different data ({found}); "
+                "allowed are chains judged on the same events"
+            )
+
+
+def _read(runs: Sequence[Result]) -> tuple[list[tuple[Result, Losses]], list[OtherRun]]:
+    """The losses of runs that were judged on the same events as the first; and the other runs."""
+    found: list[tuple[Result, Losses]] = []
+    others = []
+    for run in runs:
+        try:
+            losses = read_losses(run)
+            first, its = found[0] if found else (run, losses)
+            if (losses.events, len(losses.selected)) != (its.events, len(its.selected)):
+                raise DataError(
+                    f"judged on events {losses.events} ({len(losses.selected)}), allowed are the "
+                    f"events {its.events} ({len(its.selected)}) of {first.directory}"
+                )
+        except DataError as error:
+            others.append(OtherRun(directory=run.directory, reason=str(error)))
+        else:
+            found.append((run, losses))
+    return found, others
+
+
+def _complete(
+    runs: Sequence[tuple[Result, Losses]],
+) -> tuple[dict[ChainPath, dict[int, np.ndarray]], list[int]]:
+    """Losses by chain and seed: of the seeds with most chains, those that all of these have."""
+    found: dict[ChainPath, dict[int, np.ndarray]] = {}
+    for run, losses in runs:
+        for path, own in (losses.ranked or {run.path: losses.selected}).items():
+            found.setdefault(path, {}).setdefault(run.seed, own)
+    counts = Counter(seed for own in found.values() for seed in own)
+    seeds = sorted(seed for seed, count in counts.items() if count == max(counts.values()))
+    return {path: own for path, own in found.items() if set(seeds) <= own.keys()}, seeds
+
+
+def _chains_in_words(paths: Sequence[ChainPath]) -> str:
+    names = ", ".join(CHAIN.join(path) for path in paths)
+    return f"{len(paths)} chain{'s' * (len(paths) != 1)} ({names})"
