@@ -324,7 +324,7 @@ def test_the_default_takes_the_best_of_the_pretrained(real: Path) -> None:
     assert finished.choice["default"] == best
 
 
-@pytest.mark.parametrize("by", ["fewest_parameters", "lowest_latency"])
+@pytest.mark.parametrize("by", ["parsimonious", "lowest_latency"])
 def test_the_smallest_chain_of_the_tie_set(real: Path, by: str) -> None:
     """On few events several chains tie; the trainings are those of the run that took the best."""
     words = [*TOY, "method=grid_search", f"output={real}", f"selection={by}"]
@@ -336,7 +336,7 @@ def test_the_smallest_chain_of_the_tie_set(real: Path, by: str) -> None:
     tied = [choice.paths[place] for place in choice.sure.order[: choice.sure.tied]]
     assert len(tied) > 1
     assert choice.sizes.keys() == set(tied)
-    what = "parameters" if by == "fewest_parameters" else "latency"
+    what = "parameters" if by == "parsimonious" else "latency"
     assert choice.sizes[finished.path][what] == min(one[what] for one in choice.sizes.values())
     assert choice.sizes[finished.path]["parameters"] == finished.parameters
     assert all(0 < one["latency"] < 1 for one in choice.sizes.values())
@@ -350,9 +350,9 @@ def test_a_selection_that_takes_the_best_is_no_setting() -> None:
     with open_dict(plain):
         del plain["selection"]  # as a run of an earlier version has it
     assert make_plan(plain).key == make_plan(best).key
-    other = make_plan(compose_config([*TOY, "selection=fewest_parameters"]))
+    other = make_plan(compose_config([*TOY, "selection=parsimonious"]))
     assert other.key != make_plan(best).key
-    assert other.config["selection"] == "fewest_parameters"
+    assert other.config["selection"] == "parsimonious"
     with pytest.raises(ConfigError, match=r"selection: expected one of .*'best'.*found 'small'"):
         make_plan(compose_config([*TOY, "selection=small"]))
 

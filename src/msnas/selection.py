@@ -110,7 +110,7 @@ def take_by_size(parts: Parts, judged: Judged, choice: Choice, *, by: str) -> tu
     sizes = {path: size_of(parts.chain.only(path), few, parts.scoring.batch) for path in tied}
 
     def size(path: Path) -> float:
-        return sizes[path].parameters if by == "fewest_parameters" else sizes[path].latency
+        return sizes[path].parameters if by == "parsimonious" else sizes[path].latency
 
     return replace(judged, sizes=sizes), replace(choice, path=min(tied, key=size))
 

@@ -252,7 +252,7 @@ class Settings(ScanSettings):
     tasks: dict[Name, Task]
     problem: Problem
     method: Node
-    selection: NotRequired[Annotated[str, one_of("best", "fewest_parameters", "lowest_latency")]]
+    selection: NotRequired[Annotated[str, one_of("best", "parsimonious", "lowest_latency")]]
     weighting: Node
     conditioning: Conditioning | None
     scale: NotRequired[Scale]
