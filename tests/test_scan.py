@@ -61,7 +61,7 @@ def find(*arguments: str, **settings: Any) -> tuple[list[RunWork], list[Impossib
 
 
 KEYS = {
-    "problem=htautau": "fd65d16f912b0d4a",
+    "problem=htautau": "578af5d53958af1f",
     "problem=toy3": "2867f06add9f9ad8",
     "problem=toy": "a30f18bf224a45b0",
     "problem=toy method=grid_search seed=3 task_weight=0.9": "7cc667c9c8c9756b",
