@@ -24,7 +24,7 @@ from msnas.results.honesty import HonestyNumbers, InterventionNumbers
 from msnas.results.result import Result
 from msnas.results.schema import ChainNumbers, ChoiceRecord, Condition, Reading, Stage
 from msnas.results.trajectories import History, read_beliefs, read_trajectories
-from msnas.run_directory import HONESTY, RunDirectory
+from msnas.run_directory import HONESTY, JUDGES, RunDirectory
 from msnas.scoring import Tested
 from msnas.selection import Selected, pretrain, select_chain
 from msnas.storage import whole
@@ -102,6 +102,9 @@ def run_stages(
             "selected": " -> ".join(selected.choice.path),
         },
     )
+    if tested.judges:
+        with whole(directory.path / JUDGES) as new:
+            torch.save({name: judge.weights for name, judge in tested.judges.items()}, new)
     if tested.honesty is not None:
         tested.honesty.write(directory.path / HONESTY, key=plan.key)
     result = _result(parts, selected, tested, history, directory=final.path).to_json()

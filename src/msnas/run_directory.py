@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from msnas.plan import Plan
 
 CONFIG, HISTORY, MODEL, OUTPUTS = "config.yaml", "history.jsonl", "model.ckpt", "outputs.h5"
-HONESTY, LOSSES, RESULT, BEGUN = "honesty.h5", "losses.h5", "result.json", "begun"
+HONESTY, LOSSES, JUDGES = "honesty.h5", "losses.h5", "judges.ckpt"
+RESULT, BEGUN = "result.json", "begun"
 
 
 @final
@@ -38,7 +39,7 @@ class RunDirectory:
     """config.yaml (resolved), history.jsonl, model.ckpt, outputs.h5, losses.h5, log in `path`.
 
     `result.json` is written last and holds the checksums of the others and of itself. There is no
-    losses.h5 in a run of an earlier version.
+    losses.h5 or judges.ckpt in a run of an earlier version, no judges.ckpt where nothing is judged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -116,7 +117,8 @@ class RunDirectory:
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write the result: last of all, it makes the run a finished one."""
-        files = [self.path / name for name in (CONFIG, HISTORY, MODEL, OUTPUTS, HONESTY, LOSSES)]
+        names = (CONFIG, HISTORY, MODEL, OUTPUTS, HONESTY, LOSSES, JUDGES)
+        files = [self.path / name for name in names]
         files += self.path.glob("*.p[nd][gf]")
         write_record(
             self.path / RESULT, result, files=[path.name for path in files if path.is_file()]

@@ -35,7 +35,7 @@ class Tested:
 
     `values`, every task's finished `outputs` (of the test events, in the detector's frame) and what
     `interventions` tell are at the run's own point, `conditions` the numbers at every point of a
-    conditioning; `honesty` is told at all of them, the run's own first. `stage` is how the judges
+    conditioning; `honesty` is told at all of them, the run's own first. `stage` is how the `judges`
     of validity were come by.
     """
 
@@ -44,6 +44,7 @@ class Tested:
     interventions: Mapping[str, Any]
     honesty: Honesty | None
     conditions: list[dict[str, Any]]
+    judges: Mapping[str, Judge]
     stage: dict[str, Any]
 
 
@@ -199,6 +200,7 @@ class Scoring:
                 seed=self._probe_seed,
             ),
             conditions=conditions,
+            judges=judges,
             stage=stage,
         )
 

@@ -27,12 +27,12 @@ class Judge:
 
     def __init__(self, validity: Validity, weights: Mapping[str, Tensor], target: str) -> None:
         self._validity = validity
-        self._weights = dict(weights)
+        self.weights = dict(weights)
         self._target = target
 
     def measure(self, events: Batch, output: Tensor) -> dict[str, Any]:
         """Validity of the outputs of `events`, and the judge's own coverage of the truth."""
-        return self._validity.measure(self._weights, events, output, target=self._target)
+        return self._validity.measure(self.weights, events, output, target=self._target)
 
     def inside(self, events: Batch, outputs: Sequence[Tensor]) -> Bool[Tensor, "output event"]:
         """Whether all variables of each of several outputs for `events` lie in the band."""
@@ -41,7 +41,7 @@ class Judge:
 
         # Validity's own steps, from outside: its sources are part of the keys of all runs
         judge = self._validity
-        process = GaussianProcess.restored(self._weights)
+        process = GaussianProcess.restored(self.weights)
         mean, sigma = judge._band(process, events, self._target)
         pulls = [judge._difference(judge._checked(one, "the output"), mean) for one in outputs]
         return torch.stack([(pull.abs() <= WIDTH * sigma).all(1) for pull in pulls])
