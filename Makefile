@@ -2,14 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.installed
-SCAN_READY := $(VENV)/.scan-installed
+OPTIONAL_READY := $(VENV)/.optional-installed
+OPTIONAL := requirements-scan.txt requirements-export.txt
 
 .PHONY: train test check clean
 
 train: $(READY)
 	$(VENV)/bin/python train.py method=spos task_weight=0.9
 
-test: $(SCAN_READY)
+test: $(OPTIONAL_READY)
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
@@ -23,9 +24,9 @@ $(READY): requirements.txt pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $(READY)
 
-$(SCAN_READY): $(READY) requirements-scan.txt
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-scan.txt
-	touch $(SCAN_READY)
+$(OPTIONAL_READY): $(READY) $(OPTIONAL)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(OPTIONAL:%=-r %)
+	touch $(OPTIONAL_READY)
 
 clean:
 	rm -rf $(VENV)

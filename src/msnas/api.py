@@ -58,6 +58,19 @@ class Selected:
         with allowing(self.allow):
             return load_model(self.directory).predict(arrays, conditions=given, batch=batch)
 
+    def export(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the chain as one ONNX file; see docs/export.md."""
+        from msnas.export.__main__ import Settings, export
+
+        export(
+            Settings(
+                run=str(self.directory),
+                out=str(path),
+                overwrite=overwrite,
+                allow=list(self.allow),
+            )
+        )
+
     def table(self) -> pd.DataFrame:
         """The chains the choice was among, the best first: candidates and validation numbers.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from msnas.build import build
 from msnas.chain.chain import Chain
@@ -22,7 +25,7 @@ from msnas.data.frames import Frame
 from msnas.errors import ConfigError, DataError
 from msnas.evaluation.evaluate import collect_outputs
 from msnas.parts import make_frame
-from msnas.run_directory import MODEL, RunDirectory
+from msnas.run_directory import JUDGES, MODEL, RunDirectory
 from msnas.storage import somebodys
 from msnas.training.store import read_torch
 
@@ -31,7 +34,8 @@ from msnas.training.store import read_torch
 class Model:
     """A chain of one candidate per task, the fields with their scales, and where it is from.
 
-    `point` are the run's own values of what it is conditioned on, if it is.
+    `point` are the run's own values of what it is conditioned on, if it is; `judges` settings and
+    weights of the judges of validity, by task.
     """
 
     chain: Chain
@@ -41,6 +45,9 @@ class Model:
     frame: Frame | None = None
     conditioning: Conditioning | None = None
     point: Point | None = None
+    judges: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Tensor]]] = field(
+        default_factory=dict
+    )
 
     @property
     def inputs(self) -> list[str]:
@@ -75,12 +82,19 @@ class Model:
             chosen_point(conditions, self.conditioning, self.point),
         )
         outputs = collect_outputs(self.chain, part, paths=[self.path], batch=batch)
+        found = self.told(
+            [outputs[self.path[: level + 1]] for level in range(len(self.path))], turn
+        )
+        return {name: values.detach().numpy() for name, values in found.items()}
+
+    def told(self, outputs: Sequence[Tensor], turn: Tensor | None) -> dict[str, Tensor]:
+        """Every task's finished output in a user's units, turned back by `turn` [event, 3]."""
         predictions = {}
-        for level, task in enumerate(self.chain.tasks):
-            output = task.scored(outputs[self.path[: level + 1]])
+        for task, output in zip(self.chain.tasks, outputs, strict=True):
+            scored = task.scored(output)
             if turn is not None:
-                output = task.output.turn_back(output, turn)
-            predictions[task.name] = task.output.prediction(output).detach().numpy()
+                scored = task.output.turn_back(scored, turn)
+            predictions[task.name] = task.output.prediction(scored)
         return predictions
 
     def ready(self, part: Batch, point: Point | None = None) -> Batch:
@@ -131,6 +145,9 @@ def load_model(directory: Path) -> Model:
                 conditioning, first_weight=next(iter(result["task_weights"].values())), tasks=tasks
             )
         chain.load_state_dict(model["weights"])
+        # a run of an earlier version keeps none
+        kept = read_torch(run.checked(JUDGES)) if JUDGES in result.get("files", {}) else {}
+        judges = {name: (tasks[name]["validity"], weights) for name, weights in kept.items()}
     return Model(
         chain=chain,
         path=path,
@@ -138,10 +155,14 @@ def load_model(directory: Path) -> Model:
         frame=frame,
         conditioning=conditioning,
         point=point,
+        judges=judges,
         provenance={
             "run": directory.name,
             "problem": config["problem"]["name"],
             "method": config["method"]["name"],
             "selected": " -> ".join(path),
+            "key": result["key"],
+            "trained_on": json.dumps(result["data"]["source"]),
+            "versions": json.dumps(result["versions"]),
         },
     )

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 class Settings:
     """Keys of the command."""
 
-    run: str = field(default=MISSING, metadata={"help": "directory of a finished run"})
+    run: str = field(
+        default=MISSING, metadata={"help": "directory of a finished run, or an ONNX file"}
+    )
     data: str = field(default=MISSING, metadata={"help": "HDF5 file with the inputs"})
     out: str = field(default=MISSING, metadata={"help": "HDF5 file to write"})
     overwrite: bool = field(default=False, metadata={"help": "replace `out` if it exists"})
@@ -57,12 +59,14 @@ def _predict(settings: Settings, conditions: Mapping[str, str]) -> dict[str, np.
     import h5py
 
     from msnas.data.event_file import EventFile
+    from msnas.export.read import load_onnx
     from msnas.model import load_model
 
     out = Path(settings.out)
     if out.exists() and not settings.overwrite:
         raise DataError(f"out: {out} exists; choose another name or overwrite=true")
-    model = load_model(Path(settings.run))
+    run = Path(settings.run)
+    model = load_onnx(run) if run.is_file() else load_model(run)
     raw = EventFile(file=settings.data).load(model.inputs)
     predictions = model.predict(
         raw, conditions=conditions, batch=settings.batch, where=settings.data

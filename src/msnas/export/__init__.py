@@ -1,0 +1,1 @@
+"""A finished run's chain as one ONNX file, for where PyTorch is not."""
