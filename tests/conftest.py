@@ -62,7 +62,8 @@ def _first_of(name: str, count: int, folder: Path) -> Path:
     path = folder / name
     with h5py.File(ROOT / "data" / name, "r") as whole, h5py.File(path, "w") as few:
         label = whole["label"][()]
-        chosen = np.sort(np.concatenate([np.flatnonzero(label == one)[:count] for one in (0, 1)]))
+        members = [np.flatnonzero(label == one)[:count] for one in np.unique(label)]
+        chosen = np.sort(np.concatenate(members))
         reach = chosen[-1] + 1
         for key, item in whole.items():
             few[key] = item[:reach][chosen]
@@ -79,6 +80,12 @@ def event_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def jet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """200 + 200 jets."""
     return _first_of("tau_jet.h5", 200, tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def fakes_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 events of each of four classes, two jets each."""
+    return _first_of("htautau_fakes.h5", 60, tmp_path_factory.mktemp("data"))
 
 
 def small_run(event_file: Path, output: Path) -> list[str]:

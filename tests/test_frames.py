@@ -13,7 +13,7 @@ from conftest import QUIET, Compose, compose_config
 
 import msnas
 from msnas.data.frames import TURN, Canonical
-from msnas.errors import DataError
+from msnas.errors import ConfigError, DataError
 from msnas.momentum import encode_pt, turn_back
 from msnas.parts import read_events
 from msnas.plan import make_plan
@@ -135,9 +135,10 @@ def test_a_run_puts_out_what_the_detector_sees(
 
 
 def test_a_frame_without_its_jets_is_refused(tmp_path: Path) -> None:
-    plan = make_plan(
-        compose_config(["problem=toy", "trainer=cpu", "frame=canonical", f"output={tmp_path}"])
-    )
+    words = ["problem=toy", "trainer=cpu", "frame=canonical", f"output={tmp_path}"]
+    with pytest.raises(ConfigError, match=r"data\.frame\.momenta: .*'data\.momenta' not found"):
+        make_plan(compose_config(words))
+    plan = make_plan(compose_config([*words, "+data.momenta=[x]", "+data.images=[x]"]))
     with pytest.raises(DataError, match=r"data\.frame\.jets: 'jet' is no array"):
         read_events(plan)
 

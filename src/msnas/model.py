@@ -52,7 +52,7 @@ class Model:
     @property
     def inputs(self) -> list[str]:
         """Names of the fields that the chain reads."""
-        return sorted(self.chain.reads() - {task.target for task in self.chain.tasks})
+        return sorted(self.chain.reads(truths=False))
 
     def predict(
         self,

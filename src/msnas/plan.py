@@ -33,6 +33,9 @@ WORDS = "words"
 RESOLVED = ("scale",)
 """Settings that only others refer to."""
 
+RESOLVED_OF_DATA = ("momenta", "images")
+"""The same of the data: frame and augment name them."""
+
 HANDED_ON = ("target", "output")
 """The settings of a task that decide what later tasks read in pre-training."""
 
@@ -105,8 +108,10 @@ class Plan:
         """What decides the training of a task: with all its candidates or the ones named."""
         settings = self.config["tasks"][task]
         candidates = settings["candidates"]
+        counts = {"counts": settings["counts"]} if settings.get("counts") else {}
         return {
             "name": task,
+            **counts,
             **{key: settings[key] for key in ("inputs", "loss", *HANDED_ON)},
             "candidates": {name: candidates[name] for name in names or candidates},
         }
@@ -153,6 +158,8 @@ def _plan(
 ) -> Plan:
     for name in (*OF_A_SCAN, *RESOLVED):
         config.pop(name, None)
+    for name in RESOLVED_OF_DATA:
+        config["data"].pop(name, None)
     # the copies stand among the candidates, so that a run's own config.yaml makes no more of them
     copies = config.pop("candidate_copies", 1)
     if config.get("selection") == "best":  # the default is no setting of its own

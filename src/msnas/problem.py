@@ -150,6 +150,7 @@ def _task(task: Task, candidates: Mapping[str, Maker]) -> dict[str, Any]:
         "target": task.target,
         "output": node_of(task.output, key=f"{key}.output"),
         "loss": None if task.loss is None else node_of(task.loss, key=f"{key}.loss"),
+        **({} if task.counts is None else {"counts": task.counts}),
         "metrics": {
             name: node_of(one, key=f"{key}.metrics.{name}") for name, one in task.metrics.items()
         },
@@ -227,7 +228,7 @@ def _fields(
     own = (getattr(one, "reads", None) for named in candidates.values() for one in named.values())
     wanted = {name for names in own for name in names or ()}
     wanted = wanted.union(*(task.inputs for task in tasks)) - outputs
-    wanted |= {task.target for task in tasks if task.supervised}
+    wanted = wanted.union(*(task.truths for task in tasks if task.supervised))
     raw = source.load(sorted(wanted))
     if missing := sorted(wanted - raw.keys()):
         raise DataError(f"arrays: missing {missing[0]!r}, found {sorted(raw)}")

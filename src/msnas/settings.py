@@ -104,7 +104,7 @@ closed(Thin)
 
 @closed
 class Data(TypedDict):
-    """Events; `tau_fraction` is there for `thin` to refer to."""
+    """Events; `tau_fraction`, `momenta` and `images` are there for others to refer to."""
 
     file: NotRequired[Text]
     events: Annotated[
@@ -119,6 +119,8 @@ class Data(TypedDict):
     stratify: TextOrNull
     tau_fraction: NotRequired[Any]
     thin: NotRequired[Thin | None]
+    momenta: NotRequired[Texts]
+    images: NotRequired[Texts]
     frame: NotRequired[Node | None]
     augment: NotRequired[Node | None]
     source: Node
@@ -139,9 +141,7 @@ class Words(TypedDict):
 
     label: NotRequired[Text]
     metrics: NotRequired[dict[str, MetricWords]]
-    objects: NotRequired[
-        Texts
-    ]  # along the axes of the task's truth: msnas.evaluation.interventions
+    objects: NotRequired[Texts]  # along axes of the truth: msnas.evaluation.interventions
     variables: NotRequired[Texts]
 
 
@@ -153,6 +153,7 @@ class Task(TypedDict):
     target: Text
     output: Node
     loss: Node | None
+    counts: NotRequired[TextOrNull]
     metrics: dict[str, Node]
     candidates: dict[str, Node]
     validity: NotRequired[Node | None]
@@ -261,7 +262,6 @@ class Settings(ScanSettings):
 
 
 OF_A_SCAN = tuple(ScanSettings.__annotations__)
-
 _SETTINGS, _OF_A_SCAN = TypeAdapter(Settings), TypeAdapter(closed(ScanSettings))
 
 

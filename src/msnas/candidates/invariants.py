@@ -46,14 +46,21 @@ def pair_features(encoded: Float[Tensor, "event 2 3"]) -> Float[Tensor, "event 8
 
 @final
 class Invariants(Candidate):
-    """`pair_features` of two taus through hidden `layers` to a logit."""
+    """`pair_features` of two taus through hidden `layers` to a logit, or to an `output_shape`.
 
-    def __init__(self, *, layers: Sequence[int]) -> None:
+    The first input are the taus; others are taken as they are, `beside` numbers in all.
+    """
+
+    def __init__(
+        self, *, layers: Sequence[int], output_shape: Sequence[int] = (), beside: int = 0
+    ) -> None:
         super().__init__()
-        self.network = dense([8, *layers, 1])
+        self.output_shape = tuple(output_shape)
+        self.network = dense([8 + beside, *layers, math.prod(self.output_shape)])
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, " event"]:
-        """Logit of every event from encoded momenta [event, 2, 3]."""
-        (taus,) = inputs.values()
-        logit: Tensor = self.network(pair_features(taus))
-        return logit.squeeze(-1)
+    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:
+        """Logit, or logits, of every event from encoded momenta [event, 2, 3]."""
+        taus, *others = inputs.values()
+        features = [pair_features(taus), *(one.flatten(1) for one in others)]
+        logit: Tensor = self.network(torch.cat(features, 1))
+        return logit.view(-1, *self.output_shape)

@@ -35,8 +35,10 @@ class ResidualCNN(Candidate):
         activation: str,
         output_shape: Sequence[int] | None,
         channels: int = 3,
+        reads: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
+        self.reads = reads
         self.output_shape = None if output_shape is None else tuple(output_shape)
         self.convolutions = nn.Sequential(
             *(
@@ -65,10 +67,14 @@ class ResidualCNN(Candidate):
         return [block.film_site() for block in self.dense_blocks if isinstance(block, DenseBlock)]
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:
-        """Output of every event from one input of shape [event, channel, row, column]."""
+        """Output of every event from one input of shape [event, channel, row, column].
+
+        An event of several images, [event, jet, channel, row, column], has an output for each.
+        """
         (image,) = inputs.values()
-        values: Tensor = self.convolutions(image).mean((2, 3))
+        values: Tensor = self.convolutions(image.flatten(0, -4)).mean((2, 3))
         for block in self.dense_blocks:
             values = block(values)
         output: Tensor = self.last(self.features(values))
-        return output if self.output_shape is None else output.view(-1, *self.output_shape)
+        shape = output.shape[1:] if self.output_shape is None else self.output_shape
+        return output.view(*image.shape[:-3], *shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import final
 
@@ -43,20 +44,30 @@ class SideChannel(Candidate):
     """`pair_features` of two taus, beside jets and `image_numbers`, through `layers` to a logit.
 
     What it gains over `Invariants`, which sees the taus alone, is what a chain loses by handing on
-    nothing but momenta. It `reads` taus, jets [event, jet, 4] and images, in this order.
+    nothing but momenta. It `reads` taus, jets [event, jet, 4] and images, in this order, and then
+    `beside` more numbers. With an `output_shape` it has so many logits.
     """
 
     def __init__(
-        self, *, reads: Sequence[str], layers: Sequence[int], image_channels: int = 3
+        self,
+        *,
+        reads: Sequence[str],
+        layers: Sequence[int],
+        image_channels: int = 3,
+        output_shape: Sequence[int] = (),
+        beside: int = 0,
     ) -> None:
         super().__init__()
         self.reads = tuple(reads)
-        self.network = dense([8 + 2 * (4 + 4 * image_channels), *layers, 1])
+        self.output_shape = tuple(output_shape)
+        size = 8 + 2 * (4 + 4 * image_channels) + beside
+        self.network = dense([size, *layers, math.prod(self.output_shape)])
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, " event"]:
-        """Logit of every event."""
-        taus, jet, image = inputs.values()
+    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:
+        """Logit, or logits, of every event."""
+        taus, jet, image, *others = inputs.values()
         centred = jet - jet.new_tensor([TYPICAL_LOG_PT, 0.0, 0.0, 0.0])
-        beside = torch.cat((centred, image_numbers(image)), -1).flatten(1)
-        logit: Tensor = self.network(torch.cat((pair_features(taus), beside), 1))
-        return logit.squeeze(-1)
+        beside = torch.cat((centred, image_numbers(image)), -1)
+        features = [pair_features(taus), *(one.flatten(1) for one in (beside, *others))]
+        logit: Tensor = self.network(torch.cat(features, 1))
+        return logit.view(-1, *self.output_shape)

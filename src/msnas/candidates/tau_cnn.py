@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from msnas.candidates.candidate import Candidate
 from msnas.candidates.mlp import activation_of, dense
+from msnas.candidates.of_jets import JET_NUMBERS, answer, numbers_of
 
 
 def convolutions(
@@ -50,7 +51,9 @@ class TauCNN(Candidate):
 
     Four convolutions (3-32-16-16-8 channels, kernels 3, 3, 2, 2, a max-pooling by 2 after the
     second) leave 8 x 4 x 4 values; 128-16-16-16-4; then features and jet 8-64-64-64-3, added to
-    the jet's (log pT, eta, phi). The jets of an event share the weights.
+    the jet's (log pT, eta, phi). The jets of an event share the weights. With `logit` the answer is
+    one number for each jet, such as tau or not. It may read `beside` more numbers of each jet than
+    its own four.
     """
 
     def __init__(
@@ -62,19 +65,24 @@ class TauCNN(Candidate):
         momentum_layers: Sequence[int],
         activation: str,
         image_shape: Sequence[int] = (3, 16, 16),
+        reads: Sequence[str] | None = None,
+        beside: int = 0,
+        logit: bool = False,
     ) -> None:
         super().__init__()
+        self.reads = reads
+        self.logit = logit
         self.convolutions, values = convolutions(
             channels=channels, kernels=kernels, image_shape=image_shape, activation=activation
         )
         self.image_network = dense([values, *image_layers], activation=activation)
         self.momentum_network = dense(
-            [image_layers[-1] + 4, *momentum_layers, 3], activation=activation
+            [image_layers[-1] + JET_NUMBERS + beside, *momentum_layers, 1 if logit else 3],
+            activation=activation,
         )
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event jet 3"]:
-        """Encoded momenta from `jet` [event, jet, 4] and `image` [event, jet, 3, 16, 16]."""
-        jet, image = inputs["jet"], inputs["image"]
-        features = self.image_network(convolve(self.convolutions, image))
-        correction: Tensor = self.momentum_network(torch.cat((features, jet), -1))
-        return jet[..., :3] + correction
+    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event jet ..."]:
+        """Momenta or logits from `jet` [event, jet, 4] and `image` [event, jet, 3, 16, 16]."""
+        features = self.image_network(convolve(self.convolutions, inputs["image"]))
+        found = self.momentum_network(torch.cat((features, numbers_of(inputs)), -1))
+        return answer(inputs["jet"], found, logit=self.logit)

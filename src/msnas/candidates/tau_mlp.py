@@ -11,6 +11,7 @@ from torch import Tensor
 
 from msnas.candidates.candidate import Candidate
 from msnas.candidates.mlp import dense
+from msnas.candidates.of_jets import JET_NUMBERS, answer, numbers_of
 
 
 @final
@@ -18,7 +19,8 @@ class TauMLP(Candidate):
     """Paper, Fig. 9(a): the image to a few features, they and the jet to a correction of it.
 
     Image 768-16-16-16-4; then features and jet 8-32-32-3, added to the jet's (log pT, eta, phi).
-    The jets of an event share the weights.
+    The jets of an event share the weights. With `logit` the answer is one number for each jet, such
+    as tau or not. It may read `beside` more numbers of each jet than its own four.
     """
 
     def __init__(
@@ -28,17 +30,22 @@ class TauMLP(Candidate):
         momentum_layers: Sequence[int],
         activation: str,
         image_shape: Sequence[int] = (3, 16, 16),
+        reads: Sequence[str] | None = None,
+        beside: int = 0,
+        logit: bool = False,
     ) -> None:
         super().__init__()
+        self.reads = reads
+        self.logit = logit
         pixels = image_shape[0] * image_shape[1] * image_shape[2]
         self.image_network = dense([pixels, *image_layers], activation=activation)
         self.momentum_network = dense(
-            [image_layers[-1] + 4, *momentum_layers, 3], activation=activation
+            [image_layers[-1] + JET_NUMBERS + beside, *momentum_layers, 1 if logit else 3],
+            activation=activation,
         )
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event jet 3"]:
-        """Encoded momenta from `jet` [event, jet, 4] and `image` [event, jet, 3, 16, 16]."""
-        jet, image = inputs["jet"], inputs["image"]
-        features = self.image_network(image.flatten(2))
-        correction: Tensor = self.momentum_network(torch.cat((features, jet), -1))
-        return jet[..., :3] + correction
+    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event jet ..."]:
+        """Momenta or logits from `jet` [event, jet, 4] and `image` [event, jet, 3, 16, 16]."""
+        features = self.image_network(inputs["image"].flatten(2))
+        found = self.momentum_network(torch.cat((features, numbers_of(inputs)), -1))
+        return answer(inputs["jet"], found, logit=self.logit)

@@ -8,10 +8,10 @@ from typing import final
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from msnas.candidates.candidate import Candidate
 from msnas.candidates.mlp import dense
+from msnas.candidates.of_jets import JET_NUMBERS, answer, numbers_of
 
 
 @final
@@ -22,7 +22,8 @@ class TauSets(Candidate):
     arXiv:1810.05165): of 768 pixels of a jet about nine are filled, and only these are looked at.
     A pixel is its value, its channel, its place and distance from the middle of the image, beside
     the jet's own numbers. The jets of an event share the weights. Without `directions` only
-    log pT is corrected, and eta and phi are the jet's.
+    log pT is corrected, and eta and phi are the jet's. With `logit` the answer is one number for
+    each jet, such as tau or not. It may read `beside` more numbers of each jet than its own four.
     """
 
     def __init__(
@@ -33,12 +34,21 @@ class TauSets(Candidate):
         activation: str,
         directions: bool = True,
         image_shape: Sequence[int] = (3, 16, 16),
+        reads: Sequence[str] | None = None,
+        beside: int = 0,
+        logit: bool = False,
     ) -> None:
         super().__init__()
+        self.reads = reads
+        self.logit = logit
         channels, rows, columns = image_shape
-        self.pixel_network = dense([1 + channels + 3 + 4, *pixel_layers], activation=activation)
+        numbers = JET_NUMBERS + beside
+        self.pixel_network = dense(
+            [1 + channels + 3 + numbers, *pixel_layers], activation=activation
+        )
         self.momentum_network = dense(
-            [pixel_layers[-1] + 4, *momentum_layers, 3 if directions else 1], activation=activation
+            [pixel_layers[-1] + numbers, *momentum_layers, 3 if directions and not logit else 1],
+            activation=activation,
         )
         row, column = torch.meshgrid(
             torch.linspace(-1, 1, rows), torch.linspace(-1, 1, columns), indexing="ij"
@@ -53,14 +63,13 @@ class TauSets(Candidate):
         """Activations after the sum: pixels are no values of an event."""
         return [one for one in self.momentum_network if not isinstance(one, nn.Linear)]
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event jet 3"]:
-        """Encoded momenta from `jet` [event, jet, 4] and `image` [event, jet, 3, 16, 16]."""
+    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event jet ..."]:
+        """Momenta or logits from `jet` [event, jet, 4] and `image` [event, jet, 3, 16, 16]."""
         jet = inputs["jet"]
-        jets, images = jet.flatten(0, 1), inputs["image"].flatten(0, 1).flatten(1)
+        jets, images = numbers_of(inputs).flatten(0, 1), inputs["image"].flatten(0, 1).flatten(1)
         owner, pixel = images.nonzero(as_tuple=True)
         value = images[owner, pixel].unsqueeze(1)
         features = self.pixel_network(torch.cat((value, self.about[pixel], jets[owner]), 1))
         summed = features.new_zeros(len(jets), features.shape[1]).index_add(0, owner, features)
-        correction: Tensor = self.momentum_network(torch.cat((summed, jets), 1))
-        correction = pad(correction, (0, 3 - correction.shape[1]))
-        return jet[..., :3] + correction.view(*jet.shape[:2], 3)
+        found = self.momentum_network(torch.cat((summed, jets), 1))
+        return answer(jet, found.view(*jet.shape[:2], -1), logit=self.logit)

@@ -98,15 +98,18 @@ class Chain(nn.Module):
         reads = getattr(self.candidate(level, name), "reads", None)
         return self.tasks[level].inputs if reads is None else tuple(reads)
 
-    def reads(self) -> set[str]:
-        """Names of the fields all tasks and their candidates together need."""
+    def reads(self, *, truths: bool = True) -> set[str]:
+        """Names of all fields that candidates read, and with `truths` losses and metrics too."""
         own = {
             key
             for level, names in enumerate(self.names())
             for name in names
             for key in self.inputs(level, name)
         }
-        return own.union(*((*task.inputs, task.target) for task in self.tasks))
+        read = own.union(*(task.inputs for task in self.tasks))
+        if truths:
+            return read.union(*(task.truths for task in self.tasks))
+        return read - {task.target for task in self.tasks}
 
     def supervised(self) -> list[Task]:
         """The tasks with a loss of their own; losses and task weights come in their order."""

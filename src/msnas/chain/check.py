@@ -44,6 +44,10 @@ def check_tasks(tasks: Mapping[str, Any], chain: Sequence[str], fields: Mapping[
                 f"tasks.{name}.target: {task['target']!r} is not a field; "
                 f"fields are {sorted(fields)}"
             )
+        if (counts := task.get("counts")) is not None and counts not in fields:
+            raise ConfigError(
+                f"tasks.{name}.counts: {counts!r} is not a field; fields are {sorted(fields)}"
+            )
         if not task["candidates"]:
             raise ConfigError(
                 f"candidate/{name}: no candidate; choose some with candidate/{name}=[...]"

@@ -30,6 +30,7 @@ def build_tasks(tasks: Mapping[str, Any], chain: Sequence[str]) -> list[Task]:
                 metric: build(config, key=f"tasks.{name}.metrics.{metric}", of=Metric)
                 for metric, config in tasks[name]["metrics"].items()
             },
+            counts=tasks[name].get("counts"),
         )
         for name in chain
     ]

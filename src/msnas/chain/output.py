@@ -25,6 +25,11 @@ class Output(Part, ABC):
     def __init__(self, *, shape: Sequence[int]) -> None:
         self.shape = tuple(shape)
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The shape as a loss sees it: for one logit per object (), however many objects."""
+        return self.shape
+
     def finish(self, mixed: Tensor) -> Tensor:
         """The output from one candidate's raw output, or from a weighted mean of several."""
         return mixed
@@ -101,20 +106,28 @@ class TauMomentum(Output):
 
 @final
 class Binary(Output):
-    """One logit per event; the next task reads 0 or 1, or a probability, of shape [event, 1]."""
+    """A logit per event, or of the given shape; handed on as 0 or 1, or as a probability.
 
-    def __init__(self) -> None:
-        super().__init__(shape=())
+    The next task reads it with one more axis, [event, ..., 1], beside other numbers of an object.
+    """
 
-    def from_truth(self, target: Integer[Tensor, " event"]) -> Float[Tensor, "event 1"]:
+    def __init__(self, *, shape: Sequence[int] = ()) -> None:
+        super().__init__(shape=shape)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """()."""
+        return ()
+
+    def from_truth(self, target: Integer[Tensor, "event ..."]) -> Float[Tensor, "event ... 1"]:
         """The class as 0.0 or 1.0."""
         return target.float().unsqueeze(-1)
 
-    def from_output(self, output: Float[Tensor, " event"]) -> Float[Tensor, "event 1"]:
+    def from_output(self, output: Float[Tensor, "event ..."]) -> Float[Tensor, "event ... 1"]:
         """The probability of class 1."""
         return output.sigmoid().unsqueeze(-1)
 
-    def prediction(self, output: Float[Tensor, " event"]) -> Float[Tensor, " event"]:
+    def prediction(self, output: Float[Tensor, "event ..."]) -> Float[Tensor, "event ..."]:
         """The probability of class 1."""
         return output.sigmoid()
 

@@ -43,23 +43,52 @@ class Task:
     output: Output
     loss: Loss | None
     metrics: Mapping[str, Metric]
+    counts: str | None = None
 
     def __post_init__(self) -> None:
         """Tell the loss what it will see."""
         if self.loss is not None:
-            self.loss.prepare(self.output.shape)
+            self.loss.prepare(self.output.numbers)
+            if self.loss.fake_weight and self.counts is None:
+                raise ConfigError(
+                    f"tasks.{self.name}.loss.fake_weight: does nothing without "
+                    f"tasks.{self.name}.counts, which tells what is fake"
+                )
+
+    @property
+    def truths(self) -> set[str]:
+        """Names of the fields that loss and metrics need."""
+        return {self.target} if self.counts is None else {self.target, self.counts}
+
+    def counting(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Which objects of the events count, [event, object]; None if that is not told."""
+        return None if self.counts is None else batch[self.counts] != 0
 
     def fit_loss(self, train: Mapping[str, Tensor]) -> None:
         """Let the loss learn what it needs, such as class counts, from the training part.
 
-        Raises DataError naming the task if it cannot.
+        Raises DataError naming the task if it cannot, ConfigError if its loss does not take what
+        the task puts out.
         """
         if self.loss is not None:
+            self._check_counting(self.counting(train), train[self.target])
             try:
                 self.loss.fit(train[self.target])
             except DataError as error:
                 raise DataError(f"tasks.{self.name}.loss: {error}") from error
             self._check_loss({name: value[:2] for name, value in train.items()})
+
+    def _check_counting(self, counting: Tensor | None, target: Tensor) -> None:
+        if counting is None:
+            return
+        if counting.ndim < 2 or counting.shape != target.shape[: counting.ndim]:
+            raise ConfigError(
+                f"tasks.{self.name}.counts: {self.counts!r} has shape {list(counting.shape[1:])} "
+                f"per event, expected that of the objects of {self.target!r}, whose shape is "
+                f"{list(target.shape[1:])}"
+            )
+        if not counting.any():
+            raise DataError(f"tasks.{self.name}.counts: {self.counts!r} is 0 for all objects")
 
     def _check_loss(self, few: Mapping[str, Tensor]) -> None:
         """Raise ConfigError unless the loss takes the task's outputs and truths."""
@@ -101,7 +130,17 @@ class Task:
             for name in loss.varying
             if parameter_key(self.name, name) in batch
         }
-        losses: Tensor = (loss.at(own) if own else loss)(output, batch[self.target])
+        target, counting = batch[self.target], self.counting(batch)
+        if counting is None:
+            losses: Tensor = (loss.at(own) if own else loss)(output, target)
+        else:
+            last, objects = counting.ndim - 1, counting[0].numel()
+            own = {name: value.repeat_interleave(objects) for name, value in own.items()}
+            each: Tensor = (loss.at(own) if own else loss)(
+                output.flatten(0, last), target.flatten(0, last)
+            )
+            weight = torch.where(counting, 1.0, loss.fake_weight).to(each)
+            losses = (each.view(len(target), objects) * weight.flatten(1)).sum(1)
         if share_key(self.name) in batch:
             losses = losses * batch[share_key(self.name)]
         return losses * batch["weight"] if "weight" in batch else losses
@@ -117,12 +156,15 @@ class Task:
     def measure(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Any]:
         """Every metric, as `<task>/<metric>`, of the outputs of all events in the detector's frame.
 
-        A number, or for a metric with `variables` a number for each of them.
+        Of the objects that count, where that is told. A number, or for a metric with `variables` a
+        number for each of them.
         """
         values: dict[str, Any] = {}
         output, truth = self.scored(output), batch[self.target]
         if TURN in batch:
             output, truth = (self.output.turn_back(one, batch[TURN]) for one in (output, truth))
+        if (counting := self.counting(batch)) is not None:
+            output, truth = output[counting], truth[counting]
         for name, metric in self.metrics.items():
             metric.to(output.device).reset()
             metric.update(output, truth)

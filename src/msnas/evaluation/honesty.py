@@ -30,8 +30,8 @@ class Honesty:
     """What is told at each point, and arrays of the validation events, [point, event] or [event].
 
     `truth` and `loss` are the last task's, `score` is its output if that is one number for each
-    event; `inside/<task>` tells whether all variables are valid, `excess/<task>` has the mean
-    I(output; y) / H(y) - I(truth; y) / H(y).
+    event; `inside/<task>` tells whether all variables are valid (of each object that counts, where
+    that is told), `excess/<task>` has the mean I(output; y) / H(y) - I(truth; y) / H(y).
     """
 
     points: list[dict[str, Any]]

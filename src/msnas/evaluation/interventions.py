@@ -47,7 +47,7 @@ class Replaced:
 
 
 def levels_read_later(chain: Chain) -> list[int]:
-    """The tasks with a truth whose output a later task reads."""
+    """The tasks with a truth whose output a candidate of a later task reads."""
     return [
         level
         for level, task in enumerate(chain.tasks)

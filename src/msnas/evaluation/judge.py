@@ -23,28 +23,54 @@ if TYPE_CHECKING:
 
 @final
 class Judge:
-    """A trained Gaussian process that knows what to expect of a task's output."""
+    """A trained Gaussian process that knows what to expect of a task's output.
 
-    def __init__(self, validity: Validity, weights: Mapping[str, Tensor], target: str) -> None:
+    Where the task tells which objects of an event count, those are the events of the process.
+    """
+
+    def __init__(self, validity: Validity, weights: Mapping[str, Tensor], task: Task) -> None:
         self._validity = validity
         self.weights = dict(weights)
-        self._target = target
+        self._task = task
 
     def measure(self, events: Batch, output: Tensor) -> dict[str, Any]:
         """Validity of the outputs of `events`, and the judge's own coverage of the truth."""
-        return self._validity.measure(self.weights, events, output, target=self._target)
+        (output,), events = _of_objects(self._task, events, [output])
+        return self._validity.measure(self.weights, events, output, target=self._task.target)
 
     def inside(self, events: Batch, outputs: Sequence[Tensor]) -> Bool[Tensor, "output event"]:
-        """Whether all variables of each of several outputs for `events` lie in the band."""
+        """Whether all variables of each of several outputs for `events` lie in the band.
+
+        An entry for each object that counts, where that is told.
+        """
         from msnas.evaluation.gaussian_process import GaussianProcess
         from msnas.evaluation.validity import WIDTH
 
         # Validity's own steps, from outside: its sources are part of the keys of all runs
         judge = self._validity
         process = GaussianProcess.restored(self.weights)
-        mean, sigma = judge._band(process, events, self._target)
+        outputs, events = _of_objects(self._task, events, outputs)
+        mean, sigma = judge._band(process, events, self._task.target)
         pulls = [judge._difference(judge._checked(one, "the output"), mean) for one in outputs]
         return torch.stack([(pull.abs() <= WIDTH * sigma).all(1) for pull in pulls])
+
+
+def _of_objects(
+    task: Task, events: Batch, outputs: Sequence[Tensor] = ()
+) -> tuple[list[Tensor], Batch]:
+    """Outputs and events of the objects that count, each an event of its own, where that is told.
+
+    Of the fields those stay that have a value for each object.
+    """
+    if (counting := task.counting(events)) is None:
+        return list(outputs), events
+    shape = counting.shape
+    fields = {
+        name: value[counting]
+        for name, value in events.items()
+        if value.shape[: len(shape)] == shape
+    }
+    return [one[counting.to(one.device)] for one in outputs], fields
 
 
 def train_judge(
@@ -71,6 +97,7 @@ def train_judge(
         "target": task.target,
         "data": dict(data_identity),
         "machine": dict(machine),
+        **({} if task.counts is None else {"counts": task.counts}),
     }
     seed = derived_seed(data_identity["split_seed"], "validity", task.name)
     row = display.row(task.name, epochs=judge.epochs)
@@ -84,9 +111,11 @@ def train_judge(
                 losses.append(loss)
                 row.advance(done, loss)
 
+            _, train = _of_objects(task, events.in_detector("train"))
+            _, valid = _of_objects(task, events.in_detector("valid"))
             weights = judge.fit(
-                events.in_detector("train"),
-                events.in_detector("valid"),
+                train,
+                valid,
                 target=task.target,
                 seed=seed,
                 on_epoch=on_epoch,
@@ -95,7 +124,7 @@ def train_judge(
             entry.commit(weights, {"losses": losses, "seconds": seconds})
         weights, record = entry.read()
     row.finish(epochs=len(record["losses"]), loss=min(record["losses"]), cached=cached)
-    return Judge(judge, weights, task.target), {
+    return Judge(judge, weights, task), {
         "seconds": 0.0 if cached else record["seconds"],
         "epochs": {task.name: len(record["losses"])},
         "cached": [task.name] if cached else [],

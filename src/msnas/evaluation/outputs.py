@@ -33,15 +33,15 @@ def write_outputs(
 ) -> None:
     """Write the test events to an HDF5 file, in the units a user reads and the detector's frame.
 
-    `<task>/output` and `<task>/target` for every task (the latter if it has a truth),
+    `<task>/output` and `<task>/target` for every task (the latter if it has a truth), and
+    `<task>/counts` where some objects of an event do not count;
     `inputs/<field>` for the inputs of few numbers (at most LARGEST_INPUT), `weight` where events
     have one; events in one order.
     """
     tasks = chain.tasks
-    targets = {task.target for task in tasks}
     test = events.in_detector("test")
     arrays = {"weight": test["weight"]} if "weight" in test else {}
-    for name in sorted(chain.reads() - targets):
+    for name in sorted(chain.reads(truths=False)):
         field = events.fields[name]
         if math.prod(field.shape) <= LARGEST_INPUT:
             arrays[f"inputs/{name}"] = field.decode(test[name])
@@ -49,6 +49,8 @@ def write_outputs(
         arrays[f"{task.name}/output"] = task.output.prediction(task.scored(outputs[task.name]))
         if task.supervised:
             arrays[f"{task.name}/target"] = task.output.truth(test[task.target])
+        if (counting := task.counting(test)) is not None:
+            arrays[f"{task.name}/counts"] = counting.to(torch.uint8)
     with whole(path) as new, h5py.File(new, "w") as file:
         file.attrs.update(attributes)
         for name, values in arrays.items():

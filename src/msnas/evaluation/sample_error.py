@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryAUROC
 
 from msnas.auc import auc_contrast_error
 from msnas.chain.task import Task
+from msnas.evaluation.class_auc import ClassAUC, log_odds
 from msnas.evaluation.mean_loss import MeanLoss
 
 RESAMPLES = 300
@@ -32,20 +33,22 @@ def sample_error(
     """Standard error of sum_k weights_k (metric of outputs_k), such as a difference with (1, -1).
 
     `outputs` are a task's finished ones of the same `events`; `metric_name` is a metric's, or
-    `loss`. For an area under the ROC curve from DeLong's covariance; for a mean over events from
-    the spread of the events' combined losses; else from a bootstrap over events.
+    `loss`. For an area under the ROC curve of one score for each event from DeLong's covariance;
+    for a mean over events from the spread of the events' combined losses; else from a bootstrap
+    over events.
     """
-    truth = events[task.target]
+    truth, counting = events[task.target], task.counting(events)
     if metric_name not in task.metrics:
         return _mean_error([task.event_losses(output, events) for output in outputs], weights)
     metric = task.metrics[metric_name]
     scored = [task.scored(output) for output in outputs]
-    if isinstance(metric, MeanLoss):
+    if isinstance(metric, MeanLoss) and counting is None:
         return _mean_error([metric.loss(output, truth) for output in scored], weights)
-    if isinstance(metric, BinaryAUROC) and metric.max_fpr is None and _both(truth):
-        scores = torch.stack(scored).double().cpu().numpy()
-        return auc_contrast_error(scores, truth.cpu().numpy(), weights)
-    return bootstrap_error(metric, scored, truth, weights, generator=np.random.default_rng(0))
+    if counting is None and (classes := _scores_and_classes(metric, scored, truth)) is not None:
+        return auc_contrast_error(*classes, weights)
+    return bootstrap_error(
+        metric, scored, truth, weights, generator=np.random.default_rng(0), counting=counting
+    )
 
 
 def bootstrap_error(
@@ -55,10 +58,12 @@ def bootstrap_error(
     weights: Float[np.ndarray, " model"],
     *,
     generator: np.random.Generator,
+    counting: Tensor | None = None,
 ) -> float:
     """Standard error of sum_k weights_k metric(outputs_k), by drawing events with replacement.
 
-    `outputs` are [event, ...] each; all models get the same draws.
+    `outputs` are [event, ...] each; all models get the same draws. Of the events drawn the metric
+    gets the objects that are `counting` [event, object], if that is told.
     """
     metric = copy.deepcopy(metric)
     combined = []
@@ -67,7 +72,7 @@ def bootstrap_error(
         values = []
         for output in outputs:
             metric.reset()
-            metric.update(output[chosen], truth[chosen])
+            metric.update(*(_rows(one, chosen, counting) for one in (output, truth)))
             values.append(float(metric.compute()))
         combined.append(float(weights @ np.array(values)))
     return float(np.std(combined, ddof=1))
@@ -79,6 +84,22 @@ def _mean_error(losses: Sequence[Tensor], weights: Float[np.ndarray, " model"]) 
     return float(np.std(combined, ddof=1) / math.sqrt(len(combined)))
 
 
-def _both(truth: Tensor) -> bool:
-    """Whether there are two events of each class for DeLong's covariance."""
-    return min(int((truth == one).sum()) for one in (0, 1)) >= 2
+def _rows(values: Tensor, chosen: Tensor, counting: Tensor | None) -> Tensor:
+    return values[chosen] if counting is None else values[chosen][counting[chosen]]
+
+
+def _scores_and_classes(
+    metric: Metric, outputs: Sequence[Tensor], truth: Tensor
+) -> tuple[Float[np.ndarray, "model event"], Integer[np.ndarray, " event"]] | None:
+    """What DeLong's covariance needs, if the metric is the AUC of one score for each event."""
+    if isinstance(metric, ClassAUC):
+        scores = torch.stack([log_odds(output)[..., metric.class_index] for output in outputs])
+        label = (truth == metric.class_index).long()
+    elif isinstance(metric, BinaryAUROC) and metric.max_fpr is None:
+        scores, label = torch.stack(list(outputs)), truth
+    else:
+        return None
+    both = min(int((label == one).sum()) for one in (0, 1)) >= 2
+    if label.ndim > 1 or not both:
+        return None
+    return scores.double().cpu().numpy(), label.cpu().numpy()

@@ -24,8 +24,11 @@ class Loss(Part, nn.Module, ABC):
     varying: ClassVar[tuple[str, ...]] = ()
     """Scalar parameters that may have a value of their own for every event (`at`)."""
 
+    fake_weight: float = 0.0
+    """Weight of the objects of an event that do not count (see `Task.counts`)."""
+
     def prepare(self, shape: Sequence[int]) -> None:
-        """Take the `shape` of a task's output per event; a second time changes nothing."""
+        """Take the shape of an output (`Output.numbers`); a second time changes nothing."""
 
     def fit(self, target: Tensor) -> None:
         """Learn what the loss needs, such as class counts, from the truths of the training part.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from msnas.errors import ConfigError
 from msnas.losses.loss import Loss
+from msnas.losses.parameter import check_parameter
 from msnas.momentum import cartesian
 
 UNIT = 100.0
@@ -21,15 +22,18 @@ class MomentumError(Loss):
 
     `reduction="event_sum"` is the paper's formula; `"component_mean"` divides by the number of
     components (6 for two momenta), as the published code does: the same v1 then means less.
+    `fake_weight` is the weight of objects that do not count, for a task that tells which ones do.
     """
 
-    def __init__(self, *, reduction: str = "event_sum") -> None:
+    def __init__(self, *, reduction: str = "event_sum", fake_weight: float = 0.0) -> None:
         super().__init__()
         if reduction not in ("event_sum", "component_mean"):
             raise ConfigError(
                 f"loss.reduction: expected event_sum or component_mean, found {reduction!r}"
             )
         self.reduction = reduction
+        check_parameter(fake_weight, key="loss.fake_weight")
+        self.fake_weight = fake_weight
 
     def forward(
         self, output: Float[Tensor, "event particle 3"], target: Float[Tensor, "event particle 3"]

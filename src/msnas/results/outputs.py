@@ -24,7 +24,8 @@ JET = "msnas.data.fields.JetMomentum"
 class Outputs:
     """Test events of one run, in user's units: small inputs, and each task's output and truth.
 
-    All arrays are [event, ...]; `weight` is [event], ones if the data have no weights.
+    All arrays are [event, ...]; `weight` is [event], ones if the data have no weights. `counts` has
+    tasks for which not every object of an event counts: 1 or 0, [event, object].
     """
 
     run: Result
@@ -32,6 +33,7 @@ class Outputs:
     output: Mapping[str, np.ndarray]
     target: Mapping[str, np.ndarray]
     weight: Float[np.ndarray, " event"]
+    counts: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,20 @@ class Momenta:
     output: Float[np.ndarray, "event particle 3"]
     true: Float[np.ndarray, "event particle 3"]
 
+    def only(self, counts: np.ndarray | None) -> Momenta:
+        """The particles that count [event, particle], each an event of its own; None: as it is.
+
+        Raises DataError if the shapes do not fit.
+        """
+        if counts is None:
+            return self
+        if counts.shape != self.jet.shape[:2] or not (chosen := counts != 0).any():
+            raise DataError(
+                f"{NAME}: counts: expected some of {list(self.jet.shape[:2])} particles"
+            )
+        rows = (one[chosen][:, None] for one in (self.jet, self.output, self.true))
+        return Momenta(**dict(zip(("jet", "output", "true"), rows, strict=True)))
+
 
 def read_outputs(run: Result) -> Outputs:
     """Read a run's outputs.h5; raise DataError if it is absent, unreadable or does not fit."""
@@ -56,9 +72,9 @@ def read_outputs(run: Result) -> Outputs:
     inputs = {f"inputs/{name}": name for name in run.config["data"].get("fields", {})}
     outputs = {f"{task}/output": task for task in run.tasks}
     targets = {f"{task}/target": task for task in run.tasks}
-    content = read_hdf5(
-        path, [*inputs, *outputs, *targets, "weight"], where=NAME, attributes=["key"]
-    )
+    counts = {f"{task}/counts": task for task in run.tasks}
+    names = [*inputs, *outputs, *targets, *counts, "weight"]
+    content = read_hdf5(path, names, where=NAME, attributes=["key"])
     if (key := content.attributes.get("key", "unknown")) != run.key:
         raise DataError(f"{NAME} is of run {key}, expected {run.key}")
     if missing := [task for name, task in outputs.items() if name not in content.arrays]:
@@ -83,17 +99,27 @@ def read_outputs(run: Result) -> Outputs:
         return {short: there[name] for name, short in names.items() if name in there}
 
     return Outputs(
-        run=run, inputs=of(inputs), output=of(outputs), target=of(targets), weight=weight
+        run=run,
+        inputs=of(inputs),
+        output=of(outputs),
+        target=of(targets),
+        weight=weight,
+        counts=of(counts),
     )
 
 
 def last_task_with(run: Result, kind: str) -> str | None:
-    """The last task whose output is of a class, such as `BINARY`, and that has a truth."""
+    """The last task whose output is of a class, such as `BINARY`, and that has a truth.
+
+    Of the two classes of an event, not of several objects in it.
+    """
     tasks = run.config["tasks"]
     found = [
         task
         for task in run.tasks
-        if tasks[task].get("output", {}).get("_target_") == kind and tasks[task].get("loss")
+        if (output := tasks[task].get("output", {})).get("_target_") == kind
+        and tasks[task].get("loss")
+        and not (kind == BINARY and output.get("shape"))
     ]
     return found[-1] if found else None
 

@@ -31,8 +31,8 @@ class Pretraining(StageModule):
         self._handed_on = [handed_on(task) for task in chain.tasks[:level]]
 
     def reads(self) -> set[str]:
-        """What the candidate reads, the task's target, and what tasks before it hand on."""
-        return {*self._inputs, self._task.target, *self._handed_on}
+        """What the candidate reads, the task's truths, and what tasks before it hand on."""
+        return {*self._inputs, *self._task.truths, *self._handed_on}
 
     def descend(self, batch: Batch) -> Tensor:
         """One gradient of the task's loss."""

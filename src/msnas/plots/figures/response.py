@@ -124,7 +124,8 @@ def usable(run: Result) -> str | None:
 def momenta(run: Result) -> tuple[Result, outputs.Momenta]:
     """A run and its momenta; raises DataError if there is no true one."""
     task, jet = outputs.last_task_with(run, outputs.MOMENTUM), outputs.jet_field(run)
-    found = outputs.momenta_of(outputs.read_outputs(run), str(task), str(jet))
+    read = outputs.read_outputs(run)
+    found = outputs.momenta_of(read, str(task), str(jet)).only(read.counts.get(str(task)))
     if not (found.true[..., 0] > LOWEST_PT).any():
         raise DataError(f"no true pT above {LOWEST_PT:g} GeV")
     return run, found

@@ -1,0 +1,99 @@
+"""Areas under ROC curves of one class against all others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.functional.classification import binary_auroc
+from torchmetrics.utilities import dim_zero_cat
+
+from msnas.evaluation.variable_metric import VariableMetric
+from msnas.part import Part
+
+
+def log_odds(output: Float[Tensor, "event ... class"]) -> Float[Tensor, "event ... class"]:
+    """log(p_c / (1 - p_c)) of the probability of every class, without the ties of p_c near 1."""
+    classes = output.shape[-1]
+    others = torch.eye(classes, dtype=torch.bool, device=output.device)
+    without = torch.where(others, -torch.inf, output.unsqueeze(-2)).logsumexp(-1)
+    return output - without
+
+
+def auc_of(
+    output: Float[Tensor, "event ... class"], target: Integer[Tensor, "event ..."], one: int
+) -> Float[Tensor, ""]:
+    """AUC of the probability of class `one` against all others; 0 if there is but one of both."""
+    # between 0 and 1, so that torchmetrics takes them as they are: ranks are all that counts
+    rank = log_odds(output)[..., one].flatten().double()
+    order = torch.unique(rank, return_inverse=True)[1].double() / max(1, rank.numel())
+    return binary_auroc(order, (target == one).long().flatten())
+
+
+@final
+class ClassAUC(Part, Metric):
+    """AUC of the probability of the class `class_index` against all others; higher is better.
+
+    Takes a logit per class on the last axis.
+
+    Example:
+        >>> auc = ClassAUC(class_index=2)
+        >>> logits = torch.tensor([[0.0, 0.0, 3.0], [0.0, 1.0, 2.0], [2.0, 2.0, 3.5]])
+        >>> auc.update(logits, torch.tensor([2, 1, 0]))  # p: .91, .67, .69
+        >>> float(auc.compute())
+        1.0
+
+    """
+
+    higher_is_better = True
+    full_state_update = False
+    outputs: list[Tensor]
+    targets: list[Tensor]
+
+    def __init__(self, *, class_index: int) -> None:
+        super().__init__()
+        self.class_index = class_index
+        self.add_state("outputs", default=[], dist_reduce_fx="cat")
+        self.add_state("targets", default=[], dist_reduce_fx="cat")
+
+    def update(
+        self, output: Float[Tensor, "event ... class"], target: Integer[Tensor, "event ..."]
+    ) -> None:
+        """Add the logits and truths of some events."""
+        self.outputs.append(output)
+        self.targets.append(target)
+
+    def compute(self) -> Tensor:
+        """The area, a scalar."""
+        return auc_of(dim_zero_cat(self.outputs), dim_zero_cat(self.targets), self.class_index)
+
+
+@final
+class ClassAUCs(VariableMetric):
+    """`ClassAUC` of each class, for the names `classes` from 0 on."""
+
+    higher_is_better = True
+    full_state_update = False
+    outputs: list[Tensor]
+    targets: list[Tensor]
+
+    def __init__(self, *, classes: Sequence[str]) -> None:
+        super().__init__(variables=classes)
+        self.add_state("outputs", default=[], dist_reduce_fx="cat")
+        self.add_state("targets", default=[], dist_reduce_fx="cat")
+
+    def update(
+        self, output: Float[Tensor, "event ... class"], target: Integer[Tensor, "event ..."]
+    ) -> None:
+        """Add the logits and truths of some events."""
+        self.outputs.append(output)
+        self.targets.append(target)
+
+    def compute(self) -> Float[Tensor, " variable"]:
+        """All areas, that of class 0 first."""
+        output, target = dim_zero_cat(self.outputs), dim_zero_cat(self.targets)
+        return torch.stack([auc_of(output, target, one) for one in range(output.shape[-1])])
