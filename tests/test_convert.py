@@ -115,7 +115,7 @@ def test_shuffling_permutes_whole_events_and_what_was_done_is_told(
 @pytest.mark.parametrize("seed", [None, 5])
 def test_more_events_than_one_block(tmp_path: Path, seed: int | None) -> None:
     events = 2 * BLOCK + 10
-    with ExampleWriter(path=tmp_path / "out.h5", shuffle_seed=seed) as writer:
+    with ExampleWriter(path=tmp_path / "out.h5", shuffle_seed=seed, layouts=LAYOUTS) as writer:
         for number in range(events):
             example = {name: np.zeros(layout.shape) for name, layout in LAYOUTS.items()}
             example["jet"] += number
@@ -200,7 +200,9 @@ def test_one_event_by_hand() -> None:
 
 def converted(entry: int) -> Arrays:
     """The converter's example of one signal entry."""
-    example = make_example(list(DelphesFile(path=SIGNAL).read(chunk=50))[entry], label=1)
+    example = make_example(
+        list(DelphesFile(path=SIGNAL, kind=Event).read(chunk=50))[entry], label=1
+    )
     assert not isinstance(example, Drop)
     return example
 

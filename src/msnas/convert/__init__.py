@@ -1,1 +1,1 @@
-"""Delphes ROOT files to the HDF5 layout of ``htautau``: reading, truth, matching, images."""
+"""Delphes ROOT files to the HDF5 layouts of htautau and htautau_fakes."""

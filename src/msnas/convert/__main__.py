@@ -17,27 +17,53 @@ PROGRAM = "python -m msnas.convert"
 DESCRIPTION = """\
 Convert Delphes ROOT files to the HDF5 layout of htautau: events with two hadronic taus, each
 matched to a jet; jets, jet images, true taus and the class (1 signal, 0 background).
-Example: python -m msnas.convert out=my.h5 signal='H*.root' background='Z*.root'"""
+Example: python -m msnas.convert out=my.h5 signal='H*.root' background='Z*.root'
+layout=fakes makes that of htautau_fakes; its keys: python -m msnas.convert layout=fakes --help"""
+DESCRIPTION_OF_FAKES = """\
+Convert Delphes ROOT files to the HDF5 layout of htautau_fakes: events of two jets, taus or fakes;
+jets, jet images, which are taus, what they were, and the process (0 QCD, 1 W + jet, 2 Z, 3 H).
+Example: python -m msnas.convert layout=fakes out=my.h5 w='W*.root' qcd='QCD*.root'"""
 PATTERN_HELP = "files or patterns (* ? [] **), separated by commas"
 TEXT_HELP = "text kept with the file as an attribute of this name"
 
 
 @dataclass(kw_only=True)
-class Settings:
-    """The keys of the command."""
+class Common:
+    """Keys of all layouts."""
 
     out: str = field(default=MISSING, metadata={"help": "HDF5 file to write"})
-    signal: str = field(default=MISSING, metadata={"help": f"label 1: {PATTERN_HELP}"})
-    background: str = field(default=MISSING, metadata={"help": f"label 0: {PATTERN_HELP}"})
+    layout: str = field(default="htautau", metadata={"help": "htautau, or fakes"})
     chunk: int = field(default=500, metadata={"help": "events held in memory while reading"})
     shuffle_seed: int | None = field(
         default=None,
-        metadata={"help": "shuffle with this seed; null: signal, then background, in file order"},
+        metadata={"help": "shuffle with this seed; null: class by class, in file order"},
     )
     overwrite: bool = field(default=False, metadata={"help": "replace an existing out"})
     generator: str | None = field(default=None, metadata={"help": TEXT_HELP})
     detector: str | None = field(default=None, metadata={"help": TEXT_HELP})
     processes: str | None = field(default=None, metadata={"help": TEXT_HELP})
+
+
+@dataclass(kw_only=True)
+class Settings(Common):
+    """The keys of the layout htautau."""
+
+    signal: str = field(default=MISSING, metadata={"help": f"label 1: {PATTERN_HELP}"})
+    background: str = field(default=MISSING, metadata={"help": f"label 0: {PATTERN_HELP}"})
+
+
+@dataclass(kw_only=True)
+class SettingsOfFakes(Common):
+    """The keys of the layout fakes: at least one process."""
+
+    higgs: str | None = field(default=None, metadata={"help": f"label 3: {PATTERN_HELP}"})
+    z: str | None = field(default=None, metadata={"help": f"label 2: {PATTERN_HELP}"})
+    w: str | None = field(default=None, metadata={"help": f"W + jet, label 1: {PATTERN_HELP}"})
+    qcd: str | None = field(default=None, metadata={"help": f"label 0: {PATTERN_HELP}"})
+
+
+CLASSES = {"htautau": ("signal", "background"), "fakes": ("higgs", "z", "w", "qcd")}
+"""Layout -> the keys that name files of one class each, in the order of the output."""
 
 
 @dataclass(kw_only=True)
@@ -73,17 +99,18 @@ def find_files(patterns: str, *, key: str) -> list[Path]:
     return list(found.values())
 
 
-def check(settings: Settings, files: dict[str, list[Path]]) -> None:
+def check(settings: Common, files: dict[str, list[Path]]) -> None:
     """Refuse settings that contradict each other or what is on disk.
 
     Raises:
         ConfigError: names the key.
 
     """
-    signal = {path.resolve() for path in files["signal"]}
-    for path in files["background"]:
-        if path.resolve() in signal:
-            raise ConfigError(f"background: {path} is also in signal; a file has one class")
+    known: dict[Path, str] = {}
+    for key, paths in files.items():
+        for path in paths:
+            if (other := known.setdefault(path.resolve(), key)) != key:
+                raise ConfigError(f"{key}: {path} is also in {other}; a file has one class")
     if settings.chunk < 1:
         raise ConfigError(f"chunk: found {settings.chunk}, allowed: 1 or more")
     if settings.shuffle_seed is not None and settings.shuffle_seed < 0:
@@ -99,7 +126,7 @@ def check(settings: Settings, files: dict[str, list[Path]]) -> None:
         raise ConfigError(f"out: {settings.out!r} is also an input")
 
 
-def convert(settings: Settings) -> dict[str, Tally]:
+def convert(settings: Common) -> dict[str, Tally]:
     """Read, select and write all events; the tally of each class.
 
     Raises:
@@ -111,17 +138,26 @@ def convert(settings: Settings) -> dict[str, Tally]:
     # imported here so that --help and refusals do not wait for them
     from rich.progress import Progress
 
-    from msnas.convert.delphes import DelphesFile
-    from msnas.convert.selection import Drop, make_example
+    from msnas.convert.layouts import layout_of
+    from msnas.convert.selection import Drop
     from msnas.convert.writer import ExampleWriter
 
-    files = {key: find_files(getattr(settings, key), key=key) for key in ("signal", "background")}
+    keys = CLASSES[settings.layout]
+    patterns = {key: value for key in keys if (value := getattr(settings, key)) is not None}
+    if not patterns:
+        raise ConfigError(f"{', '.join(keys)}: found none of them, expected files of one at least")
+    files = {key: find_files(value, key=key) for key, value in patterns.items()}
     check(settings, files)
-    opened = {key: [DelphesFile(path=path) for path in paths] for key, paths in files.items()}
-    tallies = {key: Tally(dropped=Counter({why.value: 0 for why in Drop})) for key in opened}
+    layout = layout_of(settings.layout)
+    opened = {key: [layout.open(path) for path in paths] for key, paths in files.items()}
+    tallies = {key: Tally(dropped=Counter({why.value: 0 for why in layout.drops})) for key in files}
     console = terminal(stderr=True)
     with (
-        ExampleWriter(path=Path(settings.out), shuffle_seed=settings.shuffle_seed) as writer,
+        ExampleWriter(
+            path=Path(settings.out),
+            shuffle_seed=settings.shuffle_seed,
+            layouts=layout.data_sets,
+        ) as writer,
         Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
         for key, inputs in opened.items():
@@ -130,7 +166,7 @@ def convert(settings: Settings) -> dict[str, Tally]:
             for file in inputs:
                 for number, event in enumerate(file.read(chunk=settings.chunk)):
                     try:
-                        example = make_example(event, label=int(key == "signal"))
+                        example = layout.make(event, key)
                     except DataError as error:
                         raise DataError(f"{file.path}, event {number}: {error}") from error
                     tally.read += 1
@@ -147,25 +183,21 @@ def convert(settings: Settings) -> dict[str, Tally]:
 
 
 def provenance(
-    settings: Settings, files: dict[str, list[Path]], tallies: dict[str, Tally]
+    settings: Common, files: dict[str, list[Path]], tallies: dict[str, Tally]
 ) -> dict[str, str | int]:
     """Compose the file's attributes: how it was made, of what, and what its data sets hold."""
     from msnas import __version__
-    from msnas.convert.writer import LAYOUTS
+    from msnas.convert.layouts import layout_of
 
+    layout = layout_of(settings.layout)
     attributes: dict[str, str | int] = {
-        name: layout.description for name, layout in LAYOUTS.items()
+        name: one.description for name, one in layout.data_sets.items()
     }
-    attributes["selection"] = (
-        "both taus hadronic; visible tau pT > 20 GeV, |eta| < 2.3; of more than two, those of "
-        "highest visible pT"
-    )
-    attributes["matching"] = (
-        "each visible tau to the nearest jet within dR < 0.4, two distinct jets"
-    )
+    attributes["selection"] = layout.selection
+    attributes["matching"] = layout.matching
     attributes["msnas_version"] = __version__
     if settings.shuffle_seed is None:
-        attributes["order"] = "signal, then background, in file order"
+        attributes["order"] = f"{', then '.join(files)}, in file order"
     else:
         attributes["order"] = f"shuffled, seed {settings.shuffle_seed}"
     for key, tally in tallies.items():
@@ -183,7 +215,14 @@ def provenance(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    settings = parse(words, Settings, program=PROGRAM, description=DESCRIPTION)
+    schema: type[Common] = Settings
+    description = DESCRIPTION
+    if "layout=fakes" in words:
+        schema, description = SettingsOfFakes, DESCRIPTION_OF_FAKES
+    settings = parse(words, schema, program=PROGRAM, description=description)
+    if settings.layout not in CLASSES:
+        sys.stderr.write(f"error: layout: {settings.layout!r}; allowed are {list(CLASSES)}\n")
+        return 2
     try:
         tallies = convert(settings)
     except (MsnasError, OSError) as error:

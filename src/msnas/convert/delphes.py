@@ -7,7 +7,7 @@ masses in GeV, lengths in mm. The branches are those of Delphes 3.5 with its CMS
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any, Final, Generic, TypeVar, get_type_hints
 
 import numpy as np
 import uproot
@@ -45,6 +45,15 @@ class Jets:
     eta: Annotated[Floats, "Jet.Eta"]
     phi: Annotated[Floats, "Jet.Phi"]
     mass: Annotated[Floats, "Jet.Mass"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratedJets:
+    """Jets of what was generated, without detector and pile-up, each array [jet]."""
+
+    pt: Annotated[Floats, "GenJet.PT"]
+    eta: Annotated[Floats, "GenJet.Eta"]
+    phi: Annotated[Floats, "GenJet.Phi"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,29 +96,42 @@ class Event:
     vertices: Vertices
 
 
-KINDS: Final = get_type_hints(Event)
-"""Part of an event -> its class."""
-COLLECTIONS: Final[dict[str, dict[str, str]]] = {
-    part: {
-        name: hint.__metadata__[0]
-        for name, hint in get_type_hints(kind, include_extras=True).items()
+@dataclass(frozen=True, kw_only=True)
+class EventWithTruth(Event):
+    """An event, and the jets that were generated."""
+
+    generated: GeneratedJets
+
+
+E = TypeVar("E", bound=Event)
+
+
+def collections_of(kind: type[Event]) -> dict[str, dict[str, str]]:
+    """Part of an event -> its fields -> the branch each is read from."""
+    return {
+        part: {
+            name: hint.__metadata__[0]
+            for name, hint in get_type_hints(fields, include_extras=True).items()
+        }
+        for part, fields in get_type_hints(kind).items()
     }
-    for part, kind in KINDS.items()
-}
-"""Part of an event -> its fields -> the branch each is read from."""
-BRANCHES: Final = [branch for columns in COLLECTIONS.values() for branch in columns.values()]
 
 
-class DelphesFile:
+class DelphesFile(Generic[E]):
     """One ROOT file of Delphes, opened and checked; ``events`` is the number it holds.
+
+    ``kind`` is what is read of an event.
 
     Raises:
         DataError: the file cannot be read as ROOT, or lacks the tree or a branch.
 
     """
 
-    def __init__(self, *, path: Path) -> None:
+    def __init__(self, *, path: Path, kind: type[E]) -> None:
         self.path = path
+        self.kind = kind
+        columns = collections_of(kind).values()
+        self._branches = [branch for of_part in columns for branch in of_part.values()]
         try:
             with uproot.open(path) as file:
                 content = ", ".join(file.keys(cycle=False))
@@ -121,11 +143,11 @@ class DelphesFile:
             raise DataError(f"{path}: not a readable ROOT file ({_summary(error)})") from error
         if not is_tree:
             raise DataError(f"{path}: no tree {TREE!r}; the file holds {content or 'nothing'}")
-        missing = [branch for branch in BRANCHES if branch not in found]
+        missing = [branch for branch in self._branches if branch not in found]
         if missing:
             raise DataError(f"{path}: tree {TREE!r} has no branch {', '.join(missing)}")
 
-    def read(self, *, chunk: int) -> Iterator[Event]:
+    def read(self, *, chunk: int) -> Iterator[E]:
         """Yield the events in file order, holding ``chunk`` of them in memory at a time.
 
         Raises:
@@ -134,8 +156,8 @@ class DelphesFile:
         """
         try:
             with uproot.open(self.path) as file:
-                for block in file[TREE].iterate(BRANCHES, step_size=chunk, library="np"):
-                    yield from _events(block)
+                for block in file[TREE].iterate(self._branches, step_size=chunk, library="np"):
+                    yield from _events(block, self.kind)
         except Exception as error:  # as above
             raise DataError(f"{self.path}: damaged data ({_summary(error)})") from error
 
@@ -145,12 +167,13 @@ def _summary(error: Exception) -> str:
     return " ".join([type(error).__name__, *str(error).splitlines()[:1]])
 
 
-def _events(block: dict[str, NDArray[np.object_]]) -> Iterator[Event]:
+def _events(block: dict[str, NDArray[np.object_]], kind: type[E]) -> Iterator[E]:
     """Split a block, branch -> [event] of arrays, into events."""
-    for row in range(len(block[BRANCHES[0]])):
-        yield Event(
+    parts, collections = get_type_hints(kind), collections_of(kind)
+    for row in range(len(next(iter(block.values())))):
+        yield kind(
             **{
-                part: KINDS[part](**{name: block[branch][row] for name, branch in columns.items()})
-                for part, columns in COLLECTIONS.items()
+                part: parts[part](**{name: block[branch][row] for name, branch in columns.items()})
+                for part, columns in collections.items()
             }
         )

@@ -4,6 +4,7 @@ The selection is that of ``htautau``: two hadronic taus in acceptance, each matc
 its own. Angles are in radians, momenta, energies and masses in GeV.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -36,8 +37,13 @@ class Drop(Enum):
     """Why an event is not kept; the first reason that applies."""
 
     FEW_TAUS = "fewer than two hadronic taus in acceptance"
+    OTHER_TAUS = "another number of hadronic taus in acceptance"
     NO_JET = "no matched jet"
     SAME_JET = "same jet"
+    FEW_FAKES = "too few other jets of a generated jet"
+
+
+DROPS: Final = (Drop.FEW_TAUS, Drop.NO_JET, Drop.SAME_JET)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +170,20 @@ def image_channels(event: Event) -> tuple[Deposits, Deposits, Deposits]:
     )
 
 
+def measured(event: Event, positions: Sequence[int]) -> Example:
+    """`jet` [jet, 4] and `image` [jet, 3, 16, 16] of the jets at these positions."""
+    jets, channels = event.jets, image_channels(event)
+    return {
+        "jet": np.array([[jets.pt[j], jets.eta[j], jets.phi[j], jets.mass[j]] for j in positions]),
+        "image": np.array(
+            [
+                jet_image(jet_eta=float(jets.eta[j]), jet_phi=float(jets.phi[j]), channels=channels)
+                for j in positions
+            ]
+        ),
+    }
+
+
 def make_example(event: Event, *, label: int) -> Example | Drop:
     """Select, match and order one event; either what is written of it or why it is dropped.
 
@@ -187,15 +207,8 @@ def make_example(event: Event, *, label: int) -> Example | Drop:
         return Drop.SAME_JET
     pairs.sort(key=lambda pair: float(jets.pt[pair[0]]), reverse=True)
 
-    channels = image_channels(event)
     return {
-        "jet": np.array([[jets.pt[j], jets.eta[j], jets.phi[j], jets.mass[j]] for j, _ in pairs]),
-        "image": np.array(
-            [
-                jet_image(jet_eta=float(jets.eta[j]), jet_phi=float(jets.phi[j]), channels=channels)
-                for j, _ in pairs
-            ]
-        ),
+        **measured(event, [j for j, _ in pairs]),
         "tau": np.array([[tau.pt, tau.eta, tau.phi] for _, tau in pairs]),
         "label": np.array(label),
         "tau_visible": np.array(

@@ -64,12 +64,34 @@ LAYOUTS: Final = {
     ),
 }
 
+LAYOUTS_WITH_FAKES: Final = {
+    **{name: LAYOUTS[name] for name in ("jet", "image", "tau_visible", "tau_decay")},
+    "is_tau": Layout(
+        shape=(2,),
+        dtype=np.uint8,
+        description="1: the jet is matched to a hadronic tau, 0: it is a fake",
+    ),
+    "target": Layout(
+        shape=(2, 3),
+        dtype=np.float32,
+        description="tau: true tau before its decay (neutrino included); fake: matched generated "
+        "jet: pT [GeV], eta, phi [rad]",
+    ),
+    "label": Layout(
+        shape=(),
+        dtype=np.uint8,
+        description="0 QCD di-jet (two fakes), 1 W + jet (one tau, one fake), 2 Z, 3 H (two taus)",
+    ),
+}
+"""With fakes among the jets; what is of true taus only is 0 for them."""
+
 
 class ExampleWriter:
     """Writes examples to a hidden folder next to ``path`` and moves the file there at the end.
 
-    To be used in a ``with`` statement: leaving it without ``finish`` removes what was written. A
-    process killed outright leaves the hidden folder, never a file at ``path``. With
+    ``layouts`` are its data sets. To be used in a ``with`` statement: leaving it without ``finish``
+    removes what was written. A process killed outright leaves the hidden folder, never a file at
+    ``path``. With
     ``shuffle_seed`` the events are first written as they come, then copied in the order of
     ``numpy.random.default_rng(shuffle_seed).permutation``. Memory: one block of 1000 events.
 
@@ -78,7 +100,10 @@ class ExampleWriter:
 
     """
 
-    def __init__(self, *, path: Path, shuffle_seed: int | None) -> None:
+    def __init__(
+        self, *, path: Path, shuffle_seed: int | None, layouts: Mapping[str, Layout]
+    ) -> None:
+        self.layouts = layouts
         self.path = path
         self.shuffle_seed = shuffle_seed
         self.events = 0
@@ -95,12 +120,12 @@ class ExampleWriter:
         self._output = self._stack.enter_context(h5py.File(self._complete, "w"))
         if self.shuffle_seed is None:
             self._unshuffled = self._output
-            _create(self._output, block=BLOCK, compression="gzip")
+            _create(self._output, self.layouts, block=BLOCK, compression="gzip")
         else:
             self._unshuffled = self._stack.enter_context(
                 h5py.File(Path(folder) / "unshuffled.h5", "w")
             )
-            _create(self._unshuffled, block=SCRATCH_BLOCK, compression=None)
+            _create(self._unshuffled, self.layouts, block=SCRATCH_BLOCK, compression=None)
         return self
 
     def __exit__(
@@ -112,7 +137,7 @@ class ExampleWriter:
         self._stack.close()
 
     def append(self, example: Mapping[str, NDArray[Any]]) -> None:
-        """Add one event: data set name -> values of the shape in ``LAYOUTS``."""
+        """Add one event: data set name -> values of the shape in ``layouts``."""
         self._waiting.append(example)
         self.events += 1
         if len(self._waiting) == BLOCK:
@@ -134,22 +159,27 @@ class ExampleWriter:
         if self._waiting:
             _extend(
                 self._unshuffled,
-                {name: np.stack([item[name] for item in self._waiting]) for name in LAYOUTS},
+                {name: np.stack([item[name] for item in self._waiting]) for name in self.layouts},
             )
             self._waiting.clear()
 
     def _copy_shuffled(self, seed: int) -> None:
         order = np.random.default_rng(seed).permutation(self.events)
-        _create(self._output, block=BLOCK, compression="gzip")
+        _create(self._output, self.layouts, block=BLOCK, compression="gzip")
         for start in range(0, self.events, BLOCK):
             # HDF5 reads in rising order only: read sorted, then undo the sorting
             rising, place = np.unique(order[start : start + BLOCK], return_inverse=True)
-            _extend(self._output, {name: self._unshuffled[name][rising][place] for name in LAYOUTS})
+            _extend(
+                self._output,
+                {name: self._unshuffled[name][rising][place] for name in self.layouts},
+            )
 
 
-def _create(file: h5py.File, *, block: int, compression: str | None) -> None:
+def _create(
+    file: h5py.File, layouts: Mapping[str, Layout], *, block: int, compression: str | None
+) -> None:
     """Make the empty, growing data sets."""
-    for name, layout in LAYOUTS.items():
+    for name, layout in layouts.items():
         dataset = file.create_dataset(
             name,
             shape=(0, *layout.shape),
