@@ -94,15 +94,25 @@ class Band(nn.Module):
 
     def forward(
         self, events: Batch, output: Tensor
-    ) -> tuple[Float[Tensor, "event 2 ..."], Bool[Tensor, " event"]]:
-        """Of events and a finished output in the detector's frame; the lower edge first."""
+    ) -> tuple[Float[Tensor, "event 2 ..."], Bool[Tensor, "event ..."]]:
+        """Of events and a finished output in the detector's frame; the lower edge first.
+
+        Where the task tells which objects of an event count, each of them has a flag of its own.
+        """
         judge, target = self.validity, self.task.target
         # where the judge looks for the shape of the truth
         part = {**events, target: output}
+        flags = output.shape[:1] if self.task.counts is None else output.shape[:2]
+        if self.task.counts is not None:
+            part = {
+                name: value.flatten(0, 1)
+                for name, value in part.items()
+                if value.shape[:2] == flags
+            }
         mean, sigma = judge._band(self.form, part, target)  # type: ignore[arg-type]
-        pull = judge._difference(judge._checked(output, "the output"), mean)
+        pull = judge._difference(judge._checked(part[target], "the output"), mean)
         edges = [
             self.task.output.prediction((mean + side * WIDTH * sigma).view(output.shape))
             for side in (-1, 1)
         ]
-        return torch.stack(edges, 1), (pull.abs() <= WIDTH * sigma).all(1)
+        return torch.stack(edges, 1), (pull.abs() <= WIDTH * sigma).all(1).view(flags)
