@@ -113,6 +113,7 @@ def test_a_run_puts_out_what_the_detector_sees(
     result = run(cfg, console=QUIET)
     directory = next(tmp_path.rglob("result.json")).parent
     assert 0 <= result["metrics"]["test"]["validity/joint"] <= 1
+    assert list(torch.load(directory / "judges.ckpt", weights_only=True)) == ["tau_calibration"]
     plain = read_events(make_plan(compose()))
     with h5py.File(directory / "outputs.h5") as file:
         target = file["tau_calibration/target"][()]
@@ -126,6 +127,7 @@ def test_a_run_puts_out_what_the_detector_sees(
     assert np.median(apart(output, jets[..., :3])[..., 2]) < 0.5
     # the same score, and taus turned along, for the same collisions turned
     best = msnas.load(directory)
+    assert "judges.ckpt" in best.result.files
     before = best.predict(raw)
     for way in WAYS:
         after = best.predict(turned(raw, **way))  # type: ignore[arg-type]

@@ -135,10 +135,7 @@ def _check_graph(found: Any, external: int, *, where: str) -> None:
             raise DataError(
                 f"{where}: operator {node.domain}.{node.op_type}: expected those of ONNX, no loops"
             )
-        for one in node.attribute:
-            if any(value.data_location == external for value in (one.t, *one.tensors)):
-                raise DataError(f"{where}: values of {node.op_type} are in another file")
-    for value in _initializers(found.graph):
+    for value in _tensors(found.graph):
         if value.data_location == external:
             raise DataError(f"{where}: the values of {value.name!r} are in another file")
 
@@ -157,8 +154,14 @@ def _nodes(graph: Any) -> Iterator[Any]:
         yield from one.node
 
 
-def _initializers(graph: Any) -> Iterator[Any]:
+def _tensors(graph: Any) -> Iterator[Any]:
+    """Every stored value: of the graphs, and of what nodes are told."""
     for one in _graphs(graph):
         yield from one.initializer
-        for sparse in one.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
+        told = [attribute for node in one.node for attribute in node.attribute]
+        sparse = [*one.sparse_initializer]
+        for attribute in told:
+            yield from (attribute.t, *attribute.tensors)
+            sparse += [attribute.sparse_tensor, *attribute.sparse_tensors]
+        for value in sparse:
+            yield from (value.values, value.indices)
