@@ -55,7 +55,7 @@ def test_help_reads_the_users_folder_too(script: str, tmp_path: Path) -> None:
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "momentum, other, squared_error\n" in done.stdout
+    assert "momentum_of_taus, other, squared_error\n" in done.stdout
     assert ("retry_failed=" in done.stdout) is (script == "sweep.py")
     assert done.stdout.endswith("[]\n")
 

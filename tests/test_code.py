@@ -129,6 +129,7 @@ def test_of_this_package_the_parts_count() -> None:
         "msnas/candidates/candidate.py",
         "msnas/candidates/tau_cnn.py",
         "msnas/candidates/mlp.py",
+        "msnas/candidates/of_jets.py",
     }
     used = sources("msnas.methods.darts.DARTS")
     assert {"msnas/methods/darts.py", "msnas/chain/chain.py"} <= used
