@@ -385,20 +385,17 @@ def one_training(numbers: Published) -> str:
 def recipes(numbers: Published) -> str:
     """`make train` under both recipes."""
     rows = []
-    stages = numbers.stages.drop_duplicates(["scan", "key", "stage"])
-    seconds = stages.groupby(["scan", "key"])["seconds"].sum()
     for name, told in (
         ("make", "the default: `recipe=fast`, `frame=canonical`, four candidates a task"),
         ("paper", "`recipe=paper frame=detector`, the paper's three candidates a task"),
     ):
         runs = numbers.scan(name)
-        taken = [seconds[name, key] for key in runs["key"]]
         rows.append(
             [
                 told,
                 str(len(runs)),
                 counts(runs["chain"]),
-                f"{np.median(taken):.0f}",
+                f"{runs['seconds'].median():.0f}",
                 mean_of(runs["valid_loss"]),
                 mean_of(runs["test_auc"]),
                 mean_of(runs["test_mse"]),

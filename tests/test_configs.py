@@ -257,7 +257,7 @@ def test_build_refuses_hydra_special_keys(injected: dict[str, Any]) -> None:
         ({"input_size": 3, "hidden": 4}, r": msnas\.candidates\.lstm\.LSTM: .*'depth'"),
         (
             {"input_size": 3, "hidden": 4, "dept": 1},
-            r"\.dept: unknown; did you mean tasks\.a\.depth\? LSTM takes .*, hidden, depth$",
+            r"\.dept: unknown; did you mean tasks\.a\.depth\? LSTM takes .*, hidden, depth, ",
         ),
     ],
 )
