@@ -119,7 +119,7 @@ def pairs_frame(scan: str, runs: Runs) -> pd.DataFrame:
                     "event_error": paired_event_error(both, auc),
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["scan", "chain", "seeds", "event_error"])
 
 
 FRAMES: dict[str, Callable[[str, Runs], pd.DataFrame]] = {
