@@ -71,7 +71,7 @@ def chains_frame(scan: str, runs: Runs) -> pd.DataFrame:
         for run in runs.finished
         for one in run.chains
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ["scan"])
 
 
 def stages_frame(scan: str, runs: Runs) -> pd.DataFrame:
@@ -95,7 +95,7 @@ def stages_frame(scan: str, runs: Runs) -> pd.DataFrame:
         for name, stage in run.stages.items()
         for training, epochs in stage["epochs"].items()
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ["scan"])
 
 
 def pairs_frame(scan: str, runs: Runs) -> pd.DataFrame:
