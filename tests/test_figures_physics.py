@@ -40,6 +40,7 @@ from msnas.results.runs import Runs
 from msnas.results.trajectories import read_beliefs, read_trajectories
 
 TASKS = ("calibration", "id")
+SHAPES = {"calibration": [2, 3], "id": []}
 EVENTS = 400
 
 
@@ -101,7 +102,7 @@ def make_run(
         },
         "tasks": {
             task: {
-                "output": {"_target_": kinds[task], "shape": [2, 3]},
+                "output": {"_target_": kinds[task], "shape": SHAPES[task]},
                 "loss": {"_target_": "made"},
                 "target": {"calibration": "tau", "id": "label"}[task],
                 "candidates": candidates,

@@ -212,7 +212,7 @@ def test_events_are_refused_with_file_and_data_set(
     with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: x{said}") as refused:
         read_events(path)
     chain: Any = SimpleNamespace(
-        tasks=[SimpleNamespace(target="label")], reads=lambda: {"x", "label"}
+        tasks=[SimpleNamespace(target="label")], reads=lambda *, truths: {"x"}
     )
     fields = {"x": Numbers(shape=[])}
     trained = msnas.model.Model(chain=chain, path=(), fields=fields, provenance={})
