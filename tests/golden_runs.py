@@ -120,6 +120,17 @@ RUNS: dict[str, tuple[str, ...]] = {
         "candidate/higgs_id=[side,mlp]",
         f"{JUDGE}=null",
     ),
+    "htautau_fakes": (
+        "problem=htautau_fakes",
+        f"data.file={ROOT / 'data' / 'htautau_fakes.h5'}",
+        "data.events=400",
+        "candidate/pair_tau_id=[mlp]",
+        "candidate/pair_calibration=[sf,deep_sets]",
+        "candidate/event_class=[lstm,side]",
+        "tasks.pair_calibration.loss.fake_weight=0.2",
+        "tasks.pair_calibration.validity.epochs=2",
+        "tasks.pair_calibration.validity.inducing=16",
+    ),
     "dummies": (
         *HTAUTAU,
         "method=darts",

@@ -195,9 +195,13 @@ def test_every_other_setting_changes_the_key_or_is_refused(compose: Compose) -> 
         "tasks.higgs_id.words.label",
         "tasks.tau_calibration.words.label",
         "tasks.tau_calibration.words.metrics.mse.unit",
+        *(f"tasks.tau_calibration.words.objects.{place}" for place in range(2)),
+        *(f"tasks.tau_calibration.words.variables.{place}" for place in range(3)),
     }
     assert {name.split(".")[0] for name in same - words} <= groups
-    assert {name for name in same if name.startswith("data.")} == {"data.file"}
+    # what frame and augment refer to has reached them already
+    referred_to = {"data.momenta.0", "data.momenta.1", "data.images.0"}
+    assert {name for name in same if name.startswith("data.")} == {"data.file", *referred_to}
     assert {"output", "force"} <= same
     assert other >= {
         "seed",

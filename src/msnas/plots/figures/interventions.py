@@ -16,6 +16,9 @@ from msnas.results.quantity import named
 from msnas.results.result import Result
 from msnas.results.runs import Runs
 
+LABEL = 0.25
+"""Inches of height for each series: its label stands above the panels."""
+
 APART = 0.6
 """Of the distance between names, how far the series of one name reach."""
 
@@ -57,7 +60,7 @@ def chart(runs: Runs) -> Chart:
             ),
         ],
         columns=2,
-        size=(4.6, 3.8),
+        size=(4.6, 3.8 + LABEL * len(shown)),
         notes=[
             f"Runs: {told_runs(shown)}.",
             *([f"Not shown: {', '.join(left)}."] if left else []),
