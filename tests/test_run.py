@@ -443,7 +443,7 @@ def test_weights_and_biases_offline(event_file: Path, tmp_path: Path) -> None:
     assert written.stat().st_size > 1000
     (named,) = re.findall(r"upload it with: wandb sync (\S+)", said)
     assert (ROOT / named).resolve() == folder.resolve()
-    assert not re.search(r"warn|error|login", said, re.IGNORECASE), said
+    assert not re.search(r"warn|error:|login", said, re.IGNORECASE), said
     content = written.read_bytes()
     for text in (b"search/super-network/valid/loss", b"test/higgs_id/auc", b"split_seed"):
         assert text in content
