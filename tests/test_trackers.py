@@ -47,6 +47,7 @@ KINDS = {
     "toy": "spos",
     "three tasks": "three_tasks",
     "digits": "digit_sum",
+    "objects that count": "htautau_fakes",
     "numbers of each variable": "htautau",
     "one task": "htautau_direct",
     "rare taus": "focal",

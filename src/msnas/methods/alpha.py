@@ -91,7 +91,7 @@ class AlphaSearch(Search):
         drawn = self.drawn()
         losses, shared = self.task_losses(batch, drawn)
         loss = self.weighting.descend(losses, shared=shared, backward=self.manual_backward)
-        if self.freezing is not None and torch.is_grad_enabled():  # else a weighting looks back
+        if self.freezing is not None:
             of_tasks, _ = self.task_losses(self._valid, drawn)
             self.freezing.judge(self.weighting.combine(of_tasks))
         return loss
