@@ -64,7 +64,8 @@ def made_arrays(model: Model, events: int) -> Arrays:
             )
             for name in model.inputs
         }
-    name = "htautau.h5" if len(model.fields["image"].shape) == 4 else "tau_jet.h5"
+    two = "htautau_fakes.h5" if "is_tau" in model.fields else "htautau.h5"
+    name = two if len(model.fields["image"].shape) == 4 else "tau_jet.h5"
     with h5py.File(ROOT / "data" / name) as file:
         return {name: file[name][100 : 100 + events] for name in model.inputs}
 

@@ -30,6 +30,7 @@ PROBLEMS = {
     "digit_sum": ["digit_recognition", "digit_sum"],
     "htautau": ["tau_calibration", "higgs_id"],
     "htautau_direct": ["direct_higgs_id"],
+    "htautau_fakes": ["pair_tau_id", "pair_calibration", "event_class"],
     "tau_jet_multitask": ["tau_jet_features", "tau_id", "jet_calibration"],
     "tau_vs_jet": ["tau_id"],
     "toy": ["toy_regression", "toy_classification"],
@@ -67,6 +68,7 @@ def of_gamma(task: str) -> list[str]:
 OF_WEIGHT = ["conditioning.parameters=[task_weight]"]
 CONDITIONING = {
     "htautau_direct": of_gamma("direct_higgs_id"),
+    "htautau_fakes": of_gamma("event_class"),
     "tau_vs_jet": of_gamma("tau_id"),
     "toy3": of_gamma("toy3_label"),
 }

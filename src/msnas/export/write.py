@@ -85,6 +85,14 @@ def import_onnx(*others: str) -> Any:
     return onnx
 
 
+def _draws(node: torch.fx.Node) -> bool:
+    """Whether an operator draws random numbers: not a layer of dropout that evaluates."""
+    if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
+        return False
+    names = [one.name for one in node.target._schema.arguments]  # type: ignore[union-attr]
+    return not ("train" in names and node.args[names.index("train")] is False)
+
+
 def _converted(
     module: nn.Module,
     *tensors: Mapping[str, Tensor],
@@ -102,7 +110,7 @@ def _converted(
             module, tuple(map(dict, tensors)), dynamic_shapes=axes, strict=True
         )
         for node in program.graph.nodes:
-            if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            if _draws(node):
                 raise ValueError(f"it draws random numbers, {node.target}")
         converted = torch.onnx.export(
             program,
