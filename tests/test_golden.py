@@ -43,7 +43,7 @@ from golden_numbers import (
     numbers_of_report,
     numbers_of_run,
 )
-from golden_runs import COMMON, JUDGE, RUNS, SCAN
+from golden_runs import COMMON, RUNS, SCAN
 from rich.console import Console
 from weightings import EXTRAS
 
@@ -89,7 +89,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def overrides(name: str, output: Path, event_file: Path) -> list[str]:
     """Those of a run; one with a judge has a folder of its own, where that is the only one."""
     own = [one.format(few=event_file) for one in RUNS[name]]
-    folder = output / name if any(one.startswith(JUDGE) for one in own) else output
+    folder = output / name if any(".validity" in one for one in own) else output
     return [*COMMON, f"output={folder}", *own]
 
 
