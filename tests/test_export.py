@@ -332,6 +332,8 @@ def test_a_file_of_the_right_form_is_read(tmp_path: Path) -> None:
     assert found["total"].tolist() == [4.0] * 5
     with pytest.raises(DataError, match="missing key 'image'"):
         load_onnx(path).predict({}, conditions={}, batch=2)
+    with pytest.raises(ConfigError, match=r"batch: expected .* >= 1, found 0"):
+        load_onnx(path).predict({}, conditions={}, batch=0)
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -19,10 +19,11 @@ from msnas.chain.from_config import build_chain
 from msnas.conditioning.chosen import chosen_point
 from msnas.conditioning.conditioning import Conditioning, Point
 from msnas.conditioning.from_config import build_conditioning, condition_chain, own_point
+from msnas.data.checks import check_batch
 from msnas.data.events import Batch, check_events
 from msnas.data.fields import Field
 from msnas.data.frames import Frame
-from msnas.errors import ConfigError, DataError
+from msnas.errors import DataError
 from msnas.evaluation.evaluate import collect_outputs
 from msnas.parts import make_frame
 from msnas.run_directory import JUDGES, MODEL, RunDirectory
@@ -68,8 +69,7 @@ class Model:
         the events in errors. Raises DataError for arrays that do not fit the fields, ConfigError
         for a `batch` below 1.
         """
-        if batch < 1:
-            raise ConfigError(f"batch: expected a whole number >= 1, found {batch}")
+        check_batch(batch)
         fields = {name: self.fields[name] for name in self.inputs}
         check_events(arrays, fields, where=where)
         raw = {name: np.asarray(arrays[name]) for name in self.inputs}

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from msnas.errors import DataError
+from msnas.errors import ConfigError, DataError
 
 NUMBERS = "fiub"
 """Kinds of type that are numbers: floating point, whole with and without sign, boolean."""
@@ -25,6 +25,12 @@ def check_names(found: Collection[str], expected: Collection[str], *, where: str
                 f"{where}: missing key {name!r}, expected {list(expected)}, "
                 f"found {listed[:MOST_NAMES]}{more}"
             )
+
+
+def check_batch(batch: int) -> None:
+    """Raise ConfigError for a number of events at a time below 1."""
+    if batch < 1:
+        raise ConfigError(f"batch: expected a whole number >= 1, found {batch}")
 
 
 def finite(values: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from msnas.build import build
 from msnas.conditioning.chosen import chosen_point
 from msnas.conditioning.conditioning import Conditioning, Parameter, Point
 from msnas.conditioning.laws import Constant, Law, Uniform
+from msnas.data.checks import check_batch
 from msnas.data.events import check_events
 from msnas.data.fields import Field
 from msnas.errors import DataError
@@ -55,6 +56,7 @@ class OnnxModel:
         where: str = "arrays",
     ) -> dict[str, np.ndarray]:
         """As `Model.predict`."""
+        check_batch(batch)
         check_events(arrays, self.fields, where=where)
         point = chosen_point(conditions, self.conditioning, self.point) or {}
         at = {key: np.asarray(value, np.float32) for key, value in point.items()}
