@@ -34,8 +34,33 @@ def auc_of(
     return binary_auroc(order, (target == one).long().flatten())
 
 
+class _Gathering(Metric):
+    """Keeps the outputs and truths of all events."""
+
+    higher_is_better = True
+    full_state_update = False
+    outputs: list[Tensor]
+    targets: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("outputs", default=[], dist_reduce_fx="cat")
+        self.add_state("targets", default=[], dist_reduce_fx="cat")
+
+    def update(
+        self, output: Float[Tensor, "event ... class"], target: Integer[Tensor, "event ..."]
+    ) -> None:
+        """Add the logits and truths of some events."""
+        self.outputs.append(output)
+        self.targets.append(target)
+
+    def gathered(self) -> tuple[Tensor, Tensor]:
+        """All outputs, and all truths."""
+        return dim_zero_cat(self.outputs), dim_zero_cat(self.targets)
+
+
 @final
-class ClassAUC(Part, Metric):
+class ClassAUC(Part, _Gathering):
     """AUC of the probability of the class `class_index` against all others; higher is better.
 
     Takes a logit per class on the last axis.
@@ -49,51 +74,23 @@ class ClassAUC(Part, Metric):
 
     """
 
-    higher_is_better = True
-    full_state_update = False
-    outputs: list[Tensor]
-    targets: list[Tensor]
-
     def __init__(self, *, class_index: int) -> None:
         super().__init__()
         self.class_index = class_index
-        self.add_state("outputs", default=[], dist_reduce_fx="cat")
-        self.add_state("targets", default=[], dist_reduce_fx="cat")
-
-    def update(
-        self, output: Float[Tensor, "event ... class"], target: Integer[Tensor, "event ..."]
-    ) -> None:
-        """Add the logits and truths of some events."""
-        self.outputs.append(output)
-        self.targets.append(target)
 
     def compute(self) -> Tensor:
         """The area, a scalar."""
-        return auc_of(dim_zero_cat(self.outputs), dim_zero_cat(self.targets), self.class_index)
+        return auc_of(*self.gathered(), self.class_index)
 
 
 @final
-class ClassAUCs(VariableMetric):
+class ClassAUCs(VariableMetric, _Gathering):
     """`ClassAUC` of each class, for the names `classes` from 0 on."""
-
-    higher_is_better = True
-    full_state_update = False
-    outputs: list[Tensor]
-    targets: list[Tensor]
 
     def __init__(self, *, classes: Sequence[str]) -> None:
         super().__init__(variables=classes)
-        self.add_state("outputs", default=[], dist_reduce_fx="cat")
-        self.add_state("targets", default=[], dist_reduce_fx="cat")
-
-    def update(
-        self, output: Float[Tensor, "event ... class"], target: Integer[Tensor, "event ..."]
-    ) -> None:
-        """Add the logits and truths of some events."""
-        self.outputs.append(output)
-        self.targets.append(target)
 
     def compute(self) -> Float[Tensor, " variable"]:
         """All areas, that of class 0 first."""
-        output, target = dim_zero_cat(self.outputs), dim_zero_cat(self.targets)
+        output, target = self.gathered()
         return torch.stack([auc_of(output, target, one) for one in range(output.shape[-1])])
