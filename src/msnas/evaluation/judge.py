@@ -46,12 +46,11 @@ class Judge:
         from msnas.evaluation.gaussian_process import GaussianProcess
         from msnas.evaluation.validity import WIDTH
 
-        # Validity's own steps, from outside: its sources are part of the keys of all runs
         judge = self._validity
         process = GaussianProcess.restored(self.weights)
         outputs, events = _of_objects(self._task, events, outputs)
-        mean, sigma = judge._band(process, events, self._task.target)
-        pulls = [judge._difference(judge._checked(one, "the output"), mean) for one in outputs]
+        mean, sigma = judge.band(process, events, self._task.target)
+        pulls = [judge.difference(judge.checked(one, "the output"), mean) for one in outputs]
         return torch.stack([(pull.abs() <= WIDTH * sigma).all(1) for pull in pulls])
 
 

@@ -126,7 +126,7 @@ class Validity:
         """
         process = fit_gaussian_process(
             self._inputs(train),
-            self._difference(self._flat(train, target), self._guess(train, target)),
+            self.difference(self._flat(train, target), self._guess(train, target)),
             inducing=self.inducing,
             latents=self.latents,
             ard=self.ard,
@@ -139,8 +139,8 @@ class Validity:
         if self.calibrate:
             pulls = []
             for part in (train, valid):
-                mean, sigma = self._band(process, part, target)
-                pulls.append(self._difference(self._flat(part, target), mean).abs() / sigma)
+                mean, sigma = self.band(process, part, target)
+                pulls.append(self.difference(self._flat(part, target), mean).abs() / sigma)
             process.sigma_factor = _quantile(torch.cat(pulls), EXPECTED_COVERAGE) / WIDTH
         return {name: value.detach().clone() for name, value in process.state_dict().items()}
 
@@ -158,10 +158,10 @@ class Validity:
           sigma_k), the variables in the target's units: the lower, the better the process.
         """
         truth = self._flat(part, target)
-        mean, sigma = self._band(GaussianProcess.restored(weights), part, target)
-        error = self._difference(truth, mean)
+        mean, sigma = self.band(GaussianProcess.restored(weights), part, target)
+        error = self.difference(truth, mean)
         density = -(0.5 * (error / sigma).square() + (sigma * math.sqrt(2 * math.pi)).log())
-        inside = self._difference(self._checked(output, "the output"), mean).abs() <= WIDTH * sigma
+        inside = self.difference(self.checked(output, "the output"), mean).abs() <= WIDTH * sigma
         truth_inside = error.abs() <= WIDTH * sigma
         return {
             "validity/joint": _share(inside.all(1)),
@@ -176,7 +176,7 @@ class Validity:
         return torch.cat([tensor.reshape(len(tensor), -1) for tensor in tensors], 1)
 
     def _flat(self, part: Batch, target: str) -> Float[Tensor, "event variable"]:
-        return self._checked(self._tensor(part, target, key="target"), target)
+        return self.checked(self._tensor(part, target, key="target"), target)
 
     def _guess(self, part: Batch, target: str) -> Float[Tensor, "event variable"] | None:
         """What the process need not learn."""
@@ -193,7 +193,7 @@ class Validity:
             )
         return guess.reshape(len(guess), -1)
 
-    def _band(
+    def band(
         self, process: GaussianProcess, part: Batch, target: str
     ) -> tuple[Float[Tensor, "event variable"], Float[Tensor, "event variable"]]:
         """Mean and sigma of the target itself."""
@@ -201,7 +201,7 @@ class Validity:
         guess = self._guess(part, target)
         return (mean if guess is None else guess + mean), sigma
 
-    def _difference(
+    def difference(
         self, value: Float[Tensor, "event variable"], origin: Float[Tensor, "event variable"] | None
     ) -> Float[Tensor, "event variable"]:
         """`value` - `origin`, angles on the circle; `value` if there is no origin."""
@@ -218,7 +218,8 @@ class Validity:
             )
         return part[name].cpu().float()
 
-    def _checked(self, values: Tensor, name: str) -> Float[Tensor, "event variable"]:
+    def checked(self, values: Tensor, name: str) -> Float[Tensor, "event variable"]:
+        """Values with the variables on one axis; raise ConfigError, with `name`, for others."""
         flat = values.detach().cpu().float().reshape(len(values), -1)
         if flat.shape[1] != len(self.variables):
             raise ConfigError(

@@ -109,8 +109,8 @@ class Band(nn.Module):
                 for name, value in part.items()
                 if value.shape[:2] == flags
             }
-        mean, sigma = judge._band(self.form, part, target)  # type: ignore[arg-type]
-        pull = judge._difference(judge._checked(part[target], "the output"), mean)
+        mean, sigma = judge.band(self.form, part, target)  # type: ignore[arg-type]
+        pull = judge.difference(judge.checked(part[target], "the output"), mean)
         edges = [
             self.task.output.prediction((mean + side * WIDTH * sigma).view(output.shape))
             for side in (-1, 1)
