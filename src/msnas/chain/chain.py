@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from msnas.chain.task import Task
 from msnas.conditioning.film import CONDITION, Conditioned
+from msnas.data.frames import OUTPUT_OF
 from msnas.errors import ConfigError
 
 Path = tuple[str, ...]
@@ -21,7 +22,7 @@ Named = Mapping[str, Tensor]
 
 def handed_on(task: Task) -> str:
     """Name of a batch's tensor that holds what a trained task hands on, instead of the truth."""
-    return f"{task.target} (output of {task.name})"
+    return f"{task.target}{OUTPUT_OF}{task.name})"
 
 
 @final
@@ -59,10 +60,13 @@ class Chain(nn.Module):
         """Every chain: one candidate per task."""
         return list(product(*self.names()))
 
-    def draw(self, generator: torch.Generator) -> Path:
-        """One of the chains, each with the same probability."""
+    def draw(
+        self, generator: torch.Generator, *, among: Sequence[Sequence[str]] | None = None
+    ) -> Path:
+        """One of the chains, or of those `among` some names, each with the same probability."""
         return tuple(
-            names[int(torch.randint(len(names), (), generator=generator))] for names in self.names()
+            names[int(torch.randint(len(names), (), generator=generator))]
+            for names in among or self.names()
         )
 
     def candidate(self, level: int, name: str) -> nn.Module:

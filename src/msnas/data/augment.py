@@ -10,6 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from msnas.data.frames import OUTPUT_OF
 from msnas.momentum import turn_back
 from msnas.part import Part
 
@@ -54,5 +55,5 @@ class RandomTurns(Augment):
 def _of(batch: Mapping[str, Tensor], names: Sequence[str]) -> Iterator[str]:
     """The fields of these names, and what tasks hand on instead of them."""
     for name in batch:
-        if name in names or name.partition(" (output of ")[0] in names:
+        if name in names or name.partition(OUTPUT_OF)[0] in names:
             yield name

@@ -17,6 +17,9 @@ from msnas.part import Part
 TURN = "turn of the event"
 """Name of a batch's tensor [event, 3]: phi that became 0, sign of phi, sign of eta."""
 
+OUTPUT_OF = " (output of "
+"""Between the names of a field and of the task whose output stands in its place in a batch."""
+
 
 class Frame(Part, ABC):
     """An exact symmetry of detector and physics, used to make events more alike."""

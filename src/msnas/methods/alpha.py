@@ -160,10 +160,7 @@ class ExpectedSearch(AlphaSearch):
 
     def drawn(self) -> Path:
         """A chain, each with the same probability."""
-        return tuple(
-            names[int(torch.randint(len(names), (), generator=self.generator))]
-            for names in self._learners
-        )
+        return self.chain.draw(self.generator, among=self._learners)
 
     def task_losses(self, batch: Batch, drawn: Path) -> tuple[list[Tensor], Tensor]:
         """Those of a single chain."""
