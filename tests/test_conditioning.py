@@ -16,6 +16,7 @@ from torch import Tensor
 
 from msnas import evaluate, predict
 from msnas.chain.chain import Chain
+from msnas.chain.task import share_key
 from msnas.conditioning.conditioning import Conditioning, Parameter
 from msnas.conditioning.film import CONDITION, Conditioned
 from msnas.conditioning.laws import Law, LogOdds, LogUniform, Uniform
@@ -23,11 +24,13 @@ from msnas.errors import ConfigError, MsnasError
 from msnas.parts import Parts
 from msnas.pipeline import ready_parts
 from msnas.plan import make_plan
+from msnas.results.result import Result
 from msnas.run import run
 from msnas.training.posttraining import Posttraining
 from msnas.training.progress import Display
 
 YOTO = ("conditioning=yoto", "conditioning.parameters=[task_weight]")
+SIMPLEX = ("conditioning=yoto", "conditioning.parameters=[task_weights]")
 TOY = ["problem=toy", "trainer=cpu", "logger=none", "data.source.events=1000"]
 LAWS: list[tuple[Law, dict[int, float]]] = [
     (LogUniform(low=1e-6, high=1e-2, points=[1e-4]), {-1: 1e-6, 0: 1e-4, 1: 1e-2}),
@@ -77,7 +80,7 @@ def test_impossible_laws(wrong: Any) -> None:
 
 def of_weight(law: Law) -> Conditioning:
     return Conditioning(
-        [Parameter(key="task_weight", task=None, name="task_weight", law=law)],
+        [Parameter(key="task_weight", task="first", scalar=None, law=law)],
         tasks=["first", "second"],
     )
 
@@ -90,6 +93,40 @@ def test_a_spread_is_even_and_always_the_same() -> None:
     even = torch.linspace(-1, 1, 1001)[:-1]
     assert (sorted_units - even).abs().max() < 0.01  # random draws are ten times farther off
     assert torch.equal(spread[CONDITION], conditioning.spread(batch)[CONDITION])
+
+
+def of_weights(law: Law, *tasks: str) -> Conditioning:
+    return Conditioning(
+        [
+            Parameter(key=f"task_weights.{task}", task=task, scalar=None, law=law)
+            for task in tasks[:-1]
+        ],
+        tasks=tasks,
+    )
+
+
+def test_weights_of_three_tasks_are_relative_to_the_last_one() -> None:
+    conditioning = of_weights(LogUniform(low=0.1, high=10, points=[0.5, 2]), "a", "b", "c")
+    weights = conditioning.task_weights({"task_weights.a": 0.5, "task_weights.b": 2.5})
+    assert weights == pytest.approx([0.125, 0.625, 0.25])
+    assert len(conditioning.points()) == 4
+    drawn = conditioning.draw({"x": torch.zeros(1000)}, torch.Generator().manual_seed(0))
+    shares = torch.stack([drawn[share_key(task)] for task in "abc"], dim=1)
+    assert torch.allclose(shares.sum(dim=1), torch.tensor(3.0))  # relative to equal weights
+    units = torch.log10(shares[:, :2] / shares[:, 2:])
+    assert torch.allclose(units, drawn[CONDITION], atol=1e-5)
+
+
+def test_of_two_tasks_a_relative_weight_is_what_v1_is() -> None:
+    """The log-odds of v1 are the logarithm of v1 / v2."""
+    batch = {"x": torch.zeros(100)}
+    v1 = of_weight(LogOdds(limit=1000, points=[0.5])).spread(batch)
+    relative = of_weights(LogUniform(low=1e-3, high=1e3, points=[1]), "first", "second").spread(
+        batch
+    )
+    assert torch.equal(v1[CONDITION], relative[CONDITION])
+    for task in ("first", "second"):
+        assert torch.allclose(v1[share_key(task)], relative[share_key(task)], rtol=1e-5)
 
 
 def test_draws_follow_their_generator() -> None:
@@ -214,6 +251,22 @@ def test_a_copy_is_modulated_by_its_own_weights(tmp_path: Path) -> None:
         ),
         (
             [
+                *SIMPLEX,
+                "law@conditioning.laws.task_weights=constant",
+                "conditioning.laws.task_weights.value=-1",
+            ],
+            r"conditioning\.laws\.task_weights: range \[-1, -1\], expected one within \[0, inf\]",
+        ),
+        (
+            [*SIMPLEX, "task_weights.toy_regression=1", "task_weights.toy_classification=0"],
+            r"task_weights\.toy_classification: expected a number > 0, found 0",
+        ),
+        (
+            ["conditioning=yoto", "conditioning.parameters=[task_weight,task_weights]"],
+            "task_weight and task_weights exclude each other",
+        ),
+        (
+            [
                 "loss@tasks.toy_classification.loss=focal",
                 "conditioning=yoto",
                 "conditioning.parameters=[gamma]",
@@ -271,6 +324,32 @@ def test_a_conditioned_run_is_judged_at_every_point(output: Path, method: str) -
         assert chosen["ranked_by"] == min(one["ranked_by"] for one in searched)
         for winner, regret in zip(result["winners"], regrets, strict=True):
             assert (winner["selected"] == result["selected"]) == (regret == 0)
+
+
+def test_three_tasks_are_trained_for_all_their_weights_at_once(
+    output: Path, tmp_path: Path
+) -> None:
+    """At every point the loss is the weighted one; a finished run is judged at any other."""
+    words = ["problem=toy3", f"output={output}", *epochs(1), *SIMPLEX]
+    given = ("task_weights.toy3_z=1", "task_weights.toy3_w=2", "task_weights.toy3_label=1")
+    result = run(compose_config([*words, *given]), console=QUIET)
+    first, second, last = result["task_weights"]
+    keys = [f"task_weights.{first}", f"task_weights.{second}"]
+    assert result["point"] == dict(zip(keys, (1, 2), strict=True))
+    assert len(result["conditions"]) == 9
+    for one in result["conditions"]:
+        weights = [*(one["parameters"][key] for key in keys), 1.0]
+        losses = [one["test"][f"{task}/loss"] for task in (first, second, last)]
+        expected = sum(w * loss for w, loss in zip(weights, losses, strict=True)) / sum(weights)
+        assert one["test"]["loss"] == pytest.approx(expected, rel=1e-5)
+    folder = next(output.glob("toy3/*/*/result.json")).parent
+    point = [f"{key}={value}" for key, value in zip(keys, (0.1, 10), strict=True)]
+    evaluate.main([f"run={folder}", *point, f"out={tmp_path / 'metrics.json'}"])
+    (told,) = json.loads((tmp_path / "metrics.json").read_text())
+    (known,) = (one for one in result["conditions"] if one["parameters"] == told["parameters"])
+    assert told["values"] == pytest.approx(known["test"], rel=1e-5)
+    read = Result.read(folder)
+    assert read.weights_at({keys[0]: 3.0, keys[1]: 4.0}) == {first: 3 / 8, second: 0.5, last: 1 / 8}
 
 
 def cache_of(folder: Path, kind: str) -> set[str]:

@@ -141,9 +141,7 @@ def load_model(directory: Path) -> Model:
                 layers=config["conditioning"]["layers"],
                 seed=0,
             )
-            point = own_point(
-                conditioning, first_weight=next(iter(result["task_weights"].values())), tasks=tasks
-            )
+            point = own_point(conditioning, weights=result["task_weights"], tasks=tasks)
         chain.load_state_dict(model["weights"])
         # a run of an earlier version keeps none
         kept = read_torch(run.checked(JUDGES)) if JUDGES in result.get("files", {}) else {}

@@ -10,7 +10,7 @@ from msnas.build import build
 from msnas.chain.chain import Chain, check_chain
 from msnas.chain.from_config import build_chain
 from msnas.conditioning.conditioning import Conditioning
-from msnas.conditioning.from_config import build_conditioning, condition_chain
+from msnas.conditioning.from_config import build_conditioning, condition_chain, own_point
 from msnas.data.augment import Augment
 from msnas.data.events import Events, load_events
 from msnas.data.fields import Field
@@ -103,7 +103,10 @@ def make_parts(plan: Plan, events: Events, *, store: Store, display: Display) ->
     settings = {name: value for name, value in config["method"].items() if name != "name"}
     method = build(settings, key="method", of=Method)
     weights = _judging_weights(plan, method)
-    drawn = conditioning is not None and conditioning.of_task_weight
+    point = None
+    if conditioning is not None:
+        point = own_point(conditioning, weights=weights, tasks=config["tasks"])
+    drawn = conditioning is not None and conditioning.of_task_weights
     training_weights = {name: 1 / len(weights) for name in weights} if drawn else weights
     weighting = build(config["weighting"], key="weighting", of=Weighting)
     weighting.prepare(list(training_weights.values()))
@@ -146,6 +149,7 @@ def make_parts(plan: Plan, events: Events, *, store: Store, display: Display) ->
             plan,
             events,
             conditioning=conditioning,
+            point=point,
             weighting=weighting,
             weights=weights,
             interventions=interventions,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any, final
 
 import torch
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from msnas.chain.chain import Chain, Path
 from msnas.conditioning.conditioning import Conditioning, Point
-from msnas.conditioning.from_config import own_point
 from msnas.data.events import Batch, Events
 from msnas.errors import ConfigError
 from msnas.evaluation.applied import Applied
@@ -68,7 +66,8 @@ def higher_is_better(chain: Chain, name: str, *, key: str) -> bool:
 class Scoring:
     """How one run judges chains: by its task weights, at the points of its conditioning.
 
-    `weights` are the run's own, by task; judges of validity are taken from `store` or put there.
+    `weights` are the run's own, by task, `point` its own values of what it is conditioned on.
+    Judges of validity are taken from `store` or put there.
     """
 
     def __init__(
@@ -77,6 +76,7 @@ class Scoring:
         events: Events,
         *,
         conditioning: Conditioning | None,
+        point: Point | None,
         weighting: Weighting,
         weights: Mapping[str, float],
         interventions: Interventions,
@@ -86,7 +86,7 @@ class Scoring:
         self.plan = plan
         self.events = events
         self.conditioning = conditioning
-        self.weights = weights
+        self.point = point
         self.weighting = copy.deepcopy(weighting).prepare(list(weights.values()))
         self.interventions = interventions
         self.store = store
@@ -136,17 +136,6 @@ class Scoring:
         """The validation events; with conditioning, each at a point of its own, evenly spread."""
         valid = self.events.valid
         return valid if self.conditioning is None else self.conditioning.spread(valid)
-
-    @cached_property
-    def point(self) -> Point | None:
-        """The run's own values of what it is conditioned on; None without conditioning."""
-        if self.conditioning is None:
-            return None
-        return own_point(
-            self.conditioning,
-            first_weight=next(iter(self.weights.values())),
-            tasks=self.plan.config["tasks"],
-        )
 
     def _conditioned(self, part: str, point: Point | None) -> Batch:
         events: Batch = getattr(self.events, part)

@@ -19,6 +19,7 @@ from msnas.conditioning.laws import Law
 log = logging.getLogger("msnas")
 
 TASK_WEIGHT = "task_weight"
+TASK_WEIGHTS = "task_weights"
 
 Batch = dict[str, Tensor]
 Point = dict[str, float]
@@ -27,20 +28,31 @@ Point = dict[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A parameter of the loss: v1 (no `task`), or one of a task's loss."""
+    """A parameter of the training's loss.
+
+    `scalar` of the loss of `task`; without one, the weight of `task`: v1 of two tasks, or in any
+    chain relative to the last task's weight.
+    """
 
     key: str
-    task: str | None
-    name: str
+    task: str
+    scalar: str | None
     law: Law
+
+    @property
+    def name(self) -> str:
+        """By which `conditioning.laws` knows it."""
+        return self.scalar or self.key.split(".")[0]
 
 
 @final
 class Conditioning:
     """YOTO: parameters drawn for every event while training, chosen freely afterwards.
 
-    Dosovitskiy & Djolonga, "You Only Train Once", ICLR 2020. `tasks` are the supervised tasks; a
-    drawn v1 weights the first of two by v1 and the second by 1 - v1, event by event.
+    Dosovitskiy & Djolonga, "You Only Train Once", ICLR 2020. `tasks` are the supervised tasks.
+    Drawn weights are normalised to 1, event by event: a v1 weights the first of two tasks by v1
+    and the second by 1 - v1; in a chain of any length every task but the last has a weight relative
+    to the last one's.
     """
 
     def __init__(self, parameters: Sequence[Parameter], *, tasks: Sequence[str]) -> None:
@@ -48,9 +60,9 @@ class Conditioning:
         self.tasks = tuple(tasks)
 
     @property
-    def of_task_weight(self) -> bool:
-        """Whether v1 is among the parameters."""
-        return any(one.task is None for one in self.parameters)
+    def of_task_weights(self) -> bool:
+        """Whether weights of tasks are among the parameters."""
+        return any(one.scalar is None for one in self.parameters)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
         """A batch with a new draw for every event."""
@@ -81,11 +93,11 @@ class Conditioning:
             **batch,
             CONDITION: unit.expand(events, -1),
             **{
-                parameter_key(one.task, one.name): torch.full(
+                parameter_key(one.task, one.scalar): torch.full(
                     (events,), point[one.key], dtype=torch.float64
                 )
                 for one in self.parameters
-                if one.task is not None
+                if one.scalar is not None
             },
         }
 
@@ -115,19 +127,32 @@ class Conditioning:
         return moved
 
     def task_weights(self, point: Mapping[str, float]) -> list[float] | None:
-        """v_t at a point, if v1 is among the parameters."""
-        if not self.of_task_weight:
+        """v_t at a point, if weights of tasks are among the parameters."""
+        if not self.of_task_weights:
             return None
-        return [point[TASK_WEIGHT], 1 - point[TASK_WEIGHT]]
+        shares = self._shares(
+            {key: torch.tensor(value, dtype=torch.float64) for key, value in point.items()}
+        )
+        return [float(share) for share in shares]
+
+    def _shares(self, values: Mapping[str, Tensor]) -> list[Tensor]:
+        """Weights v_t of all tasks, of the shape of the values."""
+        if TASK_WEIGHT in values:
+            return [values[TASK_WEIGHT], 1 - values[TASK_WEIGHT]]
+        relative = [values[one.key] for one in self.parameters if one.scalar is None]
+        relative.append(torch.ones_like(relative[0]))  # the last task's
+        whole = torch.stack(relative).sum(dim=0)
+        return [one / whole for one in relative]
 
     def _with_losses(self, batch: Batch, unit: Float[Tensor, "event parameter"]) -> Batch:
+        values = {
+            one.key: one.law.value(unit[:, column]) for column, one in enumerate(self.parameters)
+        }
         extended = {**batch, CONDITION: unit}
-        for column, one in enumerate(self.parameters):
-            values = one.law.value(unit[:, column])
-            if one.task is not None:
-                extended[parameter_key(one.task, one.name)] = values
-            else:  # relative to equal weights
-                first, second = self.tasks
-                extended[share_key(first)] = (2 * values).float()
-                extended[share_key(second)] = (2 * (1 - values)).float()
+        for one in self.parameters:
+            if one.scalar is not None:
+                extended[parameter_key(one.task, one.scalar)] = values[one.key]
+        if self.of_task_weights:  # relative to equal weights
+            for task, share in zip(self.tasks, self._shares(values), strict=True):
+                extended[share_key(task)] = (len(self.tasks) * share).float()
         return extended

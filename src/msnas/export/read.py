@@ -106,7 +106,7 @@ def load_onnx(path: Path) -> OnnxModel:
         options.log_severity_level = 4
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         parameters = [
-            Parameter(key=key, task=None, name=key, law=_law(one))
+            Parameter(key=key, task="", scalar=key, law=_law(one))
             for key, one in conditions.items()
         ]
         return OnnxModel(

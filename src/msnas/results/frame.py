@@ -122,7 +122,9 @@ def conditions_frame(runs: Sequence[Result]) -> pd.DataFrame:
             parameters = condition["parameters"]
             weights = run.weights_at(parameters)
             others = "".join(
-                f" {name}={value:g}" for name, value in parameters.items() if name != TASK_WEIGHT
+                f" {name}={value:g}"
+                for name, value in parameters.items()
+                if not name.startswith(TASK_WEIGHT)  # told by `v1` and `weight/`
             )
             rows.append(
                 {

@@ -204,11 +204,20 @@ class Result:
         return None if self.weighting != "Fixed" or self.conditioned else self.v1
 
     def weights_at(self, parameters: Mapping[str, float]) -> dict[str, float]:
-        """Task weights at a condition: from v1 in a chain of two, else the run's own."""
-        if TASK_WEIGHT in parameters and len(self.supervised) == 2:
+        """Task weights at a condition: by v1, by weights relative to the last, or the run's own."""
+        *others, last = self.supervised
+        if TASK_WEIGHT in parameters and len(others) == 1:
             v1 = float(parameters[TASK_WEIGHT])
-            return dict(zip(self.supervised, (v1, 1 - v1), strict=True))
-        return dict(self.task_weights)
+            return {others[0]: v1, last: 1 - v1}
+        relative = {
+            task: float(parameters[key])
+            for task in others
+            if (key := f"{TASK_WEIGHT}s.{task}") in parameters
+        }
+        if len(relative) != len(others) or not others:
+            return dict(self.task_weights)
+        relative[last] = 1.0
+        return {task: value / sum(relative.values()) for task, value in relative.items()}
 
     @property
     def conditioned(self) -> bool:
