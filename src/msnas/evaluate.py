@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
-from rich.table import Table
 
 from msnas.command_line import parse_with_conditions
 from msnas.errors import DataError, MsnasError
@@ -23,7 +22,7 @@ from msnas.packages import allowing
 from msnas.report.honesty_tables import honesty_tables
 from msnas.run_directory import RunDirectory
 from msnas.storage import somebodys, whole
-from msnas.terminal import terminal
+from msnas.terminal import terminal, text_table
 
 if TYPE_CHECKING:
     from msnas.conditioning.conditioning import Point
@@ -111,26 +110,23 @@ def main(arguments: list[str]) -> None:
     except (MsnasError, OSError) as error:
         sys.exit(f"error: {error}")
     console = terminal()
-    console.print(_table(found, settings.part.value))
+    rows = (
+        {
+            **{name: f"{value:g}" for name, value in one["parameters"].items()},
+            **{
+                name: f"{value:.4f}"
+                for name, value in one["values"].items()
+                if not isinstance(value, dict)
+            },
+        }
+        for one in found
+    )
+    console.print(text_table(f"Numbers of the {settings.part.value} events", rows))
     for one in found:
         at = ", ".join(f"{name}={value:g}" for name, value in one["parameters"].items())
-        for table in honesty_tables(one["interventions"], one["leakage"], settings.part.value):
-            table.caption = at and f"at {at}"
-            console.print(table)
-
-
-def _table(found: list[dict[str, Any]], part: str) -> Table:
-    table = Table(title=f"Numbers of the {part} events", title_justify="left")
-    parameters = list(found[0]["parameters"])
-    numbers = [name for name, value in found[0]["values"].items() if not isinstance(value, dict)]
-    for column in (*parameters, *numbers):
-        table.add_column(column, justify="right", overflow="fold")
-    for one in found:
-        table.add_row(
-            *(f"{one['parameters'][name]:g}" for name in parameters),
-            *(f"{one['values'][name]:.4f}" for name in numbers),
-        )
-    return table
+        for told in honesty_tables(one["interventions"], one["leakage"], settings.part.value):
+            told.caption = at and f"at {at}"
+            console.print(told)
 
 
 if __name__ == "__main__":

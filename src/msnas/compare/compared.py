@@ -7,33 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from msnas.compare.groups import Group, first_of
 from msnas.errors import MsnasError
-from msnas.results.quality import TABLE_METHOD, Agreement, Path, agreement, missing_chains
+from msnas.results.quality import TABLE_METHOD, Path, agreement, missing_chains
 from msnas.results.result import is_number
-from msnas.results.statistics import Paired, paired
+from msnas.results.statistics import paired
 
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """A test metric of `method` minus that of `reference`, for every seed both have."""
-
-    method: str
-    reference: str
-    quantity: str
-    higher_is_better: bool
-    seeds: Sequence[int]
-    paired: Paired
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """A group with what was found in it."""
+    """A group with the rows of what was found in it: see `agreement` and `_performance`."""
 
     group: Group
-    agreement: Sequence[Agreement]
-    performance: Sequence[Difference]
+    agreement: Sequence[Row]
+    performance: Sequence[Row]
     notes: Sequence[str]
 
 
@@ -44,7 +35,7 @@ def compare_group(group: Group, *, reference: str, confidence: float) -> Compare
     return Compared(group=group, agreement=rankings, performance=performance, notes=[*notes, *more])
 
 
-def _rankings(group: Group, *, confidence: float) -> tuple[list[Agreement], list[str]]:
+def _rankings(group: Group, *, confidence: float) -> tuple[list[Row], list[str]]:
     """Rank agreement, regret and hits of every method but grid search."""
     tables, notes = _tables(group)
     rows = []
@@ -74,10 +65,13 @@ def _tables(group: Group) -> tuple[dict[int, Mapping[Path, Mapping[str, float]]]
     return tables, notes
 
 
-def _performance(
-    group: Group, *, reference: str, confidence: float
-) -> tuple[list[Difference], list[str]]:
-    """The differences of every other method's runs to the reference's; and notes for the user."""
+def _performance(group: Group, *, reference: str, confidence: float) -> tuple[list[Row], list[str]]:
+    """The differences of every other method's runs to the reference's; and notes for the user.
+
+    A row for each method and test metric: method, reference, quantity, which is better, what
+    `Estimate.row` has of the differences of the seeds both have, method_mean, reference_mean, and
+    test_error where it is known.
+    """
     label, notes = find_reference(group, reference)
     if label is None:
         return [], notes
@@ -100,19 +94,20 @@ def _performance(
                 [float(group.runs[one][seed].test[name]) for seed in seeds]
                 for one in (other, label)
             )
-            differences = paired(
+            found = paired(
                 first, second, confidence=confidence, event_error=errors.get((other, name))
             )
-            rows.append(
-                Difference(
-                    method=other,
-                    reference=label,
-                    quantity=name,
-                    higher_is_better=higher,
-                    seeds=seeds,
-                    paired=differences,
-                )
-            )
+            row = {
+                "method": other,
+                "reference": label,
+                "quantity": name,
+                "better": "higher" if higher else "lower",
+                **found.mean.row(seeds, found.values),
+                "method_mean": found.first_mean,
+                "reference_mean": found.second_mean,
+                "test_error": found.event_error,
+            }
+            rows.append({key: value for key, value in row.items() if value is not None})
     return rows, notes
 
 

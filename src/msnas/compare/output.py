@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from rich.box import SIMPLE_HEAD
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from msnas.compare.compared import Compared, Difference
+from msnas.compare.compared import Compared, Row
 from msnas.errors import DataError
 from msnas.report.honest import recommended_table
 from msnas.report.tables import as_rich
 from msnas.results.constrained import Recommended
-from msnas.results.quality import Agreement
 from msnas.results.runs import OtherRun
-from msnas.results.statistics import FEWEST_SEEDS, Estimate
+from msnas.results.statistics import FEWEST_SEEDS
 from msnas.storage import whole
-from msnas.terminal import say
+from msnas.terminal import say, text_table
 
 INTERVALS = {
     "tau, regret, difference": "mean over seeds, Student t",
@@ -30,26 +28,10 @@ INTERVALS = {
     "test_error": "one standard error from the choice of test events, the trained chains given",
 }
 
-COLUMNS = (
-    "group",
-    "problem",
-    "table",
-    "method",
-    "reference",
-    "quantity",
-    "better",
-    "seeds",
-    "mean",
-    "low",
-    "high",
-    "random",
-    "method_mean",
-    "reference_mean",
-    "test_error",
-)
-
-
-Row = TypeVar("Row", Agreement, Difference)
+COLUMNS = [
+    *("group", "problem", "table", "method", "reference", "quantity", "better", "seeds"),
+    *("mean", "low", "high", "random", "method_mean", "reference_mean", "test_error"),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +67,8 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                     label: {str(seed): str(run.directory) for seed, run in runs.items()}
                     for label, runs in one.group.runs.items()
                 },
-                "agreement": [_agreement(row) for row in one.agreement],
-                "performance": [_difference(row) for row in one.performance],
+                "agreement": one.agreement,
+                "performance": one.performance,
                 "notes": list(one.notes),
             }
             for one in comparison.groups
@@ -119,9 +101,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
                     json.dump(content, file, indent=1, allow_nan=False)
                     file.write("\n")
                 else:
-                    writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-                    writer.writeheader()
-                    writer.writerows(_lines(content))
+                    _lines(content).to_csv(file, index=False, lineterminator="\n")
     except OSError as error:
         raise DataError(f"out: cannot write into {folder} ({error})") from error
     return paths
@@ -156,118 +136,59 @@ def show(comparison: Comparison, console: Console) -> None:
             say(console, text)
 
 
-def _agreement_table(rows: Sequence[Agreement], level: str) -> Table:
-    table = _table(
+def _agreement_table(rows: Sequence[Row], level: str) -> Table:
+    """Rankings first, then regrets, then hits; methods of one quantity next to each other."""
+    kinds = ("tau", "regret", "hit")
+    order = list(dict.fromkeys(row["quantity"] for row in rows))
+    order.sort(key=lambda name: (kinds.index(name.split(" ")[0]), "probabilities" in name))
+    return text_table(
         "Searches against all chains trained with the same seed (validation data)",
-        words=("quantity", "method"),
-        numbers=("seeds", "mean", f"{level} interval", "random"),
+        (
+            {
+                "quantity": "" if number else quantity,
+                "method": row["method"],
+                "seeds": len(row["seeds"]),
+                "mean": f"{row['mean']:.4f}",
+                f"{level} interval": _interval(row),
+                "random": f"{row['random']:.4f}",
+            }
+            for quantity in order
+            for number, row in enumerate(row for row in rows if row["quantity"] == quantity)
+        ),
     )
-    by_quantity = _by_quantity(rows)
-    for quantity in sorted(by_quantity, key=_place):
-        for number, row in enumerate(by_quantity[quantity]):
-            table.add_row(
-                "" if number else quantity,
-                row.method,
-                str(len(row.seeds)),
-                f"{row.estimate.mean:.4f}",
-                _interval(row.estimate),
-                f"{row.random:.4f}",
-            )
-        table.add_section()
-    return table
 
 
-def _performance_tables(rows: Sequence[Difference], level: str) -> Iterator[Table]:
-    for quantity, same in _by_quantity(rows).items():
-        better = "higher" if same[0].higher_is_better else "lower"
-        table = _table(
-            f"Test {quantity} ({better} is better) against {same[0].reference}, "
+def _performance_tables(rows: Sequence[Row], level: str) -> Iterator[Table]:
+    for quantity in dict.fromkeys(row["quantity"] for row in rows):
+        same = [row for row in rows if row["quantity"] == quantity]
+        yield text_table(
+            f"Test {quantity} ({same[0]['better']} is better) against {same[0]['reference']}, "
             "paired by seed and event",
-            words=("method",),
-            numbers=("seeds", "mean", "difference", f"{level} interval", "test error"),
-        )
-        for row in same:
-            table.add_row(
-                row.method,
-                str(len(row.seeds)),
-                f"{row.paired.first_mean:.4f}",
-                f"{row.paired.mean.mean:+.4f}",
-                _interval(row.paired.mean, "+"),
-                "-" if row.paired.event_error is None else f"{row.paired.event_error:.4f}",
-            )
-        yield table
-
-
-def _place(quantity: str) -> tuple[int, bool]:
-    """Rankings first, then regrets, then hits."""
-    return ("tau", "regret", "hit").index(quantity.split(" ")[0]), "probabilities" in quantity
-
-
-def _by_quantity(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows of one quantity together, so that methods stand next to each other."""
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(row.quantity, []).append(row)
-    return found
-
-
-def _table(title: str, *, words: Sequence[str], numbers: Sequence[str]) -> Table:
-    """An empty table whose numbers stay whole on a narrow screen."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for column in words:
-        table.add_column(column, overflow="fold")
-    for column in numbers:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
-
-
-def _interval(estimate: Estimate, sign: str = "") -> str:
-    if estimate.low is None or estimate.high is None:
-        return "-"
-    low, high = (format(value, f"{sign}.4f") for value in (estimate.low, estimate.high))
-    return f"{low} to {high}"
-
-
-def _agreement(row: Agreement) -> dict[str, Any]:
-    return {
-        "method": row.method,
-        "quantity": row.quantity,
-        **_over_seeds(row.seeds, row.values, row.estimate),
-        "random": row.random,
-    }
-
-
-def _difference(row: Difference) -> dict[str, Any]:
-    found = row.paired
-    return {
-        "method": row.method,
-        "reference": row.reference,
-        "quantity": row.quantity,
-        "better": "higher" if row.higher_is_better else "lower",
-        **_over_seeds(row.seeds, found.values, found.mean),
-        "method_mean": found.first_mean,
-        "reference_mean": found.second_mean,
-        **({} if found.event_error is None else {"test_error": found.event_error}),
-    }
-
-
-def _over_seeds(
-    seeds: Sequence[int], values: Sequence[float], estimate: Estimate
-) -> dict[str, Any]:
-    interval = {} if estimate.low is None else {"low": estimate.low, "high": estimate.high}
-    return {"seeds": list(seeds), "values": list(values), "mean": estimate.mean, **interval}
-
-
-def _lines(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows of all groups with the columns of the CSV file; `seeds` is their number."""
-    for number, group in enumerate(content["groups"]):
-        for table in ("agreement", "performance"):
-            for row in group[table]:
-                line = {key: value for key, value in row.items() if key in COLUMNS}
-                yield {
-                    "group": number,
-                    "problem": group["problem"],
-                    "table": table,
-                    **line,
+            (
+                {
+                    "method": row["method"],
                     "seeds": len(row["seeds"]),
+                    "mean": f"{row['method_mean']:.4f}",
+                    "difference": f"{row['mean']:+.4f}",
+                    f"{level} interval": _interval(row, "+"),
+                    "test error": f"{row['test_error']:.4f}" if "test_error" in row else "",
                 }
+                for row in same
+            ),
+        )
+
+
+def _interval(row: Row, sign: str = "") -> str:
+    return f"{row['low']:{sign}.4f} to {row['high']:{sign}.4f}" if "low" in row else ""
+
+
+def _lines(content: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows of all groups with the columns of the CSV file; `seeds` is their number."""
+    rows = [
+        {"group": number, "problem": group["problem"], "table": name}
+        | {**row, "seeds": len(row["seeds"])}
+        for number, group in enumerate(content["groups"])
+        for name in ("agreement", "performance")
+        for row in group[name]
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
 from msnas.errors import DataError
 from msnas.locks import file_lock
@@ -19,7 +18,7 @@ from msnas.report.tables import NamedTable, as_rich, missing_table, tables_of
 from msnas.results.constrained import Bounds, recommendations
 from msnas.results.runs import OtherRun, Runs, collect
 from msnas.storage import damage_of, read_record, whole, write_record
-from msnas.terminal import say
+from msnas.terminal import say, text_table
 
 LOCK = ".lock"
 """Held while a report is written: of two scans of the same runs, the later one's report stays."""
@@ -58,7 +57,8 @@ def build_report(
     except OSError as error:
         raise DataError(f"out: cannot write into {out} ({error})") from error
     if runs.others:
-        _show_missing(runs.others, console)
+        missing = [{"directory": one.directory, "reason": one.reason} for one in runs.others]
+        console.print(text_table(f"Runs without a result ({len(missing)})", missing))
     say(console, f"Report: {out / 'index.html'}")
 
 
@@ -95,15 +95,6 @@ def write_results(table: pd.DataFrame, out: Path) -> tuple[Path, Path]:
     with whole(paths[1], alone=False) as new:
         table.to_parquet(new, index=False)
     return paths
-
-
-def _show_missing(others: Sequence[OtherRun], console: Console) -> None:
-    table = Table(title=f"Runs without a result ({len(others)})", title_justify="left")
-    table.add_column("directory", overflow="fold")
-    table.add_column("reason", overflow="fold")
-    for one in others:
-        table.add_row(str(one.directory), one.reason)
-    console.print(table)
 
 
 def _top_page(problems: Mapping[str, Runs], others: Sequence[OtherRun], out: Path) -> None:

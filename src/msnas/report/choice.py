@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
 from msnas.results.choice import Choice
-from msnas.terminal import say
+from msnas.terminal import say, text_table
 
 MOST_SHOWN = 20
 """Chains of a table, besides the tie set and the default."""
@@ -14,33 +14,21 @@ MOST_SHOWN = 20
 
 def show_choice(choice: Choice, console: Console) -> None:
     """Print a row for each chain, the most probable one first, and what it means."""
-    level = f"{choice.sure.confidence * 100:g} %"
     say(console, f"How sure is the choice? {choice.title}")
-    table = Table()
-    table.add_column("chain")
-    for column in ("loss", "P(best)", "regret", level):
-        table.add_column(column, justify="right")
-    rows = choice.table()
-    sized = "latency" in rows
-    for column in ("parameters", "µs per event") if sized else ():
-        table.add_column(column, justify="right")
-    table.add_column("")
-    rows = rows[(rows.index < MOST_SHOWN) | rows["tie set"] | rows["default"]]
-    for row in rows.to_dict("records"):
-        notes = [name for name in ("tie set", "default") if row[name]]
-        table.add_row(
-            row["chain"],
-            f"{row['loss']:.4f}",
-            f"{row['P(best)']:.3f}",
-            f"{row['regret']:.4f}",
-            f"{row['low']:.4f} to {row['high']:.4f}",
-            *(_size(row["parameters"], row["latency"]) if sized else ()),
-            ", ".join(notes),
-        )
-    console.print(table)
+    shown = choice.table()
+    shown = shown[(shown.index < MOST_SHOWN) | shown["tie set"] | shown["default"]]
+    texts = {
+        "chain": shown["chain"],
+        "loss": shown["loss"].map("{:.4f}".format),
+        "P(best)": shown["P(best)"].map("{:.3f}".format),
+        "regret": shown["regret"].map("{:.4f}".format),
+        f"{choice.sure.confidence * 100:g} %": shown["low"].map("{:.4f} to ".format)
+        + shown["high"].map("{:.4f}".format),
+    }
+    if "latency" in shown:  # of some chains: those have a size
+        texts["parameters"] = shown["parameters"].map("{:,.0f}".format, na_action="ignore")
+        texts["µs per event"] = (1e6 * shown["latency"]).map("{:.3g}".format, na_action="ignore")
+    marks = {name: shown[name].map({True: name, False: None}) for name in ("tie set", "default")}
+    texts[""] = pd.DataFrame(marks).agg(lambda one: ", ".join(one.dropna()), axis=1)
+    console.print(text_table("", pd.DataFrame(texts).to_dict("records")))
     say(console, " ".join(choice.words()))
-
-
-def _size(parameters: float, latency: float) -> tuple[str, str]:
-    """Parameters and latency in words; of a chain without them nothing."""
-    return ("", "") if parameters != parameters else (f"{parameters:,.0f}", f"{1e6 * latency:.3g}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from rich.table import Table
 
 from msnas.results.honesty import InterventionNumbers, LeakageNumbers
+from msnas.terminal import text_table
 
 
 def honesty_tables(
@@ -14,43 +15,39 @@ def honesty_tables(
 ) -> Iterator[Table]:
     """The interventions and the leakage on one part of the data, as far as they were measured."""
     if interventions:
-        yield _interventions(interventions, part)
+        base = interventions["base"]
+        rows = [_row("nothing", base, base, {})]
+        rows += [
+            _row(one["name"], one["values"], base, one["errors"]) for one in interventions["groups"]
+        ]
+        yield text_table(
+            f"{interventions['task']}, {part} events, with the truth in place of earlier outputs "
+            "(difference +- its standard error)",
+            rows,
+        )
     if leakage:
-        yield _leakage(leakage, part)
+        yield text_table(
+            f"Leakage, {part} events: information on the last task's classes, in shares of all",
+            (
+                {
+                    "task": task,
+                    "in the output": f"{one['output']:.3f}",
+                    "in the truth": f"{one['truth']:.3f}",
+                    "leakage": f"{one['leakage']:.3f}",
+                    "95 % interval": f"{one['low']:.3f} to {one['high']:.3f}",
+                }
+                for task, one in leakage.items()
+            ),
+        )
 
 
-def _interventions(told: InterventionNumbers, part: str) -> Table:
-    """What the truth in place of earlier outputs does to the last task's numbers."""
-    table = Table(
-        title=f"{told['task']}, {part} events, with the truth in place of earlier outputs "
-        "(difference +- its standard error)",
-        title_justify="left",
-    )
-    table.add_column("truth of")
-    base = told["base"]
-    for name in base:
-        table.add_column(name.split("/", 1)[1], justify="right")
-        table.add_column("difference", justify="right")
-    table.add_row("nothing", *(text for value in base.values() for text in (f"{value:.4f}", "")))
-    for row in told["groups"]:
-        cells = []
-        for name, value in row["values"].items():
-            error = row["errors"][name]
-            cells += [f"{value:.4f}", f"{value - base[name]:+.4f} +- {error:.4f}"]
-        table.add_row(row["name"], *cells)
-    return table
-
-
-def _leakage(told: Mapping[str, LeakageNumbers], part: str) -> Table:
-    """What outputs tell of the last task's classes beyond what their truth tells."""
-    table = Table(
-        title=f"Leakage, {part} events: information on the last task's classes, in shares of all",
-        title_justify="left",
-    )
-    table.add_column("task")
-    for column in ("in the output", "in the truth", "leakage", "95 % interval"):
-        table.add_column(column, justify="right")
-    for task, one in told.items():
-        numbers = (f"{one[name]:.3f}" for name in ("output", "truth", "leakage"))
-        table.add_row(task, *numbers, f"{one['low']:.3f} to {one['high']:.3f}")
-    return table
+def _row(
+    name: str, values: Mapping[str, float], base: Mapping[str, float], errors: Mapping[str, float]
+) -> dict[str, str]:
+    row = {"truth of": name}
+    for metric, value in values.items():
+        short = metric.split("/", 1)[1]
+        difference = f"{value - base[metric]:+.4f}"
+        row[short] = f"{value:.4f}"
+        row[f"{short}: difference"] = f"{difference} +- {errors[metric]:.4f}" if errors else ""
+    return row

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from msnas.confidence import CONFIDENCE
@@ -19,6 +18,7 @@ from msnas.results.quantity import Quantity
 from msnas.results.result import Result
 from msnas.results.runs import OtherRun, Runs
 from msnas.results.statistics import LEVEL, Median, median_of, paired
+from msnas.terminal import text_table
 
 INTERVAL = f"{LEVEL * 100:g} %"
 
@@ -176,34 +176,9 @@ def missing_table(others: Sequence[OtherRun]) -> NamedTable:
 
 def as_rich(named: NamedTable) -> Table:
     """A table for the terminal: for its width without intervals and test errors."""
-    table = Table(
-        title=named.title,
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1),
-        collapse_padding=True,
-        pad_edge=False,
-    )
-    texts = named.table.map(_cell)
-    texts = texts[[name for name in texts if not name.endswith(("test error", " %"))]]
-    for name in texts:
-        words = [word for text in texts[name] for word in text.split()]
-        number = pd.api.types.is_numeric_dtype(named.table[name])
-        table.add_column(
-            name,
-            justify="right" if number else "left",
-            min_width=max(map(len, words), default=1) if number else 10,
-            overflow="fold",
-        )
-    for row in texts.itertuples(index=False):
-        table.add_row(*row)
-    return table
-
-
-def _cell(value: Any) -> str:
-    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    shown = [name for name in named.table if not str(name).endswith(("test error", " %"))]
+    there = named.table[shown].astype(object)
+    return text_table(named.title, there.where(there.notna(), None).to_dict("records"))
 
 
 def _variant(run: Result) -> dict[str, Any]:

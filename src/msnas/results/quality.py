@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 from scipy import stats
 
@@ -25,48 +25,30 @@ Path = tuple[str, ...]
 Table = Mapping[Path, float]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """One quantity of one method, seed by seed; `random` is the same for a uniform choice."""
-
-    method: str
-    quantity: str
-    seeds: Sequence[int]
-    values: Sequence[float]
-    estimate: Estimate
-    random: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Value:
-    value: float
-    random: float = 0.0
-
-
 def agreement(
     label: str,
     runs: Mapping[int, Result],
     tables: Mapping[int, Mapping[Path, Mapping[str, float]]],
     *,
     confidence: float,
-) -> list[Agreement]:
-    """Rank agreement, regret and hits of a method's runs, by seed, against the tables of seeds."""
-    found: dict[str, dict[int, _Value]] = {}
+) -> list[dict[str, Any]]:
+    """Rank agreement, regret and hits of a method's runs, by seed, against the tables of seeds.
+
+    A row for each quantity: method, quantity, what `Estimate.row` has, and `random`, the same
+    number's expectation for a uniform choice.
+    """
+    found: dict[str, dict[int, tuple[float, float]]] = {}
     for seed, run in runs.items():
         if seed in tables:
             for quantity, value in _judge(run, tables[seed]).items():
                 found.setdefault(quantity, {})[seed] = value
-    return [
-        Agreement(
-            method=label,
-            quantity=quantity,
-            seeds=list(by_seed),
-            values=[one.value for one in by_seed.values()],
-            estimate=_estimate(quantity, [one.value for one in by_seed.values()], confidence),
-            random=math.fsum(one.random for one in by_seed.values()) / len(by_seed),
-        )
-        for quantity, by_seed in found.items()
-    ]
+    rows = []
+    for quantity, by_seed in found.items():
+        values, random = zip(*by_seed.values(), strict=True)
+        estimate = _estimate(quantity, values, confidence).row(by_seed, values)
+        fixed = {"method": label, "quantity": quantity}
+        rows.append({**fixed, **estimate, "random": math.fsum(random) / len(random)})
+    return rows
 
 
 def missing_chains(run: Result) -> int:
@@ -74,8 +56,10 @@ def missing_chains(run: Result) -> int:
     return len(set(product(*run.candidates)) - run.search_table().keys())
 
 
-def _judge(run: Result, table: Mapping[Path, Mapping[str, float]]) -> dict[str, _Value]:
-    """The quantities of one run against the table of its seed."""
+def _judge(
+    run: Result, table: Mapping[Path, Mapping[str, float]]
+) -> dict[str, tuple[float, float]]:
+    """The quantities of one run against the table of its seed, and their random expectations."""
     losses = {path: values["loss"] for path, values in table.items()}
     rankings = {"tau": {path: values["loss"] for path, values in run.search_table().items()}}
     if run.probabilities is not None:
@@ -83,7 +67,7 @@ def _judge(run: Result, table: Mapping[Path, Mapping[str, float]]) -> dict[str, 
             [run.probabilities[task] for task in run.tasks]
         )
     found = {
-        quantity: _Value(value=tau)
+        quantity: (tau, 0.0)
         for quantity, ranking in rankings.items()
         if ranking.keys() == losses.keys() and (tau := kendall_tau(ranking, losses)) is not None
     }
@@ -91,11 +75,11 @@ def _judge(run: Result, table: Mapping[Path, Mapping[str, float]]) -> dict[str, 
     directed = {name: higher for name, higher in run.directed().items() if name.startswith(last)}
     for name, higher in {"loss": False, **directed}.items():
         numbers = {path: values[name] for path, values in table.items()}
-        found[f"regret in {name}"] = _Value(
-            value=regret(numbers, run.path, higher_is_better=higher),
-            random=random_regret(numbers, higher_is_better=higher),
+        found[f"regret in {name}"] = (
+            regret(numbers, run.path, higher_is_better=higher),
+            random_regret(numbers, higher_is_better=higher),
         )
-    found["hit rate"] = _Value(value=float(hit(losses, run.path)), random=random_hit(losses))
+    found["hit rate"] = float(hit(losses, run.path)), random_hit(losses)
     return found
 
 

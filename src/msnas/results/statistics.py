@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -44,6 +45,11 @@ class Estimate:
     mean: float
     low: float | None = None
     high: float | None = None
+
+    def row(self, seeds: Iterable[int], values: Sequence[float]) -> dict[str, Any]:
+        """With what it was made of: seeds, values, mean, and the interval if there is one."""
+        interval = {} if self.low is None else {"low": self.low, "high": self.high}
+        return {"seeds": list(seeds), "values": list(values), "mean": self.mean, **interval}
 
 
 def median_of(values: Sequence[float], *, level: float = LEVEL) -> Median:

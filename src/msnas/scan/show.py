@@ -16,9 +16,10 @@ from msnas.results.choice import choices_over_seeds
 from msnas.results.result import Result, best_of
 from msnas.scan.ledger import Ledger, as_time, seconds_of_method
 from msnas.scan.work import RunWork
-from msnas.terminal import say
+from msnas.terminal import say, text_table
 
 STATES = {"finished": "done", "running": "running", "failed": "failed"}
+BEST = "best so far (validation)"
 LOOK_EVERY = 1.0
 """Seconds between two looks at the run directories."""
 SAY_EVERY = 30
@@ -93,38 +94,32 @@ class Watch:
         return "ETA --:--" if seconds is None else f"ETA {as_time(seconds)}"
 
     def _table(self) -> Table:
-        table = Table(title=f"Scan {self.ledger.folder.name}", title_justify="left")
-        for column in ("method", *STATES.values(), "left"):
-            table.add_column(column, justify="left" if column == "method" else "right")
-        table.add_column("best so far (validation)")
-        methods = sorted({_method(run) for run in self.ledger.runs})
-        for method in methods:
+        rows = []
+        for method in sorted({_method(run) for run in self.ledger.runs}):
             runs = [run for run in self.ledger.runs if _method(run) == method]
-            counts = [str(sum(run.state == state for run in runs)) for state in STATES]
-            table.add_row(method, *counts, str(_left(runs)), _best(runs))
-        if self.ledger.impossible:
-            table.add_row("(impossible)", "0", "0", str(len(self.ledger.impossible)), "0", "")
-        table.caption = f"{self.stage}  {self._eta()}".strip()
-        return table
+            counts = {
+                told: sum(run.state == state for run in runs) for state, told in STATES.items()
+            }
+            rows.append({"method": method, **counts, "left": _left(runs), BEST: _best(runs)})
+        if count := len(self.ledger.impossible):
+            rows.append({"method": "(impossible)", **dict.fromkeys(STATES.values(), 0)})
+            rows[-1] |= {"failed": count, "left": 0}
+        made = text_table(f"Scan {self.ledger.folder.name}", rows)
+        made.caption = f"{self.stage}  {self._eta()}".strip()
+        return made
 
 
 def show_best(ledger: Ledger, console: Console) -> None:
     """The best finished run of each method, on validation data."""
-    table = Table(title="Best runs (validation data)", title_justify="left")
-    for column in ("method", "judged by", "value", "v", "seed", "selected", "run directory"):
-        table.add_column(column, overflow="fold")
+    rows = []
     for method in sorted({_method(run) for run in ledger.runs}):
         best = best_of([run.result for run in ledger.runs if run.result and _method(run) == method])
-        if best is None:
-            continue
-        name, value, weights = _judged(best)
-        table.add_row(
-            *(method, name, value, weights, str(best.seed)),
-            best.told,
-            str(best.directory),
-        )
-    if table.row_count:
-        console.print(table)
+        if best is not None:
+            judged = zip(("judged by", "value", "v"), _judged(best), strict=True)
+            rows.append({"method": method, **dict(judged), "seed": best.seed})
+            rows[-1] |= {"selected": best.told, "run directory": best.directory}
+    if rows:
+        console.print(text_table("Best runs (validation data)", rows))
 
 
 def show_choices(ledger: Ledger, console: Console) -> None:
@@ -152,14 +147,14 @@ def show_failures(ledger: Ledger, console: Console) -> None:
 
 def show_preview(ledger: Ledger, console: Console, *, workers: int) -> None:
     """What would run, and how long it would take."""
-    table = Table(title=f"Scan {ledger.folder.name} (dry run)", title_justify="left")
-    for column in ("overrides", "key", "state"):
-        table.add_column(column, overflow="fold")
-    for run in ledger.runs:
-        table.add_row(ledger.varied(run.overrides), run.key, run.state)
-    for one in ledger.impossible:
-        table.add_row(ledger.varied(one.overrides), "", f"impossible: {one.error}")
-    console.print(table)
+    rows = [
+        {"overrides": ledger.varied(run.overrides), "key": run.key, "state": run.state}
+        for run in ledger.runs
+    ] + [
+        {"overrides": ledger.varied(one.overrides), "state": f"impossible: {one.error}"}
+        for one in ledger.impossible
+    ]
+    console.print(text_table(f"Scan {ledger.folder.name} (dry run)", rows))
     left = [run for run in ledger.runs if run.left]
     known: dict[str, float | None] = {}
     for run in left:
