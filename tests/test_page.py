@@ -19,8 +19,8 @@ import pytest
 from made_page import EVIL, made_page, made_run
 
 from msnas.report.config_difference import beside, common_part
-from msnas.report.page import write_page
-from msnas.report.page_table import page_table
+from msnas.report.page import page_table, write_page
+from msnas.report.tables import NamedTable
 from msnas.results.runs import Runs
 
 
@@ -176,15 +176,17 @@ def test_numbers_are_sorted_by_their_full_value() -> None:
             "run": ["aaaa", "<b>"],
         }
     )
-    shown = page_table(table, anchor="t", title="", caption="", links={"aaaa": "#run-aaaa"})
-    assert [column.name for column in shown.columns] == ["method", "auc median", "auc", "run"]
-    assert [column.number for column in shown.columns] == [False, True, True, False]
-    assert [[cell.text for cell in row] for row in shown.rows] == [
+    named = NamedTable(name="t", title="", caption="", table=table)
+    shown = page_table(named, {"aaaa": "#run-aaaa"})
+    assert shown["columns"] == [
+        *(("method", False), ("auc median", True), ("auc", True), ("run", False))
+    ]
+    assert [[cell["text"] for cell in row] for row in shown["rows"]] == [
         ["spos", "0.1235", "12345678", "aaaa"],
         ["darts", "", "3", "<b>"],
     ]
-    assert [cell.value for cell in shown.rows[0]] == [None, "0.123456", "12345678", None]
-    assert shown.rows[0][3].link == "#run-aaaa"
+    assert [cell["value"] for cell in shown["rows"][0]] == [None, "0.123456", "12345678", None]
+    assert shown["rows"][0][3]["link"] == "#run-aaaa"
 
 
 def test_a_thousand_runs_stay_small(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def say(console: Console, text: str) -> None:
 def text_table(title: str, rows: Iterable[Mapping[str, Any]]) -> Table:
     """A row for each mapping: texts, and on the right numbers, which are never broken.
 
-    Floats are told with four digits, what a row lacks is empty.
+    What a row lacks is empty.
     """
     cells = [{name: told(value) for name, value in row.items()} for row in rows]
     look: Any = {"box": SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
@@ -47,7 +47,10 @@ def text_table(title: str, rows: Iterable[Mapping[str, Any]]) -> Table:
 
 
 def told(value: Any) -> str:
-    """A value in a table."""
+    """A value in a table: floats with four digits, whole ones in full; nothing if it is missing."""
     if value is None or value != value:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        whole = value.is_integer() and abs(value) < 1e6
+        return str(int(value)) if whole else f"{value:.4g}"
+    return str(value)

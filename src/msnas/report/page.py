@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +16,9 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from msnas.report.config_difference import common_part
-from msnas.report.page_runs import (
-    anchor_of,
-    link_to,
-    other_run,
-    places_of,
-    problem_summary,
-    run_section,
-    run_table,
-)
-from msnas.report.page_table import page_table
+from msnas.report.page_runs import anchor_of, link_to, places_of, problem_summary, run_table
 from msnas.storage import whole
+from msnas.terminal import told
 
 if TYPE_CHECKING:
     from msnas.plots.draw import Drawn
@@ -50,28 +44,20 @@ def write_page(
     directories are relative to `out`.
     """
     out.mkdir(parents=True, exist_ok=True)
-    places = places_of(runs.finished)
-    links = {place.run.key: f"#{place.anchor}" for place in reversed(places)}
     problems = list(dict.fromkeys(run.problem for run in runs.finished))
     common = {
         name: common_part([run.config for run in runs.finished if run.problem == name])
         for name in problems
     }
-    page_tables = [
-        page_table(
-            one.table,
-            anchor=anchor_of("table", one.name),
-            title=one.title,
-            caption=one.caption,
-            links=links,
-        )
-        for one in tables
-    ]
+    places = places_of(runs.finished, common)
+    links = {place.run.key: f"#{place.anchor}" for place in reversed(places)}
     plotly = get_plotlyjs() if figures else ""
     script = (TEMPLATE / "page.js").read_text()
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined
     )
+    environment.filters["link"] = partial(link_to, out=out)
+    environment.globals["anchor"] = anchor_of
     text = environment.get_template("page.html").render(
         title=f"msnas: {', '.join(problems) or 'no finished run'}",
         policy=_policy([script, plotly]),
@@ -81,12 +67,12 @@ def write_page(
         sections=_sections(runs, bool(tables), bool(figures or missing)),
         counts=_counts(runs),
         problems=[problem_summary(name, places, common[name]) for name in problems],
-        tables=page_tables,
-        figures=[_figure(one, out) for one in figures],
+        tables=[page_table(one, links) for one in tables],
+        figures=[(one, *_drawn(one)) for one in figures],
         missing=missing,
-        others=[other_run(one, out) for one in runs.others],
-        run_table=run_table(places, links),
-        runs=[run_section(place, common[place.run.problem], out) for place in places],
+        others=runs.others,
+        run_table=page_table(run_table(places), links),
+        places=places,
     )
     path = out / "index.html"
     with whole(path, alone=False) as new:
@@ -128,16 +114,29 @@ def _counts(runs: Runs) -> str:
     return f"{said}."
 
 
-def _figure(drawn: Drawn, out: Path) -> dict[str, Any]:
+def page_table(named: NamedTable, links: Mapping[str, str]) -> dict[str, Any]:
+    """A table with columns, (name, whether of numbers), and rows of cells.
+
+    A number has a `value` to be sorted by; a text that is a key of `links` becomes a link.
+    """
+    there = named.table.astype(object).where(named.table.notna(), None)
+    rows = [[_cell(one, links) for one in row] for row in there.itertuples(index=False, name=None)]
+    columns = [
+        (str(name), any(row[place]["value"] is not None for row in rows))
+        for place, name in enumerate(named.table)
+    ]
+    return {**vars(named), "columns": columns, "rows": rows}
+
+
+def _cell(value: Any, links: Mapping[str, str]) -> dict[str, str | None]:
+    if isinstance(value, Real) and not isinstance(value, bool):
+        exact = str(value).replace("inf", "Infinity")
+        return {"text": told(value), "value": exact, "link": None}
+    return {"text": told(value), "value": None, "link": links.get(str(value))}
+
+
+def _drawn(one: Drawn) -> tuple[int, Markup]:
+    """The height of a figure, and the figure."""
     # in a script element only `<` could end it; JSON may write it as an escape
-    text = drawn.interactive.to_json().replace("<", "\\u003c")
-    return {
-        "anchor": anchor_of("figure", drawn.name),
-        "title": drawn.title,
-        "caption": drawn.caption,
-        "height": int(drawn.interactive.layout.height or HEIGHT),
-        "json": Markup(text),
-        "files": [
-            {"link": link_to(file, out), "name": file.suffix[1:].upper()} for file in drawn.files
-        ],
-    }
+    text = one.interactive.to_json().replace("<", "\\u003c")
+    return int(one.interactive.layout.height or HEIGHT), Markup(text)

@@ -16,9 +16,9 @@ import yaml
 
 from msnas.folders import entries
 from msnas.report.config_difference import beside
-from msnas.report.page_table import PageTable, number, page_table
+from msnas.report.tables import NamedTable
 from msnas.results.result import Result, best_of
-from msnas.results.runs import OtherRun
+from msnas.terminal import told
 
 SHOWN_FILES = (".yaml", ".json", ".jsonl", ".png", ".pdf", "log")
 """Endings of what a run's section links to."""
@@ -26,108 +26,83 @@ SHOWN_FILES = (".yaml", ".json", ".jsonl", ".png", ".pdf", "log")
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A run with its place on the page."""
+    """A run with its place on the page, and the settings it adds to those of its problem."""
 
     run: Result
     anchor: str
+    config: str
+
+    @property
+    def chain(self) -> str:
+        """The selected candidates."""
+        return " → ".join(self.run.path)
+
+    @property
+    def weights(self) -> str:
+        """The task weights in words."""
+        if len(self.run.weights) == 2:
+            return f"v1 = {self.run.v1:.4g}"
+        return f"weights {joined(self.run.weights)}"
+
+    @property
+    def files(self) -> list[Path]:
+        """What its section links to."""
+        return [
+            path
+            for path in entries(self.run.directory)
+            if path.is_file() and path.name.endswith(SHOWN_FILES) and not path.name.startswith(".")
+        ]
 
 
-def places_of(runs: Sequence[Result]) -> list[Place]:
+def places_of(runs: Sequence[Result], common: Mapping[str, Mapping[str, Any]]) -> list[Place]:
     """Every run with an anchor of its own, also if two directories hold the same run."""
-    places: list[Place] = []
-    taken: set[str] = set()
+    places: dict[str, Place] = {}
     for run in runs:
         anchor = wanted = anchor_of("run", run.key)
         count = 1
-        while anchor in taken:
+        while anchor in places:
             count += 1
             anchor = f"{wanted}-{count}"
-        taken.add(anchor)
-        places.append(Place(run=run, anchor=anchor))
-    return places
+        config = as_yaml(beside(run.config, common[run.problem]))
+        places[anchor] = Place(run=run, anchor=anchor, config=config)
+    return list(places.values())
 
 
-def run_table(places: Sequence[Place], links: Mapping[str, str]) -> PageTable:
+def run_table(places: Sequence[Place]) -> NamedTable:
     """All runs, a row each, with the numbers of their selected chains."""
-    rows = []
-    for place in places:
-        run = place.run
-        metrics = {
-            f"{name}, {part}": value
-            for name, values in run.scalars.items()
-            for part, value in values.items()
+    rows = [
+        {
+            "run": place.run.key,
+            "problem": place.run.problem,
+            "method": place.run.method,
+            "v1": place.run.v1 if len(place.run.weights) == 2 else joined(place.run.weights),
+            "seed": place.run.seed,
+            "selected": place.chain,
+            **{
+                f"{name}, {part}": value
+                for name, values in place.run.scalars.items()
+                for part, value in values.items()
+            },
         }
-        rows.append(
-            {
-                "run": run.key,
-                "problem": run.problem,
-                "method": run.method,
-                "v1": run.v1 if len(run.weights) == 2 else _joined(run.weights),
-                "seed": run.seed,
-                "selected": " → ".join(run.path),
-                **metrics,
-            }
-        )
-    return page_table(
-        pd.DataFrame(rows),
-        anchor="table-of-runs",
+        for place in places
+    ]
+    return NamedTable(
+        name="of-runs",
         title="All runs",
         caption="The selected chain of every run; v1 is the first task's weight "
         "(all weights, for a chain that has more than two tasks).",
-        links=links,
+        table=pd.DataFrame(rows),
     )
-
-
-def run_section(place: Place, common: Mapping[str, Any], out: Path) -> dict[str, Any]:
-    """A run's section: what it is, its files, and the settings it adds to the `common` ones."""
-    run = place.run
-    summary = (
-        f"{run.key}: {run.problem}, {run.method}, {_weights_in_words(run)}, "
-        f"seed {run.seed}, {' → '.join(run.path)}"
-    )
-    files = [path.name for path in entries(run.directory) if path.is_file()]
-    return {
-        "anchor": place.anchor,
-        "key": run.key,
-        "summary": summary,
-        "link": link_to(run.directory, out) + "/",
-        "directory": str(run.directory),
-        "files": [
-            {"link": link_to(run.directory / name, out), "name": name}
-            for name in files
-            if name.endswith(SHOWN_FILES) and not name.startswith(".")
-        ],
-        "common_anchor": anchor_of("common", run.problem),
-        "config": _yaml(beside(run.config, common)),
-    }
-
-
-def other_run(other: OtherRun, out: Path) -> dict[str, str]:
-    """A run that cannot be used, and why."""
-    return {
-        "link": link_to(other.directory, out) + "/",
-        "name": str(other.directory),
-        "reason": other.reason,
-    }
-
-
-def _weights_in_words(run: Result) -> str:
-    if len(run.weights) == 2:
-        return f"v1 = {run.v1:.4g}"
-    return f"weights {_joined(run.weights)}"
-
-
-def _joined(weights: Sequence[float]) -> str:
-    return " / ".join(f"{one:.3g}" for one in weights)
 
 
 def problem_summary(
     name: str, places: Sequence[Place], common: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What was run for a problem, and its best chain."""
+    """What was run for a problem, and its best chain with its `metric` on both parts."""
     mine = [place for place in places if place.run.problem == name]
     runs = [place.run for place in mine]
-    best = best_of(runs)
+    best = next((place for place in mine if place.run is best_of(runs)), None)
+    metric = best.run.judged or "" if best else ""
     methods = sorted({run.method for run in runs})
     return {
         "name": name,
@@ -138,26 +113,17 @@ def problem_summary(
         "first_task": runs[0].supervised[0],
         "weights": _listed({run.weights[0] for run in runs}),
         "seeds": _listed({run.seed for run in runs}),
-        "best": next((_best(place) for place in mine if place.run is best), None),
-        "common_anchor": anchor_of("common", name),
-        "common": _yaml(common),
-    }
-
-
-def _best(place: Place) -> dict[str, str | int]:
-    run = place.run
-    metric = run.judged or ""
-    return {
-        "chain": " → ".join(run.path),
+        "best": best,
         "metric": metric,
-        "valid": number(run.valid[metric]),
-        "test": number(run.test.get(metric, math.nan)),
-        "method": run.method,
-        "weights": _weights_in_words(run),
-        "seed": run.seed,
-        "anchor": place.anchor,
-        "key": run.key,
+        "valid": told(best.run.valid[metric]) if best else "",
+        "test": told(best.run.test.get(metric, math.nan)) if best else "",
+        "common": as_yaml(common),
     }
+
+
+def joined(weights: Sequence[float]) -> str:
+    """Task weights, such as `0.2 / 0.3 / 0.5`."""
+    return " / ".join(f"{one:.3g}" for one in weights)
 
 
 def _listed(values: set[float] | set[int]) -> str:
@@ -177,5 +143,6 @@ def link_to(path: Path, out: Path) -> str:
     return quote(Path(os.path.relpath(path.resolve(), out.resolve())).as_posix())
 
 
-def _yaml(value: Mapping[str, Any]) -> str:
+def as_yaml(value: Mapping[str, Any]) -> str:
+    """Settings as in a configuration file."""
     return yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True) if value else "nothing"
