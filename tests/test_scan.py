@@ -107,13 +107,19 @@ def test_settings_of_the_scan_are_no_part_of_a_run() -> None:
         ["trainer=cpu", "candidate/tau_calibration=[mlp,cnn_grid]", "data.events=all"],
         ["trainer=cpu", "experiment=darts_dummies", "task_weight=.9"],
         ["problem=toy3", "trainer=cpu", "method=asng"],
+        [*TOY, "data.split_seed=${seed}", "seed=5"],
+        ["trainer=cpu", "data.file=data/tau_jet.h5", "data.momenta=[jet]", "data.images=[]"],
+        ["trainer=cpu", "experiment=fig7", "scale.scaling.epochs=3", "seed=2"],
+        [*TOY, "recipe.search={epochs:3}", "recipe.search.batch=7"],
     ],
     ids=lambda one: " ".join(one),
 )
 def test_fast_composition_is_hydras(overrides: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    SWEEP.compose(["problem=toy", "seed=99"])  # what was composed before must not matter
-    fast = make_plan(SWEEP.compose(overrides))
+    SWEEP.values(["problem=toy", "seed=99"])  # what was composed before must not matter
+    values = SWEEP.values(overrides)
+    assert values == plain(SWEEP.compose(overrides))
+    fast = make_plan(values)
     real = make_plan(composed_by_hydra(overrides))
     assert fast.config == real.config
     assert fast.key == real.key
@@ -527,6 +533,18 @@ def test_dry_run_writes_nothing(runs: Callable[..., list[RunWork]], tmp_path: Pa
     text = console.export_text()
     assert "finished" in text
     assert "2 of 3 runs to do; estimated time with 2 at a time: 0:00:02" in text
+
+
+def test_the_time_left_is_that_of_each_method(runs: Callable[..., list[RunWork]]) -> None:
+    """Finished: SPOS in 2 s, grid search in 10 s; left: two of each, and three runs of ASNG."""
+    works = runs("method=spos,grid_search,asng")
+    for method, seconds in (("spos", 2.0), ("grid_search", 10.0)):
+        run = next(one for one in works if one.plan.config["method"]["name"] == method)
+        write(run, {**RESULT, "method": method, "stages": {"search": {"seconds": seconds}}})
+    scan, _ = scan_of(works)
+    assert scan.ledger.seconds_left() is None  # nothing seen yet
+    scan.ledger.look()
+    assert scan.ledger.seconds_left() == 2 * 2 + 2 * 10 + 3 * 6
 
 
 def test_corrupt_results_are_told_and_redone(runs: Callable[..., list[RunWork]]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from msnas.build import build
 from msnas.chain.candidate_grid import copy_candidates, expand_grids
 from msnas.chain.check import check_tasks
 from msnas.code import code_of
-from msnas.config import check_name, check_plain, plain
+from msnas.config import check_name, check_plain, copied, plain
 from msnas.data.source import Source
 from msnas.errors import ConfigError
 from msnas.identity import digest
@@ -79,7 +80,7 @@ class Plan:
         method: str = self.config["method"]["name"]
         return self.output / problem / method / self.key
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The hash of everything that can change the run's numbers."""
         config = {name: value for name, value in self.config.items() if name not in NOT_NUMBERS}
@@ -140,7 +141,7 @@ def make_plan(
     that another machine does (`elsewhere`) may ask for a graphics card this one has not. What a
     run has `written` may hold keys that this version does not know; it allows no package.
     """
-    config = copy.deepcopy(plain(cfg))
+    config = copied(plain(cfg))
     check_plain(config)
     check_settings(config, written=written)
     allow = config.pop("allow", [])
@@ -242,10 +243,18 @@ def _machine(trainer: Mapping[str, Any], *, elsewhere: bool) -> dict[str, Any]:
     """Accelerator (auto resolved), precision and threads: all of it can change the last digits."""
     accelerator = trainer["accelerator"]
     if accelerator == "auto" or (accelerator == "gpu" and not elsewhere):
-        import torch
-
-        there = torch.cuda.is_available()
+        there = _has_card()
         if accelerator == "gpu" and not there:
             raise ConfigError("trainer.accelerator: gpu, but PyTorch sees none; use trainer=cpu")
         accelerator = "gpu" if there else "cpu"
     return {**trainer, "accelerator": accelerator}
+
+
+@cache
+def _has_card() -> bool:
+    """What PyTorch says; a build of it without cards is not imported for that (2 s)."""
+    if metadata.version("torch").endswith("+cpu"):
+        return False
+    import torch
+
+    return torch.cuda.is_available()

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msnas.build import class_of
-from msnas.config import plain
 from msnas.data.source import Source
 from msnas.errors import MsnasError, one_line
 from msnas.packages import allowing
@@ -65,10 +64,10 @@ def find_runs(
         chosen = {name: text for name, text in combination.items() if not of_the_scan(name)}
         overrides = list(chosen.values())
         try:
-            config = plain(composer.compose(overrides))
+            config = composer.values(overrides)
             if optional and not _takes_weight(config, sources, elsewhere=elsewhere):
                 overrides = [text for name, text in chosen.items() if name != WEIGHT]
-                config = plain(composer.compose(overrides))
+                config = composer.values(overrides)
             plan = make_plan(config, sources=sources, elsewhere=elsewhere)
             refuse_in_scan(plan)
             if plan.key not in runs:

@@ -34,12 +34,14 @@ class Ledger:
         self.command = list(command)
         self.workers = 1
         self._finished_before = {run.key for run in runs if run.state == "finished"}
-        self._written: dict[str, Any] | None = None
+        self._written: list[str] | None = None
 
     def look(self) -> None:
-        """See how far the unfinished runs are."""
+        """See how far the unfinished runs are; a run that has no file yet is still new."""
+        places = {run.directory.path.parent for run in self.runs if run.state == "new"}
+        there = {path.name.split(".")[0] for place in places for path in entries(place)}
         for run in self.runs:
-            if run.state != "finished":
+            if run.state != "finished" and (run.state != "new" or run.key in there):
                 run.look()
         self.workers = max(self.workers, self.states()["running"])
 
@@ -67,21 +69,30 @@ class Ledger:
         return [run for run in self.runs if run.state != "finished"]
 
     def seconds_left(self) -> float | None:
-        """Estimate from the median of what is finished, and from how many run at a time."""
+        """Estimate from each method's median, and from how many run at a time.
+
+        Runs of a method of which none is finished take as long as the median of the others.
+        """
         finished = [run for run in self.runs if run.seconds is not None]
-        recent = [run for run in finished if run.key not in self._finished_before]
-        times = [run.seconds for run in recent or finished if run.seconds is not None]
-        left = sum(run.left for run in self.runs)
-        return statistics.median(times) * left / self.workers if times else None
+        recent = [run for run in finished if run.key not in self._finished_before] or finished
+        if not recent:
+            return None
+        times: dict[str, list[float]] = {}
+        for run in recent:
+            times.setdefault(run.plan.config["method"]["name"], []).append(run.seconds or 0.0)
+        overall = statistics.median(time for own in times.values() for time in own)
+        medians = {method: statistics.median(own) for method, own in times.items()}
+        left = [run.plan.config["method"]["name"] for run in self.runs if run.left]
+        return sum(medians.get(method, overall) for method in left) / self.workers
 
     def write(self) -> None:
         """Write `scan.json` whole or not at all, if something has changed."""
-        content = self._content()
-        if content == self._written:
+        states = [run.state for run in self.runs]
+        if states == self._written:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_record(self.folder / "scan.json", content, alone=False)
-        self._written = content
+        write_record(self.folder / "scan.json", self._content(), alone=False)
+        self._written = states
 
     def _content(self) -> dict[str, Any]:
         return {

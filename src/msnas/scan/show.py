@@ -11,8 +11,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from msnas.report.choice import show_choice
-from msnas.results.choice import choices_over_seeds
 from msnas.results.result import Result, best_of
 from msnas.scan.ledger import Ledger, as_time, seconds_of_method
 from msnas.scan.work import RunWork
@@ -124,6 +122,9 @@ def show_best(ledger: Ledger, console: Console) -> None:
 
 def show_choices(ledger: Ledger, console: Console) -> None:
     """How sure the choices are that runs of several seeds make together."""
+    from msnas.report.choice import show_choice  # pandas and SciPy: 2 s
+    from msnas.results.choice import choices_over_seeds
+
     for choice in choices_over_seeds([run.result for run in ledger.runs if run.result]):
         show_choice(choice, console)
 
