@@ -27,7 +27,7 @@ def show_choice(choice: Choice, console: Console) -> None:
     }
     if "latency" in shown:  # of some chains: those have a size
         texts["parameters"] = shown["parameters"].map("{:,.0f}".format, na_action="ignore")
-        texts["µs per event"] = (1e6 * shown["latency"]).map("{:.3g}".format, na_action="ignore")
+        texts["µs/event"] = (1e6 * shown["latency"]).map("{:.3g}".format, na_action="ignore")
     marks = {name: shown[name].map({True: name, False: None}) for name in ("tie set", "default")}
     texts[""] = pd.DataFrame(marks).agg(lambda one: ", ".join(one.dropna()), axis=1)
     console.print(text_table("", pd.DataFrame(texts).to_dict("records")))
