@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, compose_config, composed_by_hydra, composer
+from conftest import CONF, ROOT, compose_config, composed_by_hydra, composer
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
@@ -30,8 +30,10 @@ from msnas.run_directory import RunDirectory
 from msnas.scan.axes import Axis, combinations, make_axes
 from msnas.scan.engine import Engine, EngineError, check_installed
 from msnas.scan.find import find_runs
+from msnas.scan.job import ScanJob, Share
 from msnas.scan.ledger import seconds_of_method
 from msnas.scan.scan import Scan
+from msnas.scan.tether import Tether
 from msnas.scan.work import ImpossibleRun, RunWork, pretrainings
 
 TOY = ["problem=toy", "trainer=cpu", "logger=none"]
@@ -283,12 +285,13 @@ class FakeLauncher:
         answers = [self.do(one) for one in overrides]
         if None in answers:
             raise RuntimeError("a worker was lost")
-        return [JobReturn(status=JobStatus.COMPLETED, _return_value=one) for one in answers]
+        return [JobReturn(status=JobStatus.COMPLETED, _return_value={0: one}) for one in answers]
 
 
 def fake_engine(do: Callable[[list[str]], dict[str, Any] | None]) -> tuple[Engine, FakeLauncher]:
     launcher = FakeLauncher(do)
-    engine = Engine("basic", OmegaConf.create(), lambda: launcher)  # type: ignore[arg-type,return-value]
+    # one of those where every work is a job of its own
+    engine = Engine("submitit_slurm", OmegaConf.create(), lambda *_: launcher)  # type: ignore[arg-type,return-value]
     return engine, launcher
 
 
@@ -522,6 +525,20 @@ def test_a_folder_that_may_not_be_read_is_no_empty_one(
     monkeypatch.setattr("os.listdir", denied)
     with pytest.raises(PermissionError):
         entries(tmp_path)
+
+
+def test_workers_on_one_machine_share_the_works_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is done once; where a worker finds nothing free it has nothing to do."""
+    works = tuple((*TOY, f"seed={seed}") for seed in range(3))
+    share = Share(works, tmp_path, folders=(str(CONF),), config_name="sweep")
+    job = ScanJob(tmp_path, Tether.to_this_process(), share)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("msnas.scan.job._answer", lambda config: config["seed"])
+    assert share.claim(1)
+    assert job(OmegaConf.create()) == {0: 0, 2: 2}
+    assert job(OmegaConf.create()) == {}
 
 
 def test_dry_run_writes_nothing(runs: Callable[..., list[RunWork]], tmp_path: Path) -> None:

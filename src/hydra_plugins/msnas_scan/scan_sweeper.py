@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, final
 
 from hydra.core.config_store import ConfigStore
@@ -105,19 +106,25 @@ class ScanSweeper(Sweeper):
             return not impossible
         with read_write(hydra), open_dict(hydra):
             hydra.sweep.dir = str(scan.ledger.folder)
-        return scan.work_off(Engine(launcher, hydra.launcher, self._launcher))
+        launch = partial(self._launcher, sources=tuple(sources))
+        return scan.work_off(Engine(launcher, hydra.launcher, launch))
 
-    def _launcher(self) -> Any:
+    def _launcher(self, works: Any, claims: Any, *, sources: tuple[str, ...]) -> Any:
         from pathlib import Path
 
         from hydra.core.plugins import Plugins
 
-        from msnas.scan.job import ScanJob
+        from msnas.scan.job import ScanJob, Share
         from msnas.scan.tether import Tether
 
+        share = None
+        if claims is not None:
+            overrides = tuple(tuple(work.launched_as) for work in works)
+            name = self.full_config.hydra.job.config_name
+            share = Share(overrides, claims, folders=sources, config_name=name)
         assert self.hydra_context is not None
         return Plugins.instance().instantiate_launcher(
             hydra_context=self.hydra_context,
-            task_function=ScanJob(Path.cwd(), Tether.to_this_process()),
+            task_function=ScanJob(Path.cwd(), Tether.to_this_process(), share),
             config=self.full_config,
         )

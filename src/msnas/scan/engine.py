@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, final
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -32,6 +33,8 @@ PLUGINS = {
 
 ELSEWHERE = ("submitit_slurm", "ray")
 """Engines whose workers may be on other machines."""
+
+Works = Sequence[Work]
 
 IDLE_ROUNDS = 5
 """After so many rounds without any progress the engine is given up."""
@@ -57,11 +60,16 @@ def check_installed(arguments: Iterable[str]) -> None:
 class Engine:
     """A launcher that may lose jobs, or raise: what is left is launched again.
 
-    `name` is the launcher's, `settings` its configuration, `make_launcher` makes one.
+    `name` is the launcher's, `settings` its configuration, `make_launcher` makes one. On this
+    machine a job is a worker that takes what is left, as a job of its own costs half a second;
+    elsewhere every work is a job.
     """
 
     def __init__(
-        self, name: str, settings: DictConfig, make_launcher: Callable[[], Launcher]
+        self,
+        name: str,
+        settings: DictConfig,
+        make_launcher: Callable[[Works, Path | None], Launcher],
     ) -> None:
         self.name = name
         self.settings = settings
@@ -79,8 +87,7 @@ class Engine:
             before = _traces(works, places)
             if idle:
                 time.sleep(min(2**idle, 30) / 4)
-            for batch in self._batches(left):
-                trouble = self._launch(batch) or trouble
+            trouble = self._launch(left) or trouble
             for work in works:
                 work.look()
             idle = idle + 1 if _traces(works, places) == before else 0
@@ -90,51 +97,61 @@ class Engine:
                     f"any progress, {sum(work.left for work in works)} left; last: {trouble}"
                 )
 
-    def _batches(self, works: list[Work]) -> list[list[Work]]:
-        """Submitit's local executor starts all it gets at once: no more than there are cores."""
-        size = len(os.sched_getaffinity(0)) if self.name == "submitit_local" else len(works)
-        return [works[start : start + size] for start in range(0, len(works), size)]
-
-    def _has_no_workers(self) -> bool:
-        """Whether the jobs are done in this process."""
+    @property
+    def workers(self) -> int | None:
+        """Processes that share the works on this machine; None where every work is a job."""
         if self.name == "joblib":
             from joblib import effective_n_jobs
 
-            return int(effective_n_jobs(self.settings.n_jobs)) == 1
-        return self.name == "basic"
+            return int(effective_n_jobs(self.settings.n_jobs))
+        # submitit's local executor starts all it gets at once: no more than there are cores
+        local = {"basic": 1, "submitit_local": len(os.sched_getaffinity(0))}
+        return local.get(self.name)
+
+    def _has_no_workers(self) -> bool:
+        """Whether the jobs are done in this process."""
+        return self.name in ("basic", "joblib") and self.workers == 1
 
     def _launch(self, works: list[Work]) -> str | None:
         """One call of the launcher; what went wrong with the engine, if something did."""
-        first, self._launched = self._launched, self._launched + len(works)
+        workers = self.workers
+        jobs = len(works) if workers is None else min(workers, len(works))
+        first, self._launched = self._launched, self._launched + jobs
         try:
             if self.name == "ray":
                 _start_ray(self.settings)
             if self.name == "submitit_local":
                 _expect_results_at_once()
-            launcher: Any = self.make_launcher()
-            if self.name == "joblib":
-                _start_tracker()
-                # a worker that waits for a job ends with the scan too
-                launcher.joblib["initializer"] = Tether.to_this_process()
-            with nullcontext() if self._has_no_workers() else with_workers():
+            with (
+                nullcontext() if workers is None else TemporaryDirectory(prefix="msnas-") as claims,
+                nullcontext() if self._has_no_workers() else with_workers(),
+            ):
+                launcher: Any = self.make_launcher(works, Path(claims) if claims else None)
+                if self.name == "joblib":
+                    _start_tracker()
+                    # a worker that waits for a job ends with the scan too
+                    launcher.joblib["initializer"] = Tether.to_this_process()
                 returns = launcher.launch(
-                    [work.launched_as for work in works], initial_job_idx=first
+                    [work.launched_as for work in works[:jobs]], initial_job_idx=first
                 )
         except Exception as error:
             if self.name == "ray":
                 _stop_ray()
             logging.getLogger("msnas.scan").debug("the engine failed", exc_info=True)
             return one_line(error)
-        return _take_answers(works, returns)
+        return _take_answers(works, returns, shared=workers is not None)
 
 
-def _take_answers(works: Sequence[Work], returns: Sequence[JobReturn]) -> str | None:
+def _take_answers(
+    works: Sequence[Work], returns: Sequence[JobReturn], *, shared: bool
+) -> str | None:
     trouble = None
-    for work, one in zip(works, returns, strict=True):
-        if one.status is JobStatus.COMPLETED:
-            work.answered(one.return_value)
-        else:
+    for place, one in enumerate(returns):
+        if one.status is not JobStatus.COMPLETED:
             trouble = f"{one.status.name}: {one._return_value!r}"
+            continue
+        for number, answer in one.return_value.items():
+            works[number if shared else place].answered(answer)
     return trouble
 
 
