@@ -138,18 +138,19 @@ def test_task_weights_and_settings_make_groups(bank: Path) -> None:
 
 
 def test_runs_of_given_chains_are_a_choice_together(tmp_path: Path) -> None:
-    """A seed that lacks a chain is left out, and so is a run without losses."""
-    for seed, place in product(range(3), range(4)):
-        if (seed, place) != (2, 3):
-            one = {"losses": made_losses(seed)[place : place + 1], "chains": [CHAINS[place]]}
-            made_run(tmp_path, seed, "fixed_chain", of_method={"chain": list(CHAINS[place])}, **one)
+    """A seed with three of four chains counts; one with a single chain does not, nor no losses."""
+    trained = np.ones((4, 3), bool)
+    trained[3, 2] = False
+    for place, seed in [*np.argwhere(trained).tolist(), [0, 3]]:
+        one = {"losses": made_losses(seed)[place : place + 1], "chains": [CHAINS[place]]}
+        made_run(tmp_path, seed, "fixed_chain", of_method={"chain": list(CHAINS[place])}, **one)
     bare = write_made_run(tmp_path, "fixed_chain", 7, of_method={"chain": ["cnn", "mlp"]})
     (choice,) = msnas.choose(tmp_path)
-    assert choice.seeds == [0, 1]
-    assert len(choice.paths) == 4
-    assert choice.sure == how_sure(
-        np.stack([made_losses(seed) for seed in (0, 1)], 1).astype(float)
-    )
+    assert choice.seeds == [0, 1, 2]
+    assert choice.paths == CHAINS
+    losses = np.stack([made_losses(seed) for seed in range(3)], 1).astype(float)
+    assert choice.sure == how_sure(losses, trained=trained)
+    assert choice.sure != how_sure(losses)
     assert bare not in [one.directory for one in choice.runs]
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from msnas.confidence import Sureness, check_confidence, how_sure
+from msnas.confidence import (
+    Sureness,
+    anytime_confidence,
+    check_confidence,
+    how_sure,
+    sequence_width,
+)
 from msnas.errors import ConfigError, DataError
 
 
@@ -57,12 +63,12 @@ class Kept:
     tied: float
 
 
-def judged(bank: Bank, repetitions: int) -> Kept:
+def judged(bank: Bank, repetitions: int, trained: np.ndarray | None = None) -> Kept:
     generator = np.random.default_rng(1)
     stated, right, covered, tie_set, tied = [], [], [], [], []
     for _ in range(repetitions):
         truth, losses = bank.draw(generator)
-        sure = how_sure(losses)
+        sure = how_sure(losses, trained=trained)
         best, regrets = int(truth.argmin()), truth - truth.min()
         if sure.leader.best >= 0.95:
             stated.append(sure.leader.best)
@@ -116,6 +122,86 @@ def test_what_is_said_of_a_bank_of_known_truth_is_right() -> None:
     assert kept.right >= 0.93
     assert 0.92 <= kept.covered <= 0.98
     assert kept.tie_set >= 0.94
+
+
+def test_what_is_said_of_chains_with_unequal_seeds_is_right() -> None:
+    """As a race leaves them, here without regard to what the losses were."""
+    trained = np.arange(6) < np.array([[6], [5], [4], [2], [2], [2], [2], [2], [2]])
+    kept = judged(Bank(events=200, seeds=6), 100, trained)
+    assert kept.stated >= 10
+    assert kept.right >= 0.93
+    assert 0.92 <= kept.covered <= 0.98
+    assert kept.tie_set >= 0.94
+
+
+def test_chains_with_unequal_seeds_by_hand() -> None:
+    """What two chains have in a third seed tells of their difference, and of no other."""
+    _, losses = Bank(chains=3, seeds=3, events=50, tau=0.3).draw(np.random.default_rng(5))
+    losses[2] += 3.0
+    trained = np.array([[True, True, True], [True, True, True], [True, True, False]])
+    spoilt = losses.copy()
+    spoilt[2, 2] = np.nan
+    sure = how_sure(spoilt, trained=trained)
+    one, other, last = (chain.loss for chain in sure.chains)
+    assert one - other == pytest.approx((losses[0] - losses[1]).mean())
+    both = losses[:2].mean(0)
+    assert last - (one + other) / 2 == pytest.approx((losses[2, :2] - both[:2]).mean())
+    # of eight trainings three chains and three seeds leave three numbers over
+    apart = (losses[0] - losses[1]).mean(1)
+    rest = np.square(apart - apart.mean()).sum() / 2
+    behind = (losses[2, :2] - both[:2]).mean(1)
+    rest += np.square(behind - behind.mean()).sum() / 1.5
+    twice = losses[2, :2] - both[:2]
+    by_event = [
+        np.square(value - value.mean(1, keepdims=True) - value.mean(0) + value.mean()).sum() / over
+        for value, over in ((losses[0] - losses[1], 2), (twice, 1.5))
+    ]
+    tau2 = rest / 3 - sum(by_event) / (3 * 49) / 50
+    leader, rival = sure.order[:2]
+    assert {leader, rival} == {0, 1}
+    assert tau2 > 0
+    assert sure.seed_error == pytest.approx(math.sqrt(2 * tau2 / 3))
+    assert how_sure(losses) == how_sure(losses, trained=np.ones((3, 3), bool))
+
+
+def test_chains_that_share_no_seed_are_not_compared() -> None:
+    with pytest.raises(DataError, match="chains that share no seed"):
+        how_sure(np.ones((2, 2, 10)), trained=np.eye(2, dtype=bool))
+    _, losses = Bank(chains=2, seeds=2).draw(np.random.default_rng(0))
+    with pytest.raises(ConfigError, match="over: both needs two seeds, found 2"):
+        how_sure(losses, trained=np.array([[True, True], [True, False]]), over="both")
+
+
+def test_a_lead_that_is_looked_at_again_and_again_is_seldom_wrong() -> None:
+    """Of two chains that are the same, after every seed up to 40: a fixed interval errs often."""
+    generator = np.random.default_rng(0)
+    wrong = dict.fromkeys((False, True), 0)
+    for _ in range(300):
+        means = generator.normal(size=40).cumsum() / np.arange(1, 41)
+        errors = 1 / np.sqrt(np.arange(1, 41))
+        widths = np.array([sequence_width(seeds, 0.95) for seeds in range(1, 41)])
+        for anytime, width in ((False, stats.norm.ppf(0.95)), (True, widths)):
+            wrong[anytime] += bool((means > width * errors).any())
+    assert wrong[False] > 0.15 * 300
+    assert wrong[True] <= 0.05 * 300
+
+
+def test_what_p_best_must_reach_where_one_looks_often() -> None:
+    """As far as seeds leave it open; with the mean of their variance, not its likeliest value."""
+    _, losses = Bank(chains=2, seeds=4, tau=0.3, omega=0.0).draw(np.random.default_rng(0))
+    once, often = how_sure(losses), how_sure(losses, anytime=True)
+    assert once.seed_error is not None
+    assert often.seed_error is not None
+    assert often.seed_error > once.seed_error > 0
+    assert (often.chains, often.event_error) == (once.chains, once.event_error)
+    by_seeds = replace(once, event_error=0.0)
+    assert anytime_confidence(by_seeds, 0.95) == pytest.approx(
+        stats.norm.cdf(sequence_width(4, 0.95))
+    )
+    assert anytime_confidence(replace(once, seed_error=0.0), 0.95) == pytest.approx(0.95)
+    between = [anytime_confidence(once, level) for level in (0.6, 0.8, 0.95, 0.99)]
+    assert between == sorted(between)
+    assert 0.95 < between[2] < anytime_confidence(by_seeds, 0.95)
 
 
 def test_chains_alike_are_not_told_apart() -> None:

@@ -33,6 +33,7 @@ _WHERE = {
     "DARTS": "msnas.methods.darts",
     "ASNG": "msnas.methods.asng",
     "GridSearch": "msnas.methods.grid_search",
+    "Race": "msnas.methods.race",
     "FixedChain": "msnas.methods.given_chains",
     "EndToEnd": "msnas.methods.given_chains",
     "RandomChoice": "msnas.methods.given_chains",

@@ -12,6 +12,9 @@ look better than it is. A posteriori, from Monte Carlo draws of a fixed seed: th
 each chain to be the best, its regret (by how much its mu is above the lowest), and the tie set, the
 smallest set of chains that holds the best with the wanted confidence. With one seed tau^2 is not
 known: then all of it is about the chains as they are trained.
+
+Chains may have different seeds, as in a race: the means are then those of least squares with a
+level for each seed, whose weights take the place of 1/S in V.
 """
 
 from __future__ import annotations
@@ -22,25 +25,20 @@ from dataclasses import dataclass, replace
 from typing import Literal, final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import stats
 
 from msnas.errors import ConfigError, DataError
+from msnas.posterior import Means, Posterior, most_probable
 
 CONFIDENCE = 0.95
 """Of a choice, if nothing else is said."""
 
-DRAWS, FEWER_DRAWS = 10_000, 2_000
-"""Of the posterior, and of one that only tells how much data would do."""
+DRAWS = 10_000
+"""Of the posterior."""
 
-QUANTILES = 64
-"""Of the posterior of tau^2, each as probable as the others."""
-
-SPREADS = 48
-"""Values of g that are weighed."""
-
-FARTHEST = 1000.0
-"""Times as many seeds or events are looked at, not more."""
+TIGHTEST = 5
+"""Seeds at which the confidence sequence is as tight as it can be."""
 
 Over = Literal["both", "events"]
 """What may be otherwise: seeds and events, or events alone."""
@@ -157,17 +155,48 @@ def check_confidence(value: float, *, key: str = "confidence") -> float:
     return value
 
 
+def anytime_confidence(sure: Sureness, confidence: float) -> float:
+    """What P(best) must reach if it is looked at after every seed, for errors below 1 - confidence.
+
+    A chance lead has then many chances, as far as it is one of the seeds. Their part in the
+    variance of the leader's difference grows by the ratio of the confidence sequence of
+    Waudby-Smith et al. (arXiv:2103.06476, theorem 2.2, tightest at `TIGHTEST` seeds) to an
+    interval, both of which a difference above zero leaves with 1 - `confidence`.
+    """
+    from_seeds, from_events = (sure.seed_error or 0.0) ** 2, sure.event_error**2
+    share = from_seeds / total if (total := from_seeds + from_events) > 0 else 0.0
+    quantile = stats.norm.ppf(confidence)
+    wider = sequence_width(sure.seeds, confidence) / quantile
+    return float(stats.norm.cdf(quantile * math.sqrt(1 + share * (wider**2 - 1))))
+
+
+def sequence_width(seeds: int, confidence: float) -> float:
+    """Half-width of the confidence sequence after so many seeds, in standard errors of the mean.
+
+    >>> round(sequence_width(5, 0.95), 2), round(sequence_width(20, 0.95), 2)
+    (2.76, 2.86)
+    """
+    level = 2 * (1 - confidence)
+    rho2 = (-2 * math.log(level) + math.log(1 - 2 * math.log(level))) / TIGHTEST
+    reach = seeds * rho2 + 1
+    return math.sqrt(2 * reach / (seeds * rho2) * math.log(math.sqrt(reach) / level))
+
+
 def how_sure(
     losses: Float[np.ndarray, "chain seed event"],
     *,
+    trained: Bool[np.ndarray, "chain seed"] | None = None,
     confidence: float = CONFIDENCE,
     over: Over | None = None,
+    anytime: bool = False,
 ) -> Sureness:
     """How sure the choice among chains is; the lowest loss is best.
 
-    `over` null means seeds and events if there are two seeds, else events alone. Raises ConfigError
-    for a confidence that is none and for `over="both"` with one seed, DataError for losses that
-    are not finite or of fewer than two chains or events.
+    `trained` tells which losses there are; null: all. `over` null means seeds and events if there
+    are two seeds, else events alone. With `anytime`, for one who looks after every seed, chance
+    does not make the error of seeds 0. Raises ConfigError for a confidence that is none and for
+    `over="both"` with one seed, DataError for losses that are not finite, of fewer than two chains
+    or events, or of chains that share no seed.
 
     >>> losses = np.random.default_rng(0).normal([[[0.0]], [[1.0]]], 1.0, (2, 1, 500))
     >>> [one.best for one in how_sure(losses).chains], how_sure(losses).words()[0]
@@ -179,20 +208,25 @@ def how_sure(
             f"losses: found {list(losses.shape)}, expected [chain, seed, event] with two chains, "
             "a seed and two events at least"
         )
-    if not np.isfinite(losses).all():
+    there = np.ones(losses.shape[:2], bool) if trained is None else trained
+    if not np.isfinite(losses[there]).all():
         raise DataError("losses: found NaN or infinity, expected finite numbers")
-    seeds, events = losses.shape[1:]
-    if over == "both" and seeds < 2:
+    means = Means.of(losses, there)
+    seeds, events = int(there.sum(1).max()), losses.shape[2]
+    if over == "both" and not means.freedom:
         raise ConfigError(f"over: both needs two seeds, found {seeds}; allowed is events")
-    known = _Known.of(losses.astype(float), with_seeds=seeds > 1 and over != "events")
+    known = Posterior.of(
+        means,
+        with_seeds=means.freedom > 0 and over != "events",
+        by_mean=anytime,
+    )
     draws = known.draws(DRAWS)
-    best = _best(draws)
+    best = most_probable(draws)
     regrets = draws - draws.min(1, keepdims=True)
     ranks = np.argsort(-best, kind="stable")
     size = int(np.searchsorted(best[ranks].cumsum(), confidence - 1e-9)) + 1
     tied = set(ranks[:size].tolist())
     low, high = _interval(regrets, confidence)
-    means = losses.mean((1, 2))
     leader, rival = ranks[:2].tolist()
     found = Sureness(
         confidence=confidence,
@@ -200,127 +234,27 @@ def how_sure(
         events=events,
         chains=[
             Standing(
-                loss=float(means[one]),
+                loss=float(means.loss[one]),
                 best=float(best[one]),
                 regret=float(regrets[:, one].mean()),
                 low=float(low[one]),
                 high=float(high[one]),
                 tied=one in tied,
             )
-            for one in range(len(means))
+            for one in range(len(best))
         ],
-        event_error=known.event_error(leader, rival),
-        seed_error=known.seed_error,
+        event_error=known.error(known.of_events, leader, rival),
+        seed_error=known.error(known.tau2 * known.of_seeds, leader, rival)
+        if known.tau2 is not None
+        else None,
     )
     if found.decided:
         return found
     return replace(
         found,
-        enough_seeds=known.enough(leader, confidence, "seeds") if known.seed_error else None,
-        enough_events=known.enough(leader, confidence, "events"),
+        enough_seeds=known.enough(leader, confidence, seeds=seeds) if known.tau2 else None,
+        enough_events=known.enough(leader, confidence, events=events),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Known:
-    """The means of the chains, on the axes on which the errors from events are independent.
-
-    A chain's mean is `axes` times `means`, what all chains share left out; `from_events` [axis] are
-    the variances on the axes, `from_seeds` [quantile] those from seeds, on all alike.
-    """
-
-    seeds: int
-    events: int
-    axes: Float[np.ndarray, "chain axis"]
-    means: Float[np.ndarray, " axis"]
-    from_events: Float[np.ndarray, " axis"]
-    from_seeds: Float[np.ndarray, " quantile"]
-    seed_error: float | None
-
-    @classmethod
-    def of(cls, losses: Float[np.ndarray, "chain seed event"], *, with_seeds: bool) -> _Known:
-        """Estimate the components of the variance."""
-        chains, seeds, events = losses.shape
-        apart = losses - losses.mean(0)
-        by_event, by_seed = apart.mean(1), apart.mean(2)
-        means = by_event.mean(1)
-        covariance = np.atleast_2d(np.cov(by_event)) / events
-        # a basis of the differences: the first vector is what all chains share
-        basis = np.linalg.qr(np.column_stack([np.ones(chains), np.eye(chains)[:, 1:]]))[0][:, 1:]
-        values, vectors = np.linalg.eigh(basis.T @ covariance @ basis)
-        from_seeds, seed_error = np.zeros(1), None
-        if with_seeds:
-            freedom = (chains - 1) * (seeds - 1)
-            observed = np.square(by_seed - means[:, None]).sum() / freedom
-            rest = apart - by_event[:, None] - by_seed[:, :, None] + means[:, None, None]
-            noise = np.square(rest).sum() / (freedom * (events - 1)) / events
-            levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
-            tau2 = observed * freedom / stats.chi2.ppf(levels, freedom) - noise
-            from_seeds = np.maximum(tau2, 0.0) / seeds
-            seed_error = math.sqrt(2 * max(observed - noise, 0.0) / seeds)
-        return cls(
-            seeds=seeds,
-            events=events,
-            axes=basis @ vectors,
-            means=(basis @ vectors).T @ means,
-            from_events=np.maximum(values, 0.0),
-            from_seeds=from_seeds,
-            seed_error=seed_error,
-        )
-
-    def event_error(self, one: int, other: int) -> float:
-        """Standard error of the difference of two chains from the events."""
-        return float(np.sqrt(np.square(self.axes[one] - self.axes[other]) @ self.from_events))
-
-    def draws(self, count: int) -> Float[np.ndarray, "draw chain"]:
-        """The chains' mu, but for what all share: independent draws, the same in every call."""
-        generator = np.random.default_rng(0)
-        variances = self.from_events + self.from_seeds[:, None]
-        size = variances.mean()
-        if not size > 0:
-            return np.tile(self.axes @ self.means, (count, 1))
-        reach = 30 * max(math.sqrt(size), float(np.abs(self.means).max()))
-        spreads = np.geomspace(math.sqrt(size) / 30, reach, SPREADS)
-        total = np.square(spreads)[:, None] + variances[:, None]
-        fit = np.log(spreads) - (np.log(total) + np.square(self.means) / total).sum(2) / 2
-        weights = np.exp(fit - fit.max(1, keepdims=True)).cumsum(1)
-        quantile = generator.integers(len(variances), size=count)
-        level = generator.random((count, 1)) * weights[quantile, -1:]
-        chosen = np.square(spreads[(weights[quantile] < level).sum(1)])[:, None]
-        own = variances[quantile]
-        share = chosen / (chosen + own)
-        noise = generator.standard_normal(own.shape) * np.sqrt(share * own)
-        found: Float[np.ndarray, "draw chain"] = (share * self.means + noise) @ self.axes.T
-        return found
-
-    def enough(
-        self, leader: int, confidence: float, what: Literal["seeds", "events"]
-    ) -> int | None:
-        """How many in all would make the leader as probable, if the means stay as they are."""
-        known = (self.seed_error or 0.0) ** 2 / 2
-        now = self.seeds if what == "seeds" else self.events
-
-        def would(factor: float) -> bool:
-            seeds, events = (factor, 1.0) if what == "seeds" else (1.0, factor)
-            then = replace(
-                self, from_seeds=np.array([known / seeds]), from_events=self.from_events / events
-            )
-            return bool(_best(then.draws(FEWER_DRAWS))[leader] >= confidence)
-
-        few, many = 1.0, FARTHEST
-        if not would(many):
-            return None
-        while math.ceil(few * now) + 1 < math.ceil(many * now) and many / few > 1.02:
-            middle = math.sqrt(few * many)
-            few, many = (few, middle) if would(middle) else (middle, many)
-        return max(math.ceil(many * now), now + 1)
-
-
-def _best(draws: Float[np.ndarray, "draw chain"]) -> Float[np.ndarray, " chain"]:
-    """How often each chain has the lowest number; equal ones, but for rounding, share."""
-    lowest = draws <= draws.min(1, keepdims=True) + 1e-9 * np.ptp(draws)
-    shares: Float[np.ndarray, " chain"] = (lowest / lowest.sum(1, keepdims=True)).mean(0)
-    return shares
 
 
 def _interval(

@@ -11,7 +11,7 @@ from typing import final
 import numpy as np
 
 from msnas.chain.chain import Chain, Path
-from msnas.confidence import Sureness, how_sure
+from msnas.confidence import CONFIDENCE, Sureness, how_sure
 from msnas.data.events import Batch
 from msnas.data.module import event_count
 from msnas.evaluation.evaluate import ChainScore, collect_outputs
@@ -74,7 +74,7 @@ def select_chain(parts: Parts) -> Selected:
     parts.condition()
     default = default_path(parts.chain, pretrained)
     choice = method.choose(parts.chain, fit, scoring)
-    judged = judge(choice.scores)
+    judged = judge(choice.scores, confidence=choice.confidence)
     if judged is not None and (by := parts.plan.config.get("selection")) is not None:
         judged, choice = take_by_size(parts, judged, choice, by=by)
     log.info("selected %s", " -> ".join(choice.path))
@@ -90,13 +90,14 @@ def select_chain(parts: Parts) -> Selected:
     )
 
 
-def judge(scores: Sequence[ChainScore]) -> Judged | None:
+def judge(scores: Sequence[ChainScore], *, confidence: float = CONFIDENCE) -> Judged | None:
     """How sure the choice among ranked chains is; None if there are no two to choose from."""
     kept = [scores[place] for place in kept_chains(scores)]
     if len(kept) < 2:
         return None
     losses = np.stack([score.event_losses.double().numpy() for score in kept])
-    return Judged(paths=[score.path for score in kept], sure=how_sure(losses[:, None]), sizes={})
+    sure = how_sure(losses[:, None], confidence=confidence)
+    return Judged(paths=[score.path for score in kept], sure=sure, sizes={})
 
 
 def take_by_size(parts: Parts, judged: Judged, choice: Choice, *, by: str) -> tuple[Judged, Choice]:

@@ -66,7 +66,8 @@ class ScanSweeper(Sweeper):
         from msnas.config import plain
         from msnas.scan.compose import Composer
         from msnas.scan.engine import ELSEWHERE, Engine
-        from msnas.scan.find import find_scan
+        from msnas.scan.find import find_scan, maker
+        from msnas.scan.race import find_races
         from msnas.scan.scan import Scan
         from msnas.settings import OF_A_SCAN, check_scan_settings
         from msnas.terminal import terminal
@@ -93,9 +94,13 @@ class ScanSweeper(Sweeper):
             composer=composer,
             elsewhere=launcher in ELSEWHERE,
         )
+        make = maker(composer, elsewhere=launcher in ELSEWHERE)
+        runs, races, unable = find_races(runs, make=make)
+        impossible += unable
         scan = Scan(
             runs,
             impossible,
+            races=races,
             settings=settings,
             experiment=hydra.runtime.choices.get("experiment"),
             command=arguments,

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from msnas.chain.chain import Chain, Path
+from msnas.confidence import CONFIDENCE
 from msnas.errors import ConfigError
 from msnas.evaluation.evaluate import ChainScore
 from msnas.part import Part
@@ -28,13 +29,15 @@ Probabilities = dict[str, dict[str, float]]
 class Choice:
     """The chain a method chose, and the scores on validation data it chose by.
 
-    `trainings` are trainings the choice itself needed, by name, such as a grid search's chains.
+    `trainings` are trainings the choice itself needed, by name, such as a grid search's chains;
+    `confidence` is that of what is told about the choice.
     """
 
     path: Path
     scores: list[ChainScore] = field(default_factory=list)
     trainings: Mapping[str, Trained] = field(default_factory=dict)
     probabilities: Probabilities | None = None
+    confidence: float = CONFIDENCE
 
 
 @dataclass(frozen=True, kw_only=True)

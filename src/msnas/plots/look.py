@@ -30,6 +30,7 @@ METHODS = {
     "darts": Look(colour=COLOURS["blue"]),
     "spos": Look(colour=COLOURS["orange"], marker="square"),
     "asng": Look(colour=COLOURS["vermilion"], marker="diamond"),
+    "race": Look(colour=COLOURS["yellow"], marker="star"),
     "random_choice": Look(colour=COLOURS["grey"], marker="x"),
     "fixed_chain": Look(colour=COLOURS["purple"], marker="triangle-down"),
     "end_to_end": Look(colour=COLOURS["sky"], marker="cross"),

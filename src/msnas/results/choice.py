@@ -166,7 +166,8 @@ def choices_of(
     """The choices of alike runs, which differ in the seed alone; and the runs that are in none.
 
     A method that ranks chains is judged by what it ranks by; runs of a given chain, such as
-    `fixed_chain`, by that chain, all chains of the group together.
+    `fixed_chain`, by that chain, all chains of the group together: some may have more seeds than
+    others, as a race leaves them.
     """
     found, others = [], []
     told = dict(zip(map(id, runs), labels(runs, without=ONE_CHOICE), strict=True))
@@ -188,11 +189,7 @@ def choices_of(
                     label=told[id(used[0])],
                     tasks=used[0].tasks,
                     paths=list(table),
-                    sure=how_sure(
-                        np.array([[own[seed] for seed in seeds] for own in table.values()]),
-                        confidence=confidence,
-                        over=over,
-                    ),
+                    sure=_sure(table, seeds, confidence=confidence, over=over),
                     seeds=seeds,
                     together=used[0].searched_together and bool(used[0].search_table()),
                     default=defaults.most_common(1)[0][0] if defaults else None,
@@ -254,14 +251,32 @@ def _read(runs: Sequence[Result]) -> tuple[list[tuple[Result, Losses]], list[Oth
 def _complete(
     runs: Sequence[tuple[Result, Losses]],
 ) -> tuple[dict[ChainPath, dict[int, np.ndarray]], list[int]]:
-    """Losses by chain and seed: of the seeds with most chains, those that all of these have."""
+    """Losses by chain and seed: of the chains that have all the seeds with most chains.
+
+    The seeds are those that at least two of them have.
+    """
     found: dict[ChainPath, dict[int, np.ndarray]] = {}
     for run, losses in runs:
         for path, own in (losses.ranked or {run.path: losses.selected}).items():
             found.setdefault(path, {}).setdefault(run.seed, own)
     counts = Counter(seed for own in found.values() for seed in own)
-    seeds = sorted(seed for seed, count in counts.items() if count == max(counts.values()))
-    return {path: own for path, own in found.items() if set(seeds) <= own.keys()}, seeds
+    shared = {seed for seed, count in counts.items() if count == max(counts.values())}
+    table = {path: own for path, own in found.items() if shared <= own.keys()}
+    counts = Counter(seed for own in table.values() for seed in own)
+    return table, sorted(seed for seed, count in counts.items() if count > 1 or seed in shared)
+
+
+def _sure(
+    table: Mapping[ChainPath, Mapping[int, np.ndarray]],
+    seeds: Sequence[int],
+    *,
+    confidence: float,
+    over: Over | None,
+) -> Sureness:
+    trained = np.array([[seed in own for seed in seeds] for own in table.values()])
+    nothing = np.zeros_like(next(iter(table.values()))[seeds[0]])
+    losses = np.array([[own.get(seed, nothing) for seed in seeds] for own in table.values()])
+    return how_sure(losses, trained=trained, confidence=confidence, over=over)
 
 
 def _chains_in_words(paths: Sequence[ChainPath]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msnas.build import class_of
@@ -68,16 +68,35 @@ def find_runs(
             if optional and not _takes_weight(config, sources, elsewhere=elsewhere):
                 overrides = [text for name, text in chosen.items() if name != WEIGHT]
                 config = composer.values(overrides)
-            plan = make_plan(config, sources=sources, elsewhere=elsewhere)
-            refuse_in_scan(plan)
-            if plan.key not in runs:
-                full = [*overrides, f"trainer.accelerator={plan.machine['accelerator']}"]
-                runs[plan.key] = RunWork(
-                    overrides, plan, launched_as=full, force=plan.config["force"]
-                )
+            run = _work_of(config, overrides, sources, elsewhere=elsewhere)
+            runs.setdefault(run.key, run)
         except Exception as error:  # whatever it is, it is this combination's alone
             impossible.setdefault(tuple(overrides), _impossible(overrides, error))
     return list(runs.values()), list(impossible.values())
+
+
+def maker(composer: Composer, *, elsewhere: bool) -> Callable[[Sequence[str]], RunWork]:
+    """What makes a run of overrides; it raises an MsnasError for what is none."""
+    sources: dict[str, Source] = {}
+
+    def make(overrides: Sequence[str]) -> RunWork:
+        config = composer.values(overrides)
+        return _work_of(config, list(overrides), sources, elsewhere=elsewhere)
+
+    return make
+
+
+def _work_of(
+    config: Mapping[str, Any],
+    overrides: list[str],
+    sources: dict[str, Source],
+    *,
+    elsewhere: bool,
+) -> RunWork:
+    plan = make_plan(config, sources=sources, elsewhere=elsewhere)
+    refuse_in_scan(plan)
+    full = [*overrides, f"trainer.accelerator={plan.machine['accelerator']}"]
+    return RunWork(overrides, plan, launched_as=full, force=plan.config["force"])
 
 
 def _impossible(overrides: list[str], error: Exception) -> ImpossibleRun:

@@ -29,12 +29,18 @@ class Ledger:
         command: Sequence[str],
     ) -> None:
         self.folder = folder
-        self.runs = list(runs)
+        self.runs: list[RunWork] = []
         self.impossible = list(impossible)
         self.command = list(command)
         self.workers = 1
-        self._finished_before = {run.key for run in runs if run.state == "finished"}
+        self._finished_before: set[str] = set()
         self._written: list[str] | None = None
+        self.add(runs)
+
+    def add(self, runs: Sequence[RunWork]) -> None:
+        """Take runs in."""
+        self._finished_before |= {run.key for run in runs if run.state == "finished"}
+        self.runs += runs
 
     def look(self) -> None:
         """See how far the unfinished runs are; a run that has no file yet is still new."""

@@ -13,6 +13,7 @@ from msnas.config import check_name
 from msnas.identity import digest
 from msnas.scan.engine import Engine, EngineError
 from msnas.scan.ledger import Ledger
+from msnas.scan.race import ScanRace
 from msnas.scan.show import Watch, show_best, show_choices, show_damage, show_failures, show_preview
 from msnas.scan.work import ImpossibleRun, RunWork, pretrainings
 from msnas.settings import check_scan_settings
@@ -23,7 +24,7 @@ SCANS = Path("sweeps")
 
 @final
 class Scan:
-    """The given runs, worked off by an engine.
+    """The given runs, and round by round those of races, worked off by an engine.
 
     `settings` are those of sweep.yaml; what is missing has its default: `retry_failed`, `dry_run`,
     `report`, `scan.name`.
@@ -34,6 +35,7 @@ class Scan:
         runs: Sequence[RunWork],
         impossible: Sequence[ImpossibleRun],
         *,
+        races: Sequence[ScanRace] = (),
         settings: dict[str, Any],
         experiment: str | None,
         command: Sequence[str],
@@ -45,16 +47,35 @@ class Scan:
         self.retry_failed: bool = settings.get("retry_failed", False)
         self.report: bool = settings.get("report", True)
         name = (settings.get("scan") or {}).get("name") or experiment
-        jobs = [[run.key for run in runs], [one.overrides for one in impossible]]
+        racing = [run for race in races for run in race.runs]
+        jobs = [[run.key for run in [*runs, *racing]], [one.overrides for one in impossible]]
         folder = SCANS / check_name(str(name or digest(jobs)[:8]), key="scan.name")
-        for run in runs:  # trackers that group runs show those of a scan together
+        self.races = races
+        self.ledger = Ledger(folder, [], impossible, command=command)
+        self._add(runs)
+
+    def _add(self, runs: Sequence[RunWork]) -> None:
+        """Take runs into the ledger that it has not."""
+        known = {id(run) for run in self.ledger.runs}
+        new = [run for run in runs if id(run) not in known]
+        for run in new:
+            # trackers that group runs show those of a scan together
             if run.plan.config["logger"].get("group", "") is None:
-                run.launched_as.append(f"logger.group='{folder.name}'")
-        self.ledger = Ledger(folder, runs, impossible, command=command)
+                run.launched_as.append(f"logger.group='{self.ledger.folder.name}'")
+        self.ledger.add(new)
+
+    def _next_round(self, *, retry: bool = False) -> list[RunWork]:
+        """What the races have to do next, together; with `retry` what has failed too."""
+        left = [run for race in self.races for run in race.go_on(retry=retry)]
+        self._add([run for race in self.races for run in race.works.values()])
+        return left
 
     def preview(self, *, workers: int) -> None:
         """Say what would be done; write nothing."""
+        self._next_round()
         show_preview(self.ledger, self.console, workers=workers)
+        for race in self.races:
+            say(self.console, " ".join(race.words()))
 
     def work_off(self, engine: Engine) -> bool:
         """Do what is left; say how it went, write the report. Whether all of it went well."""
@@ -62,26 +83,31 @@ class Scan:
         if self.retry_failed:
             for run in ledger.runs:
                 run.forget_failure()
+        self._next_round(retry=self.retry_failed)
         ledger.write()
         show_damage(ledger, console)
         runs = [run for run in ledger.runs if run.left]
         trouble = None
         if runs:
-            caches = sorted({run.plan.output / "cache" for run in runs})
             os.environ.setdefault("OMP_NUM_THREADS", str(runs[0].plan.machine["threads"]))
             with Watch(ledger, console) as watch:
                 try:
-                    first = pretrainings(runs)
-                    watch.stage = f"pre-training {len(first)} candidates" if first else ""
-                    engine.work_off(first, caches=caches)
-                    watch.stage = ""
-                    engine.work_off(runs, caches=caches)
+                    while runs:
+                        caches = sorted({run.plan.output / "cache" for run in runs})
+                        first = pretrainings(runs)
+                        watch.stage = f"pre-training {len(first)} candidates" if first else ""
+                        engine.work_off(first, caches=caches)
+                        watch.stage = ""
+                        engine.work_off(runs, caches=caches)
+                        runs = self._next_round(retry=self.retry_failed)
                 except EngineError as error:
                     trouble = error
         ledger.look()
         ledger.write()
         show_best(ledger, console)
         show_choices(ledger, console)
+        for race in self.races:
+            say(console, " ".join(race.words()))
         show_failures(ledger, console)
         states = ledger.states()
         say(
@@ -92,7 +118,8 @@ class Scan:
         if trouble is not None:
             say(self.console, f"error: {trouble}")
         reported = self._report()
-        return reported and not ledger.failed and not ledger.unfinished
+        stuck = any(race.trouble is not None for race in self.races)
+        return reported and not stuck and not ledger.failed and not ledger.unfinished
 
     def _report(self) -> bool:
         """Write the report, if there is something to report."""

@@ -171,8 +171,11 @@ def pretrainings(runs: list[RunWork]) -> list[PretrainingWork]:
     for run in runs:
         if not run.plan.config["pretrain"]["enabled"]:
             continue
+        given = run.plan.config["method"].get("chain")  # it pre-trains no other candidates
         for level, task in enumerate(run.plan.chain):
             for name in run.plan.config["tasks"][task]["candidates"]:
+                if isinstance(given, list) and name not in given[level : level + 1]:
+                    continue
                 entry = pretraining_entry(run.plan, level, name)
                 launched_as = [*run.launched_as, f"pretrain.only={task}/{name}"]
                 found.setdefault(entry, PretrainingWork(launched_as, entry=entry))

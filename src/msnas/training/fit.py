@@ -135,10 +135,13 @@ class Fit:
             chain.origin |= {chain.label(level, one): trained.key for one in names}
         return trained
 
-    def posttrain(self, chain: Chain, path: Path) -> tuple[Trained, Chain]:
+    def posttrain(
+        self, chain: Chain, path: Path, *, until: int | None = None
+    ) -> tuple[Trained, Chain]:
         """Train a copy of one path of `chain` end to end, from the weights it has by now.
 
-        A chain of dummies alone stays as it is.
+        A chain of dummies alone stays as it is. So does the copy with `until`, when a training
+        stays unfinished after so many epochs.
         """
         chain = copy.deepcopy(chain.only(path))
         if chain.parameter_count() == 0:
@@ -159,8 +162,10 @@ class Fit:
                 weighting=self.fresh_weighting(),
                 optimizer=self.optimizer,
             ),
+            until=until,
         )
-        chain.load_state_dict(trained.weights)
+        if until is None:
+            chain.load_state_dict(trained.weights)
         return trained, chain
 
     def _weighting_identity(self) -> dict[str, Any]:

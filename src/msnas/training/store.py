@@ -101,7 +101,6 @@ class Entry:
             shutil.rmtree(self.partial)
             self.begin()
             return None
-        log.info("going on from the last epoch of %s", self.path.name)
         return self.partial / name
 
     def begin(self) -> None:

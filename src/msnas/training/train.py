@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,12 +19,12 @@ from msnas.data.events import Events
 from msnas.data.module import StageData
 from msnas.errors import ConfigError
 from msnas.identity import derived_seed, training_identity
-from msnas.training.callbacks import EarlyStopping, EpochCheckpoint, KeptWeights
+from msnas.training.callbacks import MONITOR, EarlyStopping, EpochCheckpoint, KeptWeights
 from msnas.training.course import set_course
 from msnas.training.lightning import passed_on
-from msnas.training.progress import Display
+from msnas.training.progress import Display, TrainingRow
 from msnas.training.stage_module import StageModule
-from msnas.training.store import Entry, Store
+from msnas.training.store import Entry, Store, read_torch
 
 log = logging.getLogger("msnas")
 
@@ -96,6 +97,7 @@ class StageTrainer:
         module: Callable[..., StageModule],
         settings: str | None = None,
         events: Events | None = None,
+        until: int | None = None,
     ) -> Trained:
         """Best weights of the training that `identity` describes.
 
@@ -103,6 +105,8 @@ class StageTrainer:
         interrupted; else trained. `module(seed=...)` makes the module. `stage` names the kind of
         entry and, unless `settings` does, the settings of the recipe; `label` is the row shown.
         `events` replaces the trainer's own: derived from them and from what `identity` tells.
+        With `until` it stays unfinished after so many epochs, to be gone on with another time: then
+        there are no weights, and nothing is told of further epochs if there are some already.
         """
         chosen = self.recipe[settings or stage]
         full = training_identity(
@@ -118,7 +122,7 @@ class StageTrainer:
         row = self.display.row(label, epochs=chosen["epochs"])
         with self.store.entry(stage, full) as entry:
             seed = self.seed_of(stage, label)
-            cached = entry.finished
+            cached = entry.finished or (until is not None and until <= len(_so_far(entry)[0]))
             if not cached:
                 with torch.random.fork_rng():
                     self._fit(
@@ -129,7 +133,10 @@ class StageTrainer:
                         seed,
                         row,
                         self.conditioning if stage in CONDITIONED_STAGES else None,
+                        until,
                     )
+            if until is not None:
+                return _begun(entry, until, cached=cached, row=row)
             weights, record = entry.read()
         if cached and (reason := _unfit(weights, record, module(seed=seed))):
             log.warning("%s does not fit (%s): trained anew", entry.path, reason)
@@ -160,8 +167,9 @@ class StageTrainer:
         events: Events,
         settings: Mapping[str, Any],
         seed: int,
-        row: pl.Callback,
+        row: TrainingRow,
         conditioning: Conditioning | None,
+        until: int | None,
     ) -> None:
         entry.begin()
         data = StageData(
@@ -181,13 +189,14 @@ class StageTrainer:
         stopping = [] if patience is None else [EarlyStopping(patience=patience)]
         trainer = _make_trainer(
             self.machine,
-            max_epochs=settings["epochs"],
+            max_epochs=settings["epochs"] if until is None else until,
             callbacks=[*stopping, kept, row, EpochCheckpoint(entry)],
             default_root_dir=entry.partial,
         )
         set_course(module, settings, steps=data.train_dataloader().steps, machine=self.machine)
         module.train()  # an evaluation before may have left it in evaluation mode
-        resume = entry.resumable()
+        if (resume := entry.resumable()) is not None:
+            log.info("going on from the last epoch of %s", entry.path.name)
         with warnings.catch_warnings():
             # Lightning 2.6.6 calls what PyTorch 2.13 has renamed
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
@@ -198,6 +207,8 @@ class StageTrainer:
                 if isinstance(error.__context__, KeyboardInterrupt):
                     raise KeyboardInterrupt from error
                 raise
+        if until is not None and until <= len(kept.history):
+            return
         entry.commit(
             kept.weights,
             {
@@ -208,6 +219,35 @@ class StageTrainer:
                 **({} if kept.start_loss is None else {"start": kept.start_loss}),
             },
         )
+
+
+def _so_far(entry: Entry) -> tuple[list[dict[str, Any]], float | None]:
+    """The epochs of a training, finished or not, and the loss of its start, if that was judged."""
+    if entry.finished:
+        record = entry.read()[1]
+        return record["history"], record.get("start")
+    if (checkpoint := entry.resumable()) is None:
+        return [], None
+    kept = read_torch(checkpoint)["callbacks"][KeptWeights.__qualname__]
+    return kept["history"], kept["start_loss"]
+
+
+def _begun(entry: Entry, until: int, *, cached: bool, row: TrainingRow) -> Trained:
+    """A training as it is after so many epochs, or fewer if it ended before."""
+    history, start = _so_far(entry)
+    history = history[:until]
+    losses = [epoch[MONITOR] for epoch in history] + ([] if start is None else [start])
+    loss = min(filter(math.isfinite, losses), default=math.inf)
+    row.finish(epochs=len(history), loss=loss, cached=cached)
+    return Trained(
+        key=entry.path.name,
+        weights={},
+        history=history,
+        seconds=history[-1]["seconds"],
+        cached=cached,
+        loss=loss,
+        start=start,
+    )
 
 
 def _unfit(

@@ -1,0 +1,184 @@
+"""The means of chains and what is not known of them: see `msnas.confidence`. Imports no PyTorch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import stats
+
+from msnas.errors import DataError
+
+FEWER_DRAWS = 2_000
+"""Of a posterior that only tells how much data would do."""
+
+QUANTILES = 64
+"""Of the posterior of tau^2, each as probable as the others."""
+
+SPREADS = 48
+"""Values of g that are weighed."""
+
+FARTHEST = 1000.0
+"""Times as many seeds or events are looked at, not more."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """Least squares of losses as a sum of a level for each chain and one for each seed, by event.
+
+    `loss` are the levels of the chains, `by_event` the same but for what they share, `weights`
+    those of the trainings in them. `freedom` is how many trainings are left over to tell by
+    `residual` the variance of a training's mean, of which `noise` is from events.
+    """
+
+    loss: Float[np.ndarray, " chain"]
+    by_event: Float[np.ndarray, "chain event"]
+    weights: Float[np.ndarray, "chain training"]
+    freedom: int
+    residual: float
+    noise: float
+
+    @classmethod
+    def of(
+        cls, losses: Float[np.ndarray, "chain seed event"], trained: Bool[np.ndarray, "chain seed"]
+    ) -> Means:
+        """Of the trainings that there are."""
+        chains, events = len(losses), losses.shape[2]
+        chain, seed = np.nonzero(trained)
+        seeds = np.unique(seed)
+        design = np.column_stack([chain[:, None] == range(chains), seed[:, None] == seeds])
+        inverse = np.linalg.pinv(design.astype(float))
+        if np.linalg.matrix_rank(design) < chains + len(seeds) - 1:
+            raise DataError(
+                "losses: found chains that share no seed, expected trainings to compare"
+            )
+        weights = inverse[:chains] + inverse[chains:].mean(0)
+        freedom = len(chain) - chains - len(seeds) + 1
+        # what all chains share in a seed cancels: nothing is left of equal ones, not even rounding
+        own = losses[trained].astype(float)
+        level = weights @ own.mean(1)
+        own -= losses[trained.argmax(0)[seed], seed]
+        residual = noise = 0.0
+        if freedom:
+            rest = own - design @ (inverse @ own)
+            by_training = rest.mean(1, keepdims=True)
+            residual = float(np.square(by_training).sum()) / freedom
+            noise = float(np.square(rest - by_training).sum()) / (freedom * (events - 1)) / events
+        return cls(
+            loss=level,
+            by_event=weights @ own,
+            weights=weights,
+            freedom=freedom,
+            residual=residual,
+            noise=noise,
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Posterior:
+    """The means of the chains without what all share: in the `basis` of their differences.
+
+    The covariance of the means is `of_events` plus a value of `from_seeds` [quantile] times
+    `of_seeds`. `tau2` is the likeliest of these or, where chance must not make it 0, their mean;
+    None where nothing is known.
+    """
+
+    basis: Float[np.ndarray, "chain axis"]
+    means: Float[np.ndarray, " axis"]
+    of_events: Float[np.ndarray, "axis axis"]
+    of_seeds: Float[np.ndarray, "axis axis"]
+    from_seeds: Float[np.ndarray, " quantile"]
+    tau2: float | None
+
+    @classmethod
+    def of(cls, means: Means, *, with_seeds: bool, by_mean: bool) -> Posterior:
+        """Estimate the components of the variance."""
+        chains, events = means.by_event.shape
+        # the first vector is what all chains share
+        basis = np.linalg.qr(np.column_stack([np.ones(chains), np.eye(chains)[:, 1:]]))[0][:, 1:]
+        from_seeds, tau2 = np.zeros(1), None
+        if with_seeds:
+            levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
+            total = means.residual * means.freedom / stats.chi2.ppf(levels, means.freedom)
+            from_seeds = np.maximum(total - means.noise, 0.0)
+            tau2 = float(from_seeds.mean()) if by_mean else max(means.residual - means.noise, 0.0)
+        weights = basis.T @ means.weights
+        return cls(
+            basis=basis,
+            means=basis.T @ means.by_event.mean(1),
+            of_events=basis.T @ np.atleast_2d(np.cov(means.by_event)) @ basis / events,
+            of_seeds=weights @ weights.T,
+            from_seeds=from_seeds,
+            tau2=tau2,
+        )
+
+    def error(self, covariance: Float[np.ndarray, "axis axis"], one: int, other: int) -> float:
+        """Standard error of the difference of two chains."""
+        apart = self.basis[one] - self.basis[other]
+        return math.sqrt(max(float(apart @ covariance @ apart), 0.0))
+
+    def draws(self, count: int) -> Float[np.ndarray, "draw chain"]:
+        """The chains' mu, but for what all share: independent draws, the same in every call."""
+        generator = np.random.default_rng(0)
+        # on the axes of their covariance the means are independent, whatever the spread g
+        values, axes = np.linalg.eigh(
+            self.of_events + self.from_seeds[:, None, None] * self.of_seeds
+        )
+        variances = np.maximum(values, 0.0)
+        means = self.means @ axes
+        size = variances.mean()
+        if not size > 0:
+            return np.tile(self.basis @ self.means, (count, 1))
+        reach = 30 * max(math.sqrt(size), float(np.abs(means).max()))
+        spreads = np.geomspace(math.sqrt(size) / 30, reach, SPREADS)
+        total = np.square(spreads)[:, None] + variances[:, None]
+        fit = np.log(spreads) - (np.log(total) + np.square(means)[:, None] / total).sum(2) / 2
+        weights = np.exp(fit - fit.max(1, keepdims=True)).cumsum(1)
+        quantile = generator.integers(len(variances), size=count)
+        level = generator.random((count, 1)) * weights[quantile, -1:]
+        chosen = np.square(spreads[(weights[quantile] < level).sum(1)])[:, None]
+        own = variances[quantile]
+        share = chosen / (chosen + own)
+        noise = generator.standard_normal(own.shape) * np.sqrt(share * own)
+        drawn = share * means[quantile] + noise
+        for place, of_quantile in enumerate(axes):
+            drawn[quantile == place] = drawn[quantile == place] @ of_quantile.T
+        found: Float[np.ndarray, "draw chain"] = drawn @ self.basis.T
+        return found
+
+    def enough(
+        self, leader: int, confidence: float, *, seeds: int | None = None, events: int = 0
+    ) -> int | None:
+        """How many `seeds` or `events` in all would make the leader as probable.
+
+        They are those of now, and the means stay as they are.
+        """
+        now = seeds or events
+
+        def would(factor: float) -> bool:
+            then = replace(
+                self,
+                from_seeds=np.array([(self.tau2 or 0.0) / (factor if seeds else 1.0)]),
+                of_events=self.of_events if seeds else self.of_events / factor,
+            )
+            return bool(most_probable(then.draws(FEWER_DRAWS))[leader] >= confidence)
+
+        few, many = 1.0, FARTHEST
+        if not would(many):
+            return None
+        while math.ceil(few * now) + 1 < math.ceil(many * now) and many / few > 1.02:
+            middle = math.sqrt(few * many)
+            few, many = (few, middle) if would(middle) else (middle, many)
+        return max(math.ceil(many * now), now + 1)
+
+
+def most_probable(draws: Float[np.ndarray, "draw chain"]) -> Float[np.ndarray, " chain"]:
+    """How often each chain has the lowest number; equal ones, but for rounding, share."""
+    lowest = draws <= draws.min(1, keepdims=True) + 1e-9 * np.ptp(draws)
+    shares: Float[np.ndarray, " chain"] = (lowest / lowest.sum(1, keepdims=True)).mean(0)
+    return shares

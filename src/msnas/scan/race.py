@@ -1,0 +1,130 @@
+"""Races over chains and seeds, as rounds of a scan's runs. Imports no PyTorch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import final
+
+import numpy as np
+
+from msnas.errors import ConfigError, DataError, MsnasError, one_line
+from msnas.race import RaceOverSeeds, Rules, Training
+from msnas.results.losses import read_losses
+from msnas.results.result import CHAIN
+from msnas.scan.work import ImpossibleRun, RunWork
+
+TARGET = "msnas.methods.race.Race"
+
+MakeRun = Callable[[Sequence[str]], RunWork]
+"""A run of overrides."""
+
+
+@final
+class ScanRace:
+    """Runs of `method=race` that differ in their seed alone, in place of which it trains chains.
+
+    A training is a run of `method=fixed_chain`: an ordinary one, whose trainings any other run of
+    that chain and seed shares.
+    """
+
+    def __init__(self, runs: Sequence[RunWork], *, make: MakeRun) -> None:
+        plan = runs[0].plan
+        if (by := plan.config.get("selection")) is not None:
+            raise ConfigError(
+                f"selection: {by} takes one of a run's chains; a race over seeds tells all of the "
+                "tie set, allowed is best"
+            )
+        candidates = [plan.config["tasks"][task]["candidates"] for task in plan.chain]
+        settings = plan.config["method"]
+        self.runs = runs
+        self.paths = list(itertools.product(*candidates))
+        self.race = RaceOverSeeds(
+            chains=len(self.paths),
+            seeds=len(runs),
+            rules=Rules(
+                **{one.name: settings[one.name] for one in fields(Rules) if one.name in settings}
+            ),
+        )
+        self.works: dict[Training, RunWork] = {}
+        self.trouble: str | None = None
+        self._make = make
+        self._losses: dict[Training, np.ndarray] = {}
+
+    def go_on(self, *, retry: bool = False) -> list[RunWork]:
+        """What is left to do in this round; rounds that are complete are gone through before.
+
+        With `retry` a training that failed before this scan is one to do.
+        """
+        while self.race.round and self.trouble is None:
+            for training in self.race.round:
+                if training not in self.works:
+                    self.works[training] = self._make(self._overrides(*training))
+                    if retry:
+                        self.works[training].forget_failure()
+            works = {training: self.works[training] for training in self.race.round}
+            if left := [work for work in works.values() if work.left]:
+                return left
+            try:
+                for training, work in works.items():
+                    if work.result is None:
+                        raise DataError(f"{work.directory.path} has failed")
+                    self._losses[training] = read_losses(work.result).selected
+                self.race.take(self._losses)
+            except MsnasError as error:
+                self.trouble = one_line(error)
+        return []
+
+    def words(self) -> list[str]:
+        """How it ended, or how far it is; in sentences."""
+        race = self.race
+        told = (
+            f"Race of {len(self.paths)} chains: {race.trainings} of "
+            f"{len(self.paths) * race.seeds} trainings in {len(race.rounds)} rounds"
+        )
+        if self.trouble is not None:
+            return [f"{told}; it cannot go on: {self.trouble}"]
+        if race.sure is None or race.over is None:
+            return [f"{told} so far."]
+        sure = race.sure
+        leader = CHAIN.join(self.paths[sure.order[0]])
+        said = [
+            f"{told}; it ended as {race.over}.",
+            f"Best: {leader}, P(best) = {sure.leader.best:.3f}, looked at after every round.",
+        ]
+        if not sure.decided:
+            tied = ", ".join(CHAIN.join(self.paths[one]) for one in sure.order[: sure.tied])
+            said.append(f"Tie set: {tied}.")
+        if sure.dominates == "events" and sure.enough_events is not None:
+            said.append(f"About {sure.enough_events:,} validation events would decide.")
+        return said
+
+    def _overrides(self, chain: int, seed: int) -> list[str]:
+        names = [f"'{name}'" for name in self.paths[chain]]
+        kept = [
+            one
+            for one in self.runs[seed].overrides
+            if one.lstrip("+~").split("=")[0].split(".")[0] != "method"
+        ]
+        return [*kept, "method=fixed_chain", f"method.chain=[{','.join(names)}]"]
+
+
+def find_races(
+    runs: Sequence[RunWork], *, make: MakeRun
+) -> tuple[list[RunWork], list[ScanRace], list[ImpossibleRun]]:
+    """The runs that are no race over seeds; the races; and those that cannot be."""
+    groups: dict[str, list[RunWork]] = {}
+    for run in runs:
+        if run.plan.config["method"]["_target_"] == TARGET:
+            seedless = replace(run.plan, config={**run.plan.config, "seed": 0})
+            groups.setdefault(seedless.key, []).append(run)
+    races, impossible = [], []
+    taken = {id(run) for group in groups.values() if len(group) > 1 for run in group}
+    for group in groups.values():
+        if len(group) > 1:
+            try:
+                races.append(ScanRace(group, make=make))
+            except MsnasError as error:
+                impossible.append(ImpossibleRun(group[0].overrides, error=one_line(error)))
+    return [run for run in runs if id(run) not in taken], races, impossible
