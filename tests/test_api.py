@@ -306,7 +306,7 @@ def test_every_public_name_is_there() -> None:
 # ------------------------------------------------------------------ the documentation
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/python.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/python.md", "docs/tutorial.md"])
 def test_the_examples_run(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import msnas.api
 

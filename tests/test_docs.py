@@ -10,21 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from documented import blocks, small
 from killable_run import python
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = ["logger=none", "trainer=cpu", "recipe.evaluation_batch=300"]
-STAGES = [
-    f"recipe.{stage}.{key}=1"
-    for stage in ("pretrain", "search", "posttrain")
-    for key in ("epochs", "patience")
-]
-
-
-def blocks(document: str, language: str) -> list[str]:
-    """Fenced blocks of a language in a document."""
-    text = (ROOT / document).read_text()
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 def readme_commands() -> list[str]:
@@ -60,21 +49,6 @@ def run(words: list[str], *, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def small(words: list[str], *, events: str = "data.events=300") -> list[str]:
-    """A train.py command cut down to a few events and epochs."""
-    if "--help" in words:
-        return words
-    if words[0] == "sweep.py":
-        words = [*words, "hydra/launcher=basic"]  # the engines: test_engines.py
-    given = {word.split("=")[0] for word in words}
-    extra = [
-        word
-        for word in [*SMALL, *STAGES, events]
-        if word.split("=")[0] not in given and not (word in STAGES and "debug=smoke" in words)
-    ]
-    return [*words, *extra]
-
-
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project to run the README in, with its commands' order kept."""
@@ -91,7 +65,7 @@ def test_readme_names_commands() -> None:
     assert sum(command.startswith("python ") for command in commands) >= 9
 
 
-@pytest.mark.parametrize("target", ["train", "test", "check"])
+@pytest.mark.parametrize("target", ["train", "test", "check", "docs"])
 def test_make_targets_install_first(target: str, tmp_path: Path) -> None:
     for path in (ROOT / "Makefile", ROOT / "pyproject.toml", *ROOT.glob("requirements*.txt")):
         shutil.copy(path, tmp_path)
@@ -103,6 +77,7 @@ def test_make_targets_install_first(target: str, tmp_path: Path) -> None:
         "train": "train.py method=spos task_weight=0.9",
         "test": "-m pytest",
         "check": "mypy",
+        "docs": "-m sphinx",
     }[target]
     assert printed.index("pip install") < printed.index(expected)
 
