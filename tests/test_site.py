@@ -18,6 +18,7 @@ from killable_run import python
 from PIL import Image
 
 import msnas
+from msnas.plots.draw import figures_found
 from msnas.settings import Recipe, Stage
 
 sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "benchmarks")]
@@ -133,6 +134,12 @@ def test_a_picture_shows_what_is_published() -> None:
     assert {one.__name__ for one in gallery.PICTURES} == {
         path.stem for path in gallery.GALLERY.glob("*.png")
     }
+
+
+def test_the_pictures_of_the_tutorial_are_figures_of_a_report() -> None:
+    shown = re.findall(r"\(tutorial/(\w+)\.png\)", (DOCS / "tutorial.md").read_text())
+    assert len(shown) == 3
+    assert set(shown) <= {one.name for one in figures_found()}
 
 
 # ------------------------------------------------------------------ commands
