@@ -41,6 +41,7 @@ RELOCATED = {
     "loss": "tasks.tau_id.loss",
     "validity": "tasks.tau_calibration.validity",
     "law": "conditioning.laws.more",
+    "shift": "shifts.more",
 }
 """Groups whose options belong elsewhere, and where they are tried."""
 
@@ -149,6 +150,8 @@ def choice(group: str, option: str) -> list[str]:
         return [f"{group}@{RELOCATED[group]}={option}"]
     if group == "law":
         return ["conditioning=yoto", f"+{group}@{RELOCATED[group]}={option}"]
+    if group == "shift":
+        return [f"{group}@{RELOCATED[group]}={option}"]
     return [f"{group}={option}"]
 
 

@@ -96,7 +96,7 @@ def test_events_turned_back_are_those_of_the_file(compose: Compose) -> None:
     plain = read_events(make_plan(compose()))
     framed = read_events(make_plan(compose("frame=canonical")))
     for part in ("train", "valid", "test"):
-        detector, expected = framed.in_detector(part), getattr(plain, part)
+        detector, expected = framed.in_detector(getattr(framed, part)), getattr(plain, part)
         assert apart(detector["tau"].numpy(), expected["tau"].numpy()).max() < 2e-6
         assert apart(detector["jet"].numpy(), expected["jet"].numpy()).max() < 2e-6
         assert TURN in getattr(framed, part)

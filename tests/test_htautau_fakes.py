@@ -95,7 +95,7 @@ def test_parts_hold_all_classes_alike(events: Events) -> None:
 def test_true_momenta_and_jets_turn_together(events: Events) -> None:
     """In the frame as in the detector they are as far apart."""
     assert TURN in events.train
-    for part in (events.train, events.in_detector("train")):
+    for part in (events.train, events.in_detector(events.train)):
         apart = part["target"][..., 1:] - part["jet"][..., 1:3]
         apart = torch.remainder(apart + math.pi, 2 * math.pi) - math.pi
         assert float(apart.norm(dim=-1).max()) < 0.9

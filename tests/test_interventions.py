@@ -237,7 +237,7 @@ def test_with_all_taus_true_the_classifier_is_what_it_is_on_truth(
     parts = parts_of(compose(f"frame={frame}", "recipe.evaluation_batch=50"), tmp_path)
     chain, test = parts.chain, parts.events.test
     for path in (("sf", "mlp"), ("mlp", "mass")):
-        found = parts.scoring.again(chain, path, "test", None)["interventions"]
+        found = parts.scoring.again(chain, path, "test", None, {})["interventions"]
         rows = {row["name"]: row["values"] for row in found["groups"]}
         assert list(rows) == ["pT", "eta", "phi", "tau 1", "tau 2", "tau calibration"]
         with torch.no_grad():
@@ -311,5 +311,5 @@ def test_a_chain_of_one_task_has_nothing_to_replace(jet_file: Path, tmp_path: Pa
         ]
     )
     parts = parts_of(cfg, tmp_path)
-    found = parts.scoring.again(parts.chain, parts.chain.paths()[0], "test", None)
+    found = parts.scoring.again(parts.chain, parts.chain.paths()[0], "test", None, {})
     assert found["interventions"] == found["leakage"] == {}

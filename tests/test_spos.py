@@ -206,7 +206,7 @@ def test_evolution_uses_its_settings_and_the_seed() -> None:
     settings = {"population": 1, "generations": 0}
     scoring = SimpleNamespace(
         score=lambda chain, paths, part: [SimpleNamespace(ranked_by=0.0) for _ in paths],
-        rank=lambda chain, paths: [SimpleNamespace(path=path) for path in paths],
+        rank=lambda chain, paths: [SimpleNamespace(path=path, ranked_by=0.0) for path in paths],
     )
     chosen = []
     for seed in range(30):

@@ -35,6 +35,7 @@ PARTS = (
     "methods",
     "momentum",
     "problems",
+    "shifts",
     "weighting",
 )
 """What counts of this package, where a class uses it."""

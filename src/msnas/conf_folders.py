@@ -17,6 +17,9 @@ _HERE = Path(__file__).resolve().parent
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parents[1] / "conf"
 """In an installed package, or in the checkout: there it stands beside `src`."""
 
+NEW = "shift@shifts."
+"""What is chosen for a name of the user's own, which no list of defaults holds."""
+
 SEARCH_PATH, PACKAGE = "hydra.searchpath", "pkg://"
 
 
@@ -25,6 +28,15 @@ def parsed(words: Sequence[str]) -> Namespace:
     given: Namespace = get_args_parser().parse_intermixed_args(words)
     given.config_path = _absolute(given.config_path or str(CONF))
     return given
+
+
+def declared(word: str) -> str:
+    """An override as Hydra wants it: with a plus where the choice adds to the defaults.
+
+    >>> declared("shift@shifts.jets=jet_energy_scale")
+    '+shift@shifts.jets=jet_energy_scale'
+    """
+    return f"+{word}" if word.startswith(NEW) else word
 
 
 def folders_of(given: Namespace) -> list[str]:

@@ -21,6 +21,10 @@ class StorageError(MsnasError):
     """A file that cannot be written."""
 
 
+class NotStoredError(StorageError):
+    """What a closed store does not hold."""
+
+
 def one_line(error: BaseException) -> str:
     """An error's message in one line; with its class, unless it is one raised on purpose."""
     text = " ".join(str(error).split())

@@ -1,6 +1,6 @@
-"""A finished run's numbers again, at any value of what it is conditioned on.
+"""A finished run's numbers again: at any value of what it is conditioned on, under shifts.
 
-`python -m msnas.evaluate run=<dir> task_weight=0.1,0.5,0.9`
+`python -m msnas.evaluate run=<dir> task_weight=0.1,0.5,0.9 shifts=jet_energy_scale,pixel_noise`
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from msnas.command_line import parse_with_conditions
 from msnas.errors import DataError, MsnasError
 from msnas.packages import allowing
 from msnas.report.honesty_tables import honesty_tables
+from msnas.report.shift_tables import shift_tables
+from msnas.results.result import is_number
 from msnas.run_directory import RunDirectory
+from msnas.shifts.chosen import chosen_shifts
 from msnas.storage import somebodys, whole
 from msnas.terminal import terminal, text_table
 
@@ -41,6 +44,13 @@ class Settings:
 
     run: str = field(default=MISSING, metadata={"help": "directory of a finished run"})
     part: Part = field(default=Part.test, metadata={"help": "which events"})
+    shifts: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "shifts of the inputs to evaluate under, the run's own or options of "
+            "conf/shift; a value of one as shifts.<name>.<key>="
+        },
+    )
     out: str | None = field(default=None, metadata={"help": "JSON file to write"})
     allow: list[str] = field(
         default_factory=list,
@@ -51,7 +61,9 @@ class Settings:
 def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict[str, Any]]:
     """What the run's chain does: for every chosen point `parameters` and `values`.
 
-    With `interventions` and `leakage` (see docs/honest_outputs.md).
+    With `interventions` and `leakage` (see docs/honest_outputs.md), and with all of them under the
+    `shifts` (see docs/shifts.md). Nothing is trained: what would be chosen under a shift is told
+    where what the search trained is still in the run's store.
 
     Raises DataError for a run that is not finished or data that have changed since, ConfigError
     for a value of what the run is not conditioned on.
@@ -63,14 +75,18 @@ def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict
 def _evaluate(settings: Settings, conditions: Mapping[str, str]) -> list[dict[str, Any]]:
     from msnas.conditioning.chosen import chosen_points
     from msnas.model import load_model
-    from msnas.pipeline import ready_parts
+    from msnas.pipeline import ready_parts, shift_record
     from msnas.plan import make_plan
+    from msnas.selection import chosen_again
     from msnas.training.progress import Display
 
     directory = RunDirectory(Path(settings.run))
     trained = load_model(directory.path)
+    conditions, changes = _apart(conditions)
     points = chosen_points(conditions, trained.conditioning, trained.point)
     config, result = directory.read()
+    config["shifts"] = chosen_shifts(settings.shifts, config.get("shifts") or {}, changes)
+    config["output"] = str(directory.path.absolute().parents[2])  # where its store is
     with somebodys(directory.path):
         plan = make_plan(config, written=True)
     sha256 = result["data"]["source"].get("sha256")
@@ -79,18 +95,28 @@ def _evaluate(settings: Settings, conditions: Mapping[str, str]) -> list[dict[st
             f"{plan.config['data'].get('file')}: the events are not those of the run (checksum)"
         )
     with somebodys(directory.path):
-        parts = ready_parts(plan, Display(terminal(quiet=True)))
-        parts.condition()
+        parts = ready_parts(plan, Display(terminal(quiet=True)), closed=True)
+        scores, judges = [], {}
+        if settings.shifts:
+            scores, judges = chosen_again(parts), trained.judges_of_validity()
+        else:
+            parts.condition()
         chain = parts.chain.only(trained.path)
         chain.load_state_dict(trained.chain.state_dict())
     everywhere: list[Point | None] = [*points] or [None]
-    return [
-        {
-            "parameters": point or {},
-            **parts.scoring.again(chain, trained.path, settings.part.value, point),
-        }
-        for point in everywhere
-    ]
+    found = []
+    for point in everywhere:
+        told = parts.scoring.again(chain, trained.path, settings.part.value, point, judges)
+        record = shift_record(told.pop("shifts", {}), scores, plan.chain, trained.path)
+        shifts = {} if record is None else {"shifts": record}
+        found.append({"parameters": point or {}, **told, **shifts})
+    return found
+
+
+def _apart(conditions: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Values of what the run is conditioned on, and of shifts, by key."""
+    ours = {key: text for key, text in conditions.items() if key.startswith("shifts.")}
+    return {key: text for key, text in conditions.items() if key not in ours}, ours
 
 
 def main(arguments: list[str]) -> None:
@@ -99,7 +125,8 @@ def main(arguments: list[str]) -> None:
         arguments,
         Settings,
         program="python -m msnas.evaluate",
-        description="A finished run's numbers, at any value of what it is conditioned on.",
+        description="A finished run's numbers, at any value of what it is conditioned on and under "
+        "shifts of the inputs.",
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
@@ -113,18 +140,20 @@ def main(arguments: list[str]) -> None:
     rows = (
         {
             **{name: f"{value:g}" for name, value in one["parameters"].items()},
-            **{
-                name: f"{value:.4f}"
-                for name, value in one["values"].items()
-                if not isinstance(value, dict)
-            },
+            **{name: f"{value:.4f}" for name, value in one["values"].items() if is_number(value)},
         }
         for one in found
     )
     console.print(text_table(f"Numbers of the {settings.part.value} events", rows))
     for one in found:
         at = ", ".join(f"{name}={value:g}" for name, value in one["parameters"].items())
-        for told in honesty_tables(one["interventions"], one["leakage"], settings.part.value):
+        part = settings.part.value
+        for told in (
+            *honesty_tables(one["interventions"], one["leakage"], part),
+            *shift_tables(
+                one.get("shifts"), one["values"], one["interventions"], one["leakage"], part
+            ),
+        ):
             told.caption = at and f"at {at}"
             console.print(told)
 

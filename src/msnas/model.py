@@ -25,6 +25,7 @@ from msnas.data.fields import Field
 from msnas.data.frames import Frame
 from msnas.errors import DataError
 from msnas.evaluation.evaluate import collect_outputs
+from msnas.evaluation.judge import Judge
 from msnas.parts import make_frame
 from msnas.run_directory import JUDGES, MODEL, RunDirectory
 from msnas.storage import somebodys
@@ -96,6 +97,19 @@ class Model:
                 scored = task.output.turn_back(scored, turn)
             predictions[task.name] = task.output.prediction(scored)
         return predictions
+
+    def judges_of_validity(self) -> dict[str, Judge]:
+        """The judges of the run, by task."""
+        # gpytorch takes a second to import: only for a chain that is judged
+        from msnas.evaluation.validity import Validity
+
+        tasks = {task.name: task for task in self.chain.tasks}
+        return {
+            name: Judge(
+                build(settings, key=f"tasks.{name}.validity", of=Validity), weights, tasks[name]
+            )
+            for name, (settings, weights) in self.judges.items()
+        }
 
     def ready(self, part: Batch, point: Point | None = None) -> Batch:
         """Events as the chain reads them: for a conditioned one, at `point` or the run's own."""

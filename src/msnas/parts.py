@@ -17,9 +17,12 @@ from msnas.data.fields import Field
 from msnas.data.frames import Frame
 from msnas.errors import ConfigError
 from msnas.evaluation.interventions import Interventions
+from msnas.evaluation.select_by import WORST_CASE
 from msnas.methods.method import Method
 from msnas.plan import Plan
 from msnas.scoring import Scoring
+from msnas.shifts.shift import Shift
+from msnas.shifts.shifted import ShiftedEvents
 from msnas.training.fit import Fit
 from msnas.training.progress import Display
 from msnas.training.store import Store
@@ -128,6 +131,15 @@ def make_parts(plan: Plan, events: Events, *, store: Store, display: Display) ->
             f"method={config['method']['name']}; allowed are methods that rank so, such as "
             "grid_search and spos, or selection=best"
         )
+    shifts = {
+        name: build(shift, key=f"shifts.{name}", of=Shift)
+        for name, shift in config.get("shifts", {}).items()
+    }
+    if config["method"].get("select_by") == WORST_CASE and not shifts:
+        raise ConfigError(
+            f"method.select_by: {WORST_CASE} is of shifts, and there are none; "
+            "declare some with shift@shifts.<name>=<option>"
+        )
     method.check(chain, weighting)
     return Parts(
         plan=plan,
@@ -153,6 +165,7 @@ def make_parts(plan: Plan, events: Events, *, store: Store, display: Display) ->
             weighting=weighting,
             weights=weights,
             interventions=interventions,
+            shifted=ShiftedEvents(events, shifts),
             store=store,
             display=display,
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,9 @@ import torch
 from msnas.build import build
 from msnas.chain.chain import Path as ChainPath
 from msnas.errors import one_line
+from msnas.evaluation.evaluate import ChainScore
 from msnas.evaluation.outputs import write_losses, write_outputs
+from msnas.evaluation.select_by import WORST_CASE
 from msnas.identity import digest
 from msnas.parts import Parts, make_parts, read_events
 from msnas.plan import Plan
@@ -23,6 +25,7 @@ from msnas.results.choice import Choice
 from msnas.results.honesty import HonestyNumbers, InterventionNumbers
 from msnas.results.result import Result
 from msnas.results.schema import ChainNumbers, ChoiceRecord, Condition, Reading, Stage
+from msnas.results.shifts import ShiftRecord, chosen_under
 from msnas.results.trajectories import History, read_beliefs, read_trajectories
 from msnas.run_directory import HONESTY, JUDGES, RunDirectory
 from msnas.scoring import Tested
@@ -42,14 +45,17 @@ REPEATED: Mapping[bool | str, tuple[str, ...]] = {
 """What `force` has done anew."""
 
 
-def ready_parts(plan: Plan, display: Display, *, since: int | None = None) -> Parts:
+def ready_parts(
+    plan: Plan, display: Display, *, since: int | None = None, closed: bool = False
+) -> Parts:
     """The parts of the run on its events, with fresh weights.
 
-    Of the trainings that `force` names those done before `since` [ns] are repeated.
+    Of the trainings that `force` names those done before `since` [ns] are repeated. Where the store
+    is `closed` nothing is trained.
     """
     prepare_torch(threads=plan.machine["threads"])
     repeat = REPEATED[plan.config["force"]] if since is not None else ()
-    store = Store(plan.output / "cache", repeat=repeat, since=since or 0)
+    store = Store(plan.output / "cache", repeat=repeat, since=since or 0, closed=closed)
     return make_parts(plan, read_events(plan), store=store, display=display)
 
 
@@ -165,6 +171,8 @@ def _result(
         chains.append({"selected": named(score.path), "valid": numbers, "stage": "search"})
         if score.losses:
             chains[-1]["ranked_by"] = score.ranked_by
+        if score.shifted:
+            chains[-1]["shifted"] = dict(score.shifted)
     numbers = dict(valid.values)
     chains.append({"selected": named(valid.path), "valid": numbers, "stage": "posttrain"})
     found = Result(
@@ -199,6 +207,7 @@ def _result(
         stages=stages,
         interventions=cast("InterventionNumbers | None", tested.interventions or None),
         honesty=cast("list[HonestyNumbers]", tested.honesty.points if tested.honesty else []),
+        shifts=shift_record(tested.shifts, choice.scores, plan.chain, choice.path),
     )
     if parts.conditioning is None:
         return found
@@ -211,6 +220,18 @@ def _result(
             for point, best, regret in scoring.winners(choice.scores, choice.path)
         ],
     )
+
+
+def shift_record(
+    told: Mapping[str, Any], scores: Sequence[ChainScore], tasks: Sequence[str], path: ChainPath
+) -> ShiftRecord | None:
+    """What shifts do to a chain, and to the choice among the ranked ones; None without shifts."""
+    if not told:
+        return None
+    losses = [{**score.shifted, WORST_CASE: score.worst} for score in scores]
+    chains = [dict(zip(tasks, score.path, strict=True)) for score in scores]
+    choice = chosen_under(losses, chains, dict(zip(tasks, path, strict=True)))
+    return cast("ShiftRecord", {**told, **({"choice": choice} if choice else {})})
 
 
 def _choice(plan: Plan, selected: Selected) -> ChoiceRecord | None:

@@ -163,8 +163,13 @@ def _plan(
         config["data"].pop(name, None)
     # the copies stand among the candidates, so that a run's own config.yaml makes no more of them
     copies = config.pop("candidate_copies", 1)
-    if config.get("selection") == "best":  # the default is no setting of its own
+    # defaults that are no settings of their own: what was without them before keeps its key
+    if config.get("selection") == "best":
         config.pop("selection")
+    if not config.get("shifts"):
+        config.pop("shifts", None)
+    if config["method"].get("select_by") == "loss" and config["method"]["name"] == "spos":
+        config["method"].pop("select_by")
     config["pretrain"].setdefault("only", None)
     for name in ("frame", "augment"):
         if config["data"].get(name) is None:

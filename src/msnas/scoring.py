@@ -13,15 +13,15 @@ from torch import Tensor
 from msnas.chain.chain import Chain, Path
 from msnas.conditioning.conditioning import Conditioning, Point
 from msnas.data.events import Batch, Events
-from msnas.errors import ConfigError
 from msnas.evaluation.applied import Applied
 from msnas.evaluation.evaluate import ChainScore, collect_outputs, evaluate, score_outputs
 from msnas.evaluation.honesty import Honesty, leakages, measure_honesty
 from msnas.evaluation.interventions import Interventions
 from msnas.evaluation.judge import Judge, train_judge
-from msnas.evaluation.variable_metric import VariableMetric
+from msnas.evaluation.score_distribution import distribution
 from msnas.identity import derived_seed
 from msnas.plan import Plan
+from msnas.shifts.shifted import ShiftedEvents
 from msnas.training.progress import Display
 from msnas.training.store import Store
 from msnas.weighting.weighting import Weighting
@@ -33,8 +33,8 @@ class Tested:
 
     `values`, every task's finished `outputs` (of the test events, in the detector's frame) and what
     `interventions` tell are at the run's own point, `conditions` the numbers at every point of a
-    conditioning; `honesty` is told at all of them, the run's own first. `stage` is how the `judges`
-    of validity were come by.
+    conditioning; `honesty` is told at all of them, the run's own first. `shifts` are the numbers
+    under shifts of the inputs, empty without. `stage` is how the `judges` of validity were come by.
     """
 
     values: Mapping[str, Any]
@@ -42,24 +42,9 @@ class Tested:
     interventions: Mapping[str, Any]
     honesty: Honesty | None
     conditions: list[dict[str, Any]]
+    shifts: dict[str, Any]
     judges: Mapping[str, Judge]
     stage: dict[str, Any]
-
-
-def higher_is_better(chain: Chain, name: str, *, key: str) -> bool:
-    """Direction of a validation number: `loss`, `<task>/loss` or `<task>/<metric>`.
-
-    Raises ConfigError, naming `key`, for one that is not measured.
-    """
-    directions = {"loss": False}
-    for task in chain.supervised():
-        directions[f"{task.name}/loss"] = False
-        for metric, one in task.metrics.items():
-            if one.higher_is_better is not None and not isinstance(one, VariableMetric):
-                directions[f"{task.name}/{metric}"] = one.higher_is_better
-    if name not in directions:
-        raise ConfigError(f"{key}: {name!r} is not measured; allowed are {list(directions)}")
-    return directions[name]
 
 
 @final
@@ -67,7 +52,8 @@ class Scoring:
     """How one run judges chains: by its task weights, at the points of its conditioning.
 
     `weights` are the run's own, by task, `point` its own values of what it is conditioned on.
-    Judges of validity are taken from `store` or put there.
+    Judges of validity are taken from `store` or put there. Chains are also scored, and the trained
+    one tested, under the shifts in `shifted`.
     """
 
     def __init__(
@@ -80,11 +66,13 @@ class Scoring:
         weighting: Weighting,
         weights: Mapping[str, float],
         interventions: Interventions,
+        shifted: ShiftedEvents,
         store: Store,
         display: Display,
     ) -> None:
         self.plan = plan
         self.events = events
+        self.shifted = shifted
         self.conditioning = conditioning
         self.point = point
         self.weighting = copy.deepcopy(weighting).prepare(list(weights.values()))
@@ -97,13 +85,26 @@ class Scoring:
         """Numbers of some paths of a chain on one part of the data.
 
         A conditioned chain's numbers are those at the run's own point (its task weight, its
-        parameters), with the losses at all points, by which it is ranked.
+        parameters), with the losses at all points, by which it is ranked. Scores of the validation
+        part tell what they would be ranked by under each shift.
         """
+        scores = self._score(chain, paths, getattr(self.events, part))
+        shifted: list[dict[str, float]] = [{} for _ in paths]
+        for shift in self.shifted.points if part == "valid" else []:
+            others = self._score(chain, paths, self.shifted.part(part, shift))
+            for losses, other in zip(shifted, others, strict=True):
+                losses[shift.name] = other.ranked_by
+        return [
+            dataclasses.replace(score, shifted=losses)
+            for score, losses in zip(scores, shifted, strict=True)
+        ]
+
+    def _score(self, chain: Chain, paths: Sequence[Path], events: Batch) -> list[ChainScore]:
         if self.conditioning is None:
-            return self.score_at(chain, paths, part, None)
-        own = self.score_at(chain, paths, part, self.point)
+            return self._score_at(chain, paths, events, None)
+        own = self._score_at(chain, paths, events, self.point)
         everywhere = [
-            self.score_at(chain, paths, part, point) for point in self.conditioning.points()
+            self._score_at(chain, paths, events, point) for point in self.conditioning.points()
         ]
         return [
             dataclasses.replace(
@@ -123,10 +124,15 @@ class Scoring:
     def score_at(
         self, chain: Chain, paths: Sequence[Path], part: str, point: Point | None
     ) -> list[ChainScore]:
-        """The same at one point of the conditioning."""
+        """The same at one point of the conditioning, on the events as they are."""
+        return self._score_at(chain, paths, getattr(self.events, part), point)
+
+    def _score_at(
+        self, chain: Chain, paths: Sequence[Path], events: Batch, point: Point | None
+    ) -> list[ChainScore]:
         return evaluate(
             chain,
-            self._conditioned(part, point),
+            self._conditioned(events, point),
             paths=paths,
             weighting=self._weighting_at(point),
             batch=self.batch,
@@ -137,8 +143,7 @@ class Scoring:
         valid = self.events.valid
         return valid if self.conditioning is None else self.conditioning.spread(valid)
 
-    def _conditioned(self, part: str, point: Point | None) -> Batch:
-        events: Batch = getattr(self.events, part)
+    def _conditioned(self, events: Batch, point: Point | None) -> Batch:
         if self.conditioning is None or point is None:
             return events
         return self.conditioning.at(events, point)
@@ -169,8 +174,8 @@ class Scoring:
                         display=self.display,
                     )
         points = [self.point, *(self.conditioning.points() if self.conditioning else [])]
-        valid = [self._applied(chain, path, "valid", point) for point in points]
-        test = [self._applied(chain, path, "test", point) for point in points]
+        valid = [self._applied(chain, path, self.events.valid, point) for point in points]
+        test = [self._applied(chain, path, self.events.test, point) for point in points]
         tested = [self._tested(one, judges, point) for one, point in zip(test, points, strict=True)]
         conditions = [
             {"parameters": point, "valid": dict(self._scored(one, point).values), "test": values}
@@ -185,30 +190,66 @@ class Scoring:
                 test[0],
                 points=points,
                 judges=judges,
-                detector=self.events.in_detector("valid"),
+                detector=self.events.in_detector(self.events.valid),
                 seed=self._probe_seed,
             ),
             conditions=conditions,
+            shifts=self._under_shifts(test[0], "test", points[0], judges),
             judges=judges,
             stage=stage,
         )
 
-    def again(self, chain: Chain, path: Path, part: str, point: Point | None) -> dict[str, Any]:
-        """A chain's `values`, `interventions` and `leakage` on one part of the data, at a point."""
-        valid = self._applied(chain, path, "valid", point)
-        own = valid if part == "valid" else self._applied(chain, path, part, point)
+    def again(
+        self, chain: Chain, path: Path, part: str, point: Point | None, judges: Mapping[str, Judge]
+    ) -> dict[str, Any]:
+        """A chain's `values`, `interventions` and `leakage` on one part of the data, at a point.
+
+        And the same under each of the `shifts`, if there are any.
+        """
+        own = self._applied(chain, path, getattr(self.events, part), point)
+        valid = own if part == "valid" else self._applied(chain, path, self.events.valid, point)
+        shifts = self._under_shifts(own, part, point, judges)
+        return self._told(own, valid, point, judges) | ({"shifts": shifts} if shifts else {})
+
+    def _told(
+        self, own: Applied, valid: Applied, point: Point | None, judges: Mapping[str, Judge]
+    ) -> dict[str, Any]:
         return {
-            "values": dict(self._scored(own, point).values),
+            "values": self._tested(own, judges, point),
             "interventions": self.interventions.measure(own, valid=valid, batch=self.batch),
             "leakage": leakages(valid, own, seed=self._probe_seed),
         }
+
+    def _under_shifts(
+        self, as_it_is: Applied, part: str, point: Point | None, judges: Mapping[str, Judge]
+    ) -> dict[str, Any]:
+        """The chain's numbers under each shift, and how its scores are spread; empty without.
+
+        Probes, and the order of the interventions, are those of shifted validation events.
+        """
+        points = []
+        chain, path = as_it_is.chain, as_it_is.path
+        for shift in self.shifted.points:
+            own = self._applied(chain, path, self.shifted.part(part, shift), point)
+            valid = own
+            if part != "valid":
+                valid = self._applied(chain, path, self.shifted.part("valid", shift), point)
+            points.append(
+                {
+                    **shift._asdict(),
+                    "size": self.shifted.size(shift),
+                    **self._told(own, valid, point, judges),
+                    "score": distribution(own, as_it_is),
+                }
+            )
+        return {"score": distribution(as_it_is), "points": points} if points else {}
 
     @property
     def _probe_seed(self) -> int:
         return derived_seed(self.plan.config["seed"], "leakage")
 
-    def _applied(self, chain: Chain, path: Path, part: str, point: Point | None) -> Applied:
-        events = self._conditioned(part, point)
+    def _applied(self, chain: Chain, path: Path, events: Batch, point: Point | None) -> Applied:
+        events = self._conditioned(events, point)
         outputs = collect_outputs(chain, events, paths=[path], batch=self.batch)
         return Applied(chain=chain, path=path, events=events, outputs=outputs)
 
@@ -225,11 +266,11 @@ class Scoring:
     def _tested(
         self, one: Applied, judges: Mapping[str, Judge], point: Point | None
     ) -> dict[str, Any]:
-        """Numbers of test events, with the validity of what is judged."""
+        """Numbers of events, with the validity of what is judged."""
         values: dict[str, Any] = dict(self._scored(one, point).values)
         detected = one.detected()
         for name, judge in judges.items():
-            measured = judge.measure(self.events.in_detector("test"), detected[name])
+            measured = judge.measure(self.events.in_detector(one.events), detected[name])
             prefix = "" if len(judges) == 1 else f"{name}/"
             values |= {f"{prefix}{key}": value for key, value in measured.items()}
         return values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -14,6 +15,7 @@ from msnas.chain.chain import Chain, Path
 from msnas.confidence import CONFIDENCE, Sureness, how_sure
 from msnas.data.events import Batch
 from msnas.data.module import event_count
+from msnas.errors import NotStoredError
 from msnas.evaluation.evaluate import ChainScore, collect_outputs
 from msnas.evaluation.outputs import kept_chains
 from msnas.methods.method import Choice
@@ -88,6 +90,23 @@ def select_chain(parts: Parts) -> Selected:
         trainings={"pretrain": pretrained, "search": choice.trainings, "posttrain": finished},
         default=default,
     )
+
+
+def chosen_again(parts: Parts) -> list[ChainScore]:
+    """The scores a choice was made by; none where the closed store no longer holds what is needed.
+
+    The candidates are conditioned then, if so configured, whatever else there is.
+    """
+    stored = True
+    try:
+        if parts.plan.config["pretrain"]["enabled"]:
+            pretrain(parts)
+    except NotStoredError:
+        stored = False
+    parts.condition()
+    with suppress(NotStoredError):
+        return parts.method.choose(parts.chain, parts.fit, parts.scoring).scores if stored else []
+    return []
 
 
 def judge(scores: Sequence[ChainScore], *, confidence: float = CONFIDENCE) -> Judged | None:

@@ -256,6 +256,7 @@ class Settings(ScanSettings):
     selection: NotRequired[Annotated[str, one_of("best", "parsimonious", "lowest_latency")]]
     weighting: Node
     conditioning: Conditioning | None
+    shifts: NotRequired[dict[Name, Node]]
     scale: NotRequired[Scale]
     trainer: Trainer
     logger: Node

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from msnas.conf_folders import SEARCH_PATH, folders_of, parsed
+from msnas.conf_folders import SEARCH_PATH, declared, folders_of, parsed
 from msnas.errors import ConfigError, MsnasError, one_line
 from msnas.overrides import refusal
 from msnas.scan.compose import Composer
@@ -27,6 +27,7 @@ def start(command: str, words: Sequence[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
     config = {"train": "config", "sweep": "sweep"}[command]
     task = {"train": _train, "sweep": _sweep}[command]
+    words = [declared(word) for word in words]
     try:
         check_installed(words)
         given = parsed(words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +27,20 @@ Batch = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The way from a source to the parts of the data: which events, and their frame."""
+
+    source: Source
+    indices: Mapping[str, np.ndarray]
+    frame: Frame | None
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Events:
     """The three parts of the data as named tensors in memory, and the fields that encoded them.
 
-    `augment` draws other versions of the training part.
+    `augment` draws other versions of the training part. `origin` is where all are from.
     """
 
     train: Batch
@@ -38,16 +48,36 @@ class Events:
     test: Batch
     fields: Mapping[str, Field]
     augment: Augment | None = None
+    origin: Origin | None = None
 
-    def in_detector(self, part: str) -> Batch:
-        """One part, its fields in the detector's frame."""
-        events: Batch = getattr(self, part)
+    def in_detector(self, events: Batch) -> Batch:
+        """Events with their fields in the detector's frame."""
         if TURN not in events:
             return events
         return {
             name: self.fields[name].turn_back(value, events[TURN]) if name in self.fields else value
             for name, value in events.items()
         }
+
+    def raw(self, part: str, also: Collection[str] = ()) -> dict[str, np.ndarray]:
+        """One part, [event, ...], as the source has it: the fields, and arrays beside them.
+
+        Raises DataError for an array that the source has not.
+        """
+        assert self.origin is not None
+        source, rows, where = self.origin.source, self.origin.indices[part], self.origin.where
+        arrays = source.load([*self.fields, *also])
+        check_names(arrays, also, where=where)
+        return {name: arrays[name][rows] for name in (*self.fields, *also)}
+
+    def encoded(self, part: str, raw: Mapping[str, np.ndarray]) -> Batch:
+        """One part with other `raw` events instead, framed and scaled as ever; weights stay."""
+        assert self.origin is not None
+        batch: Batch = dict(getattr(self, part))
+        if (frame := self.origin.frame) is not None:
+            raw, turn = frame.turn(raw, where=self.origin.where)
+            batch[TURN] = torch.from_numpy(turn.astype(np.float32))
+        return batch | {name: field.encode(raw[name]) for name, field in self.fields.items()}
 
     @property
     def size(self) -> int:
@@ -139,7 +169,12 @@ def load_events(
             weight = mixture_weights(raw_label[indices[part]], raw_label[indices["train"]])
             own = parts[part].get("weight", torch.ones(()))
             parts[part]["weight"] = torch.from_numpy(weight) * own
-    loaded = Events(**parts, fields=fields, augment=augment)
+    loaded = Events(
+        **parts,
+        fields=fields,
+        augment=augment,
+        origin=Origin(source=source, indices=indices, frame=frame, where=where),
+    )
     counts = loaded.class_counts(stratify)
     log.info(
         "events by %s: %s",

@@ -21,13 +21,20 @@ class ChainScore:
     """One chain's numbers: `loss` (weighted), and `<task>/loss`, `<task>/<metric>` of each task.
 
     `losses` are the weighted ones at every point of a conditioning, `values` those at one of them.
-    `event_losses` [event] are the parts whose mean is what the chain is ranked by.
+    `event_losses` [event] are the parts whose mean is what the chain is ranked by. `shifted` is
+    what it would be ranked by under each shift of the inputs, if there are any.
     """
 
     path: Path
     values: Mapping[str, Any]
     event_losses: Tensor = field(compare=False, repr=False)
     losses: tuple[float, ...] = ()
+    shifted: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def worst(self) -> float:
+        """The largest loss: of the events as they are, and under each shift."""
+        return max((self.ranked_by, *self.shifted.values()))
 
     @property
     def ranked_by(self) -> float:

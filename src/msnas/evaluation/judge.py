@@ -110,8 +110,8 @@ def train_judge(
                 losses.append(loss)
                 row.advance(done, loss)
 
-            _, train = _of_objects(task, events.in_detector("train"))
-            _, valid = _of_objects(task, events.in_detector("valid"))
+            _, train = _of_objects(task, events.in_detector(events.train))
+            _, valid = _of_objects(task, events.in_detector(events.valid))
             weights = judge.fit(
                 train,
                 valid,

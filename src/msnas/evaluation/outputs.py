@@ -39,7 +39,7 @@ def write_outputs(
     have one; events in one order.
     """
     tasks = chain.tasks
-    test = events.in_detector("test")
+    test = events.in_detector(events.test)
     arrays = {"weight": test["weight"]} if "weight" in test else {}
     for name in sorted(chain.reads(truths=False)):
         field = events.fields[name]

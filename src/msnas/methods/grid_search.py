@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import final
 
 from msnas.chain.chain import Chain
+from msnas.evaluation.select_by import higher_is_better, number_of
 from msnas.methods.method import Choice, Method
-from msnas.scoring import Scoring, higher_is_better
+from msnas.scoring import Scoring
 from msnas.training.fit import Fit
 
 
@@ -16,7 +17,8 @@ from msnas.training.fit import Fit
 class GridSearch(Method):
     """Trains every chain end to end from the same pre-trained candidates and takes the best.
 
-    `select_by` is what decides on validation data: `loss` (weighted, as trained), or a metric
+    `select_by` is what decides on validation data: `loss` (weighted, as trained), `worst_case`
+    (that of the worst shift), or a metric
     such as `higgs_id/auc`, whose own direction tells what is better. Trained chains are kept: an
     interrupted search goes on with the chain it was at.
     """
@@ -38,9 +40,5 @@ class GridSearch(Method):
                 trainings[" -> ".join(path)] = trained
                 scores += scoring.score(finished, [path], "valid")
         sign = -1 if higher else 1
-        by_loss = self.select_by == "loss"
-        best = min(
-            scores,
-            key=lambda one: one.ranked_by if by_loss else sign * one.values[self.select_by],
-        )
+        best = min(scores, key=lambda one: sign * number_of(one, self.select_by))
         return Choice(path=best.path, scores=scores, trainings=trainings)

@@ -13,6 +13,7 @@ from msnas.chain.chain import Chain, Path
 from msnas.config import refuse_others
 from msnas.data.events import Batch
 from msnas.errors import ConfigError
+from msnas.evaluation.select_by import WORST_CASE, number_of
 from msnas.identity import derived_seed
 from msnas.methods.evolution import evolve
 from msnas.methods.method import Choice, Search, SearchMethod, refuse_dummies
@@ -45,15 +46,17 @@ class SPOS(SearchMethod):
     numbers of candidates the shorter permutations cycle. Early stopping watches the mean over a
     fixed set of chains: all of them up to `validation_chains`, else as few as hold every
     candidate. `ranking="grid"` judges every chain, `"evolution"` searches among them (see
-    `evolve`, whose settings `evolution` holds) and reports the best it met.
+    `evolve`, whose settings `evolution` holds) and reports the best it met. `select_by` is `loss`,
+    or `worst_case`: that of the worst shift.
     """
 
-    selection_settings: ClassVar[frozenset[str]] = frozenset({"ranking", "evolution"})
+    selection_settings: ClassVar[frozenset[str]] = frozenset({"ranking", "evolution", "select_by"})
 
     sampling: str = "uniform"
     validation_chains: int = 16
     ranking: str = "grid"
     evolution: Mapping[str, Any] = field(default_factory=lambda: dict(EVOLUTION))
+    select_by: str = "loss"
 
     def __post_init__(self) -> None:
         """Raise ConfigError for an option that is none."""
@@ -65,6 +68,10 @@ class SPOS(SearchMethod):
             )
         if self.ranking not in ("grid", "evolution"):
             raise ConfigError(f"method.ranking: expected grid or evolution, found {self.ranking!r}")
+        if self.select_by not in ("loss", WORST_CASE):
+            raise ConfigError(
+                f"method.select_by: expected loss or {WORST_CASE}, found {self.select_by!r}"
+            )
         refuse_others(self.evolution, EVOLUTION, target="SPOS", key="method.evolution")
         object.__setattr__(self, "evolution", {**EVOLUTION, **self.evolution})
         for key, value in self.evolution.items():
@@ -78,8 +85,8 @@ class SPOS(SearchMethod):
 
     @property
     def ranks(self) -> bool:
-        """In the super-network."""
-        return True
+        """In the super-network, unless the worst shift decides."""
+        return self.select_by == "loss"
 
     def search(self, **of_stage: Any) -> SPOSSearch:
         """The training of random chains."""
@@ -119,20 +126,20 @@ class SPOSSearch(Search):
         return self.weighting.take_record([task.name for task in self.chain.supervised()])
 
     def select(self, scoring: Scoring) -> Choice:
-        """The chain of the lowest weighted validation loss in the super-network."""
-        paths = self.chain.paths()
+        """The chain of the lowest validation loss in the super-network: weighted, or the worst."""
+        paths, by = self.chain.paths(), self.options.select_by
         if self.options.ranking == "evolution":
             losses = evolve(
                 self.chain.names(),
                 lambda some: [
-                    score.ranked_by for score in scoring.score(self.chain, some, "valid")
+                    number_of(score, by) for score in scoring.score(self.chain, some, "valid")
                 ],
                 generator=torch.Generator().manual_seed(derived_seed(self.seed, "evolution")),
                 **self.options.evolution,
             )
             paths = sorted(losses, key=losses.__getitem__)[:BEST_SHOWN]
         scores = scoring.rank(self.chain, paths)
-        return Choice(path=scores[0].path, scores=scores)
+        return Choice(path=min(scores, key=lambda one: number_of(one, by)).path, scores=scores)
 
     def _draw(self) -> list[Path]:
         names = self.chain.names()

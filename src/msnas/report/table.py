@@ -10,6 +10,7 @@ from rich.table import Table
 
 from msnas.report.choice import show_choice
 from msnas.report.honesty_tables import honesty_tables
+from msnas.report.shift_tables import shift_tables
 from msnas.results.choice import Choice
 from msnas.results.result import ARROW, VALIDITY, Result
 from msnas.results.schema import Reading
@@ -29,6 +30,8 @@ def show_result(run: Result, console: Console) -> None:
     if VALIDITY in run.test:
         console.print(_validity(run.test))
     for one in honesty_tables(run.interventions, run.leakage("test"), "test"):
+        console.print(one)
+    for one in shift_tables(run.shifts, run.test, run.interventions, run.leakage("test"), "test"):
         console.print(one)
     console.print(_stages(run))
     console.print(f"Run directory: {run.directory}", style="bold", highlight=False, soft_wrap=True)

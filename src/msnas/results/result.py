@@ -20,6 +20,7 @@ from msnas.results.schema import (
     Stage,
     Winner,
 )
+from msnas.results.shifts import ShiftRecord
 from msnas.run_directory import RunDirectory
 from msnas.storage import FILES, damage_of
 
@@ -77,6 +78,7 @@ class Result:
     stages: Mapping[str, Stage] = field(default_factory=dict)
     interventions: InterventionNumbers | None = None
     honesty: Sequence[HonestyNumbers] = ()
+    shifts: ShiftRecord | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -94,7 +96,7 @@ class Result:
         )
         there = (
             *("parameters", "versions", "point", "probabilities", "reading", "choice", "stages"),
-            *("interventions", "honesty", FILES),
+            *("interventions", "honesty", "shifts", FILES),
         )
         return cls(
             directory=directory,
@@ -134,10 +136,9 @@ class Result:
             }
         if self.probabilities is not None:
             record["probabilities"] = dict(self.probabilities)
-        record["reading"] = self.reading
-        record["choice"] = self.choice
-        record["stages"] = dict(self.stages)
+        record |= {"reading": self.reading, "choice": self.choice, "stages": dict(self.stages)}
         record |= {"interventions": self.interventions, "honesty": list(self.honesty) or None}
+        record["shifts"] = self.shifts
         return {name: value for name, value in record.items() if value is not None}
 
     def damage(self, *names: str) -> str | None:

@@ -8,18 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from typing_extensions import TypeAliasType, TypedDict
 
 from msnas.config import is_name
 from msnas.errors import DataError
 from msnas.results.honesty import HonestyNumbers, InterventionNumbers, check_interventions
 from msnas.results.records import Number, open_and_strict
+from msnas.results.shifts import ShiftRecord
 
 SCHEMA = 1
 
@@ -43,6 +39,7 @@ class ChainNumbers(TypedDict):
     valid: Values
     stage: Literal["search", "posttrain"]
     ranked_by: NotRequired[float]
+    shifted: NotRequired[dict[str, Number]]
 
 
 @open_and_strict
@@ -169,6 +166,7 @@ class Finished(TypedDict):
     reading: NotRequired[Reading]
     interventions: NotRequired[InterventionNumbers]
     honesty: NotRequired[list[HonestyNumbers]]
+    shifts: NotRequired[ShiftRecord]
     choice: NotRequired[ChoiceRecord]
 
 

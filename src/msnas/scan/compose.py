@@ -19,6 +19,7 @@ from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from msnas.conf_folders import declared
 from msnas.config import copied, plain
 from msnas.errors import ConfigError
 from msnas.overrides import check_values, no_group, no_option, refusal
@@ -115,6 +116,7 @@ class Composer:
 
     def _sorted(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
         """The choices of groups, and the changes of what they hold."""
+        overrides = [declared(one) for one in overrides]
         read = [self._read(one) for one in overrides]
         groups = tuple(one for one, it in zip(overrides, read, strict=True) if it.of_base)
         return groups, [one.override for one in read if not one.of_base]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from msnas.code import Code, changed, code_of
-from msnas.errors import DataError, StorageError
+from msnas.errors import DataError, NotStoredError, StorageError
 from msnas.identity import entry_name
 from msnas.locks import file_lock
 from msnas.storage import damage_of, flush, read_record, write_record, writing
@@ -149,11 +149,15 @@ class Entry:
 class Store:
     """Entries below `root`, as `<kind>/<hash>`; shared by all runs and processes.
 
-    Those of the kinds in `repeat` that are older than `since` [ns] are dropped when asked for.
+    Those of the kinds in `repeat` that are older than `since` [ns] are dropped when asked for. One
+    that is `closed` takes nothing new.
     """
 
-    def __init__(self, root: Path, *, repeat: Collection[str] = (), since: int = 0) -> None:
+    def __init__(
+        self, root: Path, *, repeat: Collection[str] = (), since: int = 0, closed: bool = False
+    ) -> None:
         self.root = root
+        self.closed = closed
         self.repeat = repeat
         self.since = since
 
@@ -163,7 +167,7 @@ class Store:
 
         The lock is the operating system's: it ends with its process, however that ends. An entry
         that cannot be read is dropped, to be trained anew. One that can needs no lock: it may be
-        in a folder that only others may write to.
+        in a folder that only others may write to. Raises NotStoredError where the store is closed.
         """
         entry = self._entry(kind, identity)
         if kind in self.repeat:
@@ -176,6 +180,8 @@ class Store:
                         shutil.rmtree(entry.partial, ignore_errors=True)
             yield entry
             return
+        if self.closed:
+            raise NotStoredError(f"{entry.path} is not there")
         with self._lock(entry):
             if entry.finished and (damage := entry.damage()):
                 log.warning("%s cannot be read (%s): trained anew", entry.path, damage)

@@ -1,0 +1,34 @@
+"""The validation numbers that a chain may be selected by."""
+
+from __future__ import annotations
+
+from msnas.chain.chain import Chain
+from msnas.errors import ConfigError
+from msnas.evaluation.evaluate import ChainScore
+from msnas.evaluation.variable_metric import VariableMetric
+
+WORST_CASE = "worst_case"
+"""To select by: the largest loss, of the events as they are and under each shift."""
+
+
+def higher_is_better(chain: Chain, name: str, *, key: str) -> bool:
+    """Direction of a validation number: `loss`, the worst of it, `<task>/loss`, `<task>/<metric>`.
+
+    Raises ConfigError, naming `key`, for one that is not measured.
+    """
+    directions = {"loss": False, WORST_CASE: False}
+    for task in chain.supervised():
+        directions[f"{task.name}/loss"] = False
+        for metric, one in task.metrics.items():
+            if one.higher_is_better is not None and not isinstance(one, VariableMetric):
+                directions[f"{task.name}/{metric}"] = one.higher_is_better
+    if name not in directions:
+        raise ConfigError(f"{key}: {name!r} is not measured; allowed are {list(directions)}")
+    return directions[name]
+
+
+def number_of(score: ChainScore, name: str) -> float:
+    """A chain's validation number of this name."""
+    if name == "loss":
+        return score.ranked_by
+    return score.worst if name == WORST_CASE else float(score.values[name])

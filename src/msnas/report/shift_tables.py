@@ -1,0 +1,70 @@
+"""What shifts of the inputs do to a chain, for the terminal. Imports no PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.table import Table
+
+from msnas.results.honesty import InterventionNumbers, LeakageNumbers
+from msnas.results.result import ARROW, VALIDITY, is_number
+from msnas.results.shifts import ShiftRecord
+from msnas.terminal import text_table
+
+
+def shift_tables(
+    told: ShiftRecord | None,
+    values: Mapping[str, Any],
+    interventions: InterventionNumbers | None,
+    leakage: Mapping[str, LeakageNumbers],
+    part: str,
+) -> Iterator[Table]:
+    """Numbers under each shift beside those as they are, and what would be chosen."""
+    if told is None:
+        return
+    base = _numbers(values, interventions, leakage)
+    rows = [{"shift": "none", "size": ""} | {name: f"{one:.4f}" for name, one in base.items()}]
+    for point in told["points"]:
+        own = _numbers(point["values"], point["interventions"], point["leakage"])
+        row = {"shift": f"{point['shift']} {point['direction']}", "size": f"{point['size']:+g}"}
+        row |= {name: f"{own[name] - one:+.4f}" for name, one in base.items()}
+        for name, score in point["score"].items():
+            row[f"score of class {name}"] = f"{score.get('distance', 0.0):.4f}"
+        rows.append(row)
+    yield text_table(
+        f"Under shifts of the inputs, {part} events (differences to the events as they are; worth: "
+        "what the truth of all earlier outputs adds; score: largest difference of its distribution "
+        "functions)",
+        rows,
+    )
+    if choice := told.get("choice"):
+        yield text_table(
+            "The choice under shifts (regret: what the selected chain loses in validation loss)",
+            (
+                {
+                    "shift": one["shift"],
+                    "best chain": ARROW.join(one["selected"].values()),
+                    "regret": f"{one['regret']:.4f}",
+                }
+                for one in choice
+            ),
+        )
+
+
+def _numbers(
+    values: Mapping[str, Any],
+    interventions: Mapping[str, Any] | InterventionNumbers | None,
+    leakage: Mapping[str, LeakageNumbers],
+) -> dict[str, float]:
+    """Metrics of one number (of a Gaussian process the joint validity alone), and honesty."""
+    told = {
+        name: value
+        for name, value in values.items()
+        if is_number(value) and ("validity/" not in name or name.endswith(VALIDITY))
+    }
+    if interventions:
+        by = interventions["ordered_by"]
+        with_truth = interventions["groups"][-1]["values"][by]
+        told[f"worth, {by}"] = with_truth - interventions["base"][by]
+    return told | {f"leakage of {task}": one["leakage"] for task, one in leakage.items()}

@@ -1,0 +1,1 @@
+"""What may be different in data: one file per kind of shift of the inputs."""
