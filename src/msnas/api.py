@@ -99,6 +99,7 @@ def select(
     weighting: Weighting | str = "fixed",
     conditioning: str | Sequence[str] | None = None,
     recipe: str | None = None,
+    folds: int | None = None,
     seed: int = 0,
     output: str | Path = "runs",
     logger: str = "none",
@@ -109,7 +110,8 @@ def select(
     """Select and train a chain of candidates, or take it from `output` if that was done before.
 
     `method` and `weighting` are options of conf/ or parts with their own settings,
-    `SPOS(sampling="fair")`. `conditioning` lists what to condition on, `["task_weight"]`. All else
+    `SPOS(sampling="fair")`. `conditioning` lists what to condition on, `["task_weight"]`. With
+    `folds` as many chains are selected, each judged by events that it has not seen. All else
     that the command line takes goes into `settings`, in its words:
     `{"recipe.search.epochs": 20, "candidate/higgs_id": ["mlp", "lstm"]}`. Raises ConfigError,
     DataError or TrainingError for what cannot be.
@@ -125,6 +127,7 @@ def select(
         values={
             "task_weight": task_weight,
             **{f"task_weights.{task}": weight for task, weight in (task_weights or {}).items()},
+            **({} if folds is None else {"data.folds": folds}),
             "seed": seed,
             "output": str(output),
             "force": force,

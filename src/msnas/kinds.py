@@ -32,6 +32,14 @@ def whole(lowest: int, highest: float = math.inf) -> PlainValidator:
     )
 
 
+def whole_or_null(lowest: int) -> PlainValidator:
+    """A whole number from `lowest` on, or none."""
+    return expected(
+        f"a whole number >= {lowest} or null",
+        lambda value: value is None or (type(value) is int and value >= lowest),
+    )
+
+
 def one_of(*options: object) -> PlainValidator:
     """One of the options."""
     return expected(

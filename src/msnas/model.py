@@ -27,7 +27,8 @@ from msnas.errors import DataError
 from msnas.evaluation.evaluate import collect_outputs
 from msnas.evaluation.judge import Judge
 from msnas.parts import make_frame
-from msnas.run_directory import JUDGES, MODEL, RunDirectory
+from msnas.plan import FOLDS
+from msnas.run_directory import JUDGES, MODEL, OUTPUTS, RunDirectory
 from msnas.storage import somebodys
 from msnas.training.store import read_torch
 
@@ -126,6 +127,12 @@ def load_model(directory: Path) -> Model:
     """
     run = RunDirectory(directory)
     config, result = run.read()
+    if result.get("folds"):
+        raise DataError(
+            f"{directory}: cross-fitted, a chain for every fold: what they say of the events they "
+            f"were not trained on is in {OUTPUTS}; for other events take a single fold's chain, "
+            f"such as {directory / FOLDS / '0'}"
+        )
     model = read_torch(run.checked(MODEL))
     names = config["problem"]["chain"]
     path = tuple(result["selected"][name] for name in names)

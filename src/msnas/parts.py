@@ -49,6 +49,7 @@ def read_events(plan: Plan) -> Events:
         augment=build(data["augment"], key="data.augment", of=Augment)
         if data.get("augment")
         else None,
+        fold=None if data.get("fold") is None else (data["fold"], data["folds"]),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
@@ -36,6 +36,9 @@ RESOLVED = ("scale",)
 
 RESOLVED_OF_DATA = ("momenta", "images")
 """The same of the data: frame and augment name them."""
+
+FOLDS = "folds"
+"""The folder, in a run's directory, of the runs that it is put together from."""
 
 HANDED_ON = ("target", "output")
 """The settings of a task that decide what later tasks read in pre-training."""
@@ -74,8 +77,19 @@ class Plan:
         return Path(self.config["output"])
 
     @property
+    def folds(self) -> list[Plan]:
+        """The runs that this one is put together from, one a fold; none if it trains itself."""
+        data = self.config["data"]
+        if "folds" not in data or "fold" in data:
+            return []
+        return [self._with_data(**data, fold=fold) for fold in range(data["folds"])]
+
+    @property
     def directory(self) -> Path:
-        """This run's directory: <output>/<problem>/<method>/<hash>."""
+        """This run's directory: <output>/<problem>/<method>/<hash>; a fold's is in that of all."""
+        data = dict(self.config["data"])
+        if (fold := data.pop("fold", None)) is not None:
+            return self._with_data(**data).directory / FOLDS / str(fold)
         problem: str = self.config["problem"]["name"]
         method: str = self.config["method"]["name"]
         return self.output / problem / method / self.key
@@ -104,6 +118,13 @@ class Plan:
                 "trainer": self.machine,
             }
         )
+
+    def _with_data(self, **data: Any) -> Plan:
+        identity = {
+            **{name: value for name, value in self.data_identity.items() if name != "fold"},
+            **{name: value for name, value in data.items() if name == "fold"},
+        }
+        return replace(self, config={**self.config, "data": data}, data_identity=identity)
 
     def task_identity(self, task: str, names: Sequence[str] | None = None) -> dict[str, Any]:
         """What decides the training of a task: with all its candidates or the ones named."""
@@ -171,9 +192,10 @@ def _plan(
     if config["method"].get("select_by") == "loss" and config["method"]["name"] == "spos":
         config["method"].pop("select_by")
     config["pretrain"].setdefault("only", None)
-    for name in ("frame", "augment"):
+    for name in ("frame", "augment", "folds", "fold"):
         if config["data"].get(name) is None:
             config["data"].pop(name, None)
+    _check_fold(config["data"])
     for name, task in config["tasks"].items():
         key = f"tasks.{name}.candidates"
         expanded = expand_grids(task["candidates"], key=key)
@@ -234,6 +256,13 @@ def _check_stratify(data: Mapping[str, Any]) -> None:
             f"data.stratify: {data['stratify']!r} is not a field; fields are "
             f"{sorted(data['fields'])}, or null: events are split as they are"
         )
+
+
+def _check_fold(data: Mapping[str, Any]) -> None:
+    folds = data.get("folds")
+    if "fold" in data and (folds is None or data["fold"] >= folds):
+        allowed = "data.folds=<number> beside it" if folds is None else f"0 to {folds - 1}"
+        raise ConfigError(f"data.fold: found {data['fold']}, expected {allowed}")
 
 
 def _check_idle(data: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,12 +13,14 @@ from rich.console import Console
 
 from msnas.build import build
 from msnas.errors import StorageError, one_line
+from msnas.identity import digest
 from msnas.locks import file_lock
 from msnas.packages import allowing
 from msnas.plan import Plan, make_plan
 from msnas.report.run_log import run_log
 from msnas.report.table import show_result
 from msnas.report.tracker import Tracker, write_mirror
+from msnas.results.folds import Folds
 from msnas.results.result import Result
 from msnas.run_directory import RunDirectory
 from msnas.terminal import say, terminal
@@ -39,7 +42,8 @@ def run(cfg: DictConfig | Mapping[str, Any], *, console: Console | None = None) 
 
 def _run(plan: Plan, console: Console) -> dict[str, Any]:
     if plan.config["pretrain"]["only"] is not None:
-        _pretrain(plan, console)
+        for one in plan.folds or [plan]:
+            _pretrain(one, console)
         return {}
     directory = RunDirectory(plan.directory)
     # before the lock: the folder may be one that only others may write to
@@ -104,12 +108,40 @@ def _mirror_if_missing(
 
 
 def _work(plan: Plan, directory: RunDirectory, console: Console, *, repeat: bool) -> dict[str, Any]:
+    if plan.folds:
+        return _cross_fit(plan, directory, console, repeat=repeat)
     # PyTorch and Lightning take seconds to import: only when there is something to train
     from msnas.pipeline import run_stages
     from msnas.training.progress import Display
 
     with run_log(directory.log, console):
         return run_stages(plan, directory, Display(console), repeat=repeat)
+
+
+def _cross_fit(
+    plan: Plan, final: RunDirectory, console: Console, *, repeat: bool
+) -> dict[str, Any]:
+    """Do the runs of all folds and put them together; with `repeat` as `run_stages` does."""
+    directory, since = (final.again, final.again.begin()) if repeat else (final, 0)
+    directory.write_config(plan.config)  # what is below is part of this run
+    for number, fold in enumerate(plan.folds):
+        say(console, f"Fold {number} of 0 to {len(plan.folds) - 1}")
+        done = repeat and RunDirectory(fold.directory).finished_at() > since
+        _run(replace(fold, config={**fold.config, "force": False}) if done else fold, console)
+    with run_log(directory.log, console):
+        folds = Folds([Result.read(fold.directory) for fold in plan.folds])
+        attributes = {"key": plan.key}
+        folds.write_losses(
+            directory.losses, attributes={**attributes, "events": digest(plan.data_identity)}
+        )
+        folds.write_outputs(directory.outputs, attributes=attributes)
+        directory.write_history([])  # the folds have theirs
+        found = folds.result(directory=final.path, config=plan.config, key=plan.key).to_json()
+        directory.write_result(found)
+        if repeat:
+            final.take(directory)
+        write_mirror(build(plan.config["logger"], key="logger", of=Tracker), final, found)
+    return found
 
 
 def _pretrain(plan: Plan, console: Console) -> None:

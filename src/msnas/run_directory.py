@@ -147,6 +147,11 @@ class RunDirectory:
         result = self._readable_result()
         return result if result.get("status", "failed") == "finished" else None
 
+    def finished_at(self) -> int:
+        """When the result was written [ns]; 0 if there is none."""
+        path = self.path / RESULT
+        return path.stat().st_mtime_ns if path.is_file() else 0
+
     def failure(self) -> dict[str, Any] | None:
         """The record of a run that ended with an error: `error`, `traceback`, `attempts`."""
         result = self._readable_result()

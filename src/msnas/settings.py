@@ -33,6 +33,7 @@ from msnas.kinds import (
     is_number,
     one_of,
     whole,
+    whole_or_null,
 )
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -41,9 +42,10 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 MOST_THREADS = 1024
 """More than that a process may not get: it would end at once."""
 
-PositiveOrNull = expected(
-    "a whole number >= 1 or null", lambda value: value is None or (type(value) is int and value > 0)
-)
+FEWEST_FOLDS = 3
+"""One to test, one to validate, and some to train with."""
+
+PositiveOrNull = whole_or_null(1)
 PositiveNumberOrNull = expected(
     "a number > 0 or null", lambda value: value is None or (is_number(value) and value > 0)
 )
@@ -116,6 +118,8 @@ class Data(TypedDict):
     ]
     split_seed: Seed
     fractions: Fractions
+    folds: NotRequired[Annotated[int | None, whole_or_null(FEWEST_FOLDS)]]
+    fold: NotRequired[Annotated[int | None, whole_or_null(0)]]
     stratify: TextOrNull
     tau_fraction: NotRequired[Any]
     thin: NotRequired[Thin | None]

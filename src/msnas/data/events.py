@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from msnas.errors import ConfigError, DataError
 
 log = logging.getLogger("msnas")
 
+Fold = tuple[int, int]
+"""Which fold, from 0, of how many."""
+
 Batch = dict[str, Tensor]
 """Named tensors with one entry per event; `weight` [event] is an event's weight, if there are."""
 
@@ -40,7 +44,8 @@ class Origin:
 class Events:
     """The three parts of the data as named tensors in memory, and the fields that encoded them.
 
-    `augment` draws other versions of the training part. `origin` is where all are from.
+    `augment` draws other versions of the training part. `origin` is where all are from. `rows` are the
+    places of each part's events in the source, where they are one fold of several.
     """
 
     train: Batch
@@ -49,6 +54,7 @@ class Events:
     fields: Mapping[str, Field]
     augment: Augment | None = None
     origin: Origin | None = None
+    rows: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def in_detector(self, events: Batch) -> Batch:
         """Events with their fields in the detector's frame."""
@@ -115,6 +121,7 @@ def load_events(
     thin: Mapping[str, Any] | None = None,
     frame: Frame | None = None,
     augment: Augment | None = None,
+    fold: Fold | None = None,
 ) -> Events:
     """Load, check, choose, split, thin and encode events.
 
@@ -123,7 +130,8 @@ def load_events(
     ones, and the split into `fractions` of train, valid and test (equal for every class), is
     drawn from `split_seed` alone. Where the source gives the split itself, as an array `part`
     (see `Source.load`), each class keeps its own shares of the parts, and `fractions` and
-    `split_seed` move no event from one part to another. `thin` (see `thinning.thin`) drops events
+    `split_seed` move no event from one part to another. A `fold` takes the place of `fractions`
+    (see `split_indices`). `thin` (see `thinning.thin`) drops events
     of one class of `stratify` from the training part; validation and test events stay, and get
     weights that give their losses the training part's mixture. `frame` turns every event; by what
     is told as TURN. Scales are fitted on the training part. `where` names the data in errors.
@@ -145,6 +153,7 @@ def load_events(
         fractions=[fractions[part] / sum(fractions.values()) for part in PARTS],
         where=where,
         part=raw.get("part"),
+        fold=fold,
     )
     if thin is not None:
         indices["train"] = thinned(raw_label, indices["train"], thin)
@@ -174,6 +183,7 @@ def load_events(
         fields=fields,
         augment=augment,
         origin=Origin(source=source, indices=indices, frame=frame, where=where),
+        rows={} if fold is None else indices,
     )
     counts = loaded.class_counts(stratify)
     log.info(
@@ -224,12 +234,18 @@ def split_indices(
     fractions: list[float],
     where: str,
     part: np.ndarray | None = None,
+    fold: Fold | None = None,
 ) -> dict[str, np.ndarray]:
     """Indices of the events of train, valid and test, each in random order.
 
     `label` is [event], or [event, ...] with each distinct row a class of its own. `part` [event]
-    (0, 1, 2 for train, valid, test) decides the split instead of `fractions`.
+    (0, 1, 2 for train, valid, test) decides the split instead of `fractions`. So does a `fold`: all
+    events are cut into equal folds, the same for every fold; it is the test part, the next one the
+    validation part, the others are the training part. Raises DataError for too few events of a
+    class, and for a `fold` of a `part` that is given.
     """
+    if part is not None and fold is not None:
+        raise DataError(f"{where}: data.folds: part is given, which already splits the events")
     _, classes = np.unique(label.reshape(len(label), -1), axis=0, return_inverse=True)
     members = [
         generator.permutation(np.flatnonzero(classes == one)) for one in range(classes.max() + 1)
@@ -246,7 +262,15 @@ def split_indices(
         members = [_thin(one, share, part) for one in members]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in PARTS}
     for one in members:
-        pieces = _cut(one, fractions) if part is None else _by_part(one, part)
+        if fold is not None:
+            if len(one) < fold[1]:
+                raise DataError(
+                    f"{where}: data.folds: found {fold[1]} folds for the {len(one)} events of a "
+                    "class, expected no more folds than events of each class"
+                )
+            pieces = _fold(one, *fold)
+        else:
+            pieces = _cut(one, fractions) if part is None else _by_part(one, part)
         for name, chosen in zip(PARTS, pieces, strict=True):
             if not len(chosen):
                 needed = "at least 5" if part is None else "some there"
@@ -269,6 +293,14 @@ def _thin(one: np.ndarray, count: int, part: np.ndarray | None) -> np.ndarray:
 
 def _by_part(one: np.ndarray, part: np.ndarray) -> list[np.ndarray]:
     return [one[part[one] == number] for number in range(len(PARTS))]
+
+
+def _fold(one: np.ndarray, fold: int, folds: int) -> list[np.ndarray]:
+    """Its part to train, to validate and to test with."""
+    pieces = np.array_split(one, folds)
+    after = (fold + 1) % folds
+    train = [piece for number, piece in enumerate(pieces) if number not in (fold, after)]
+    return [np.concatenate(train), pieces[after], pieces[fold]]
 
 
 def _cut(one: np.ndarray, fractions: Sequence[float]) -> list[np.ndarray]:

@@ -36,7 +36,8 @@ def write_outputs(
     `<task>/output` and `<task>/target` for every task (the latter if it has a truth), and
     `<task>/counts` where some objects of an event do not count;
     `inputs/<field>` for the inputs of few numbers (at most LARGEST_INPUT), `weight` where events
-    have one; events in one order.
+    have one, `event` for their places in the source where they are one fold of several; events in
+    one order.
     """
     tasks = chain.tasks
     test = events.in_detector(events.test)
@@ -55,6 +56,8 @@ def write_outputs(
         file.attrs.update(attributes)
         for name, values in arrays.items():
             file.create_dataset(name, data=values.detach().cpu().numpy())
+        if "test" in events.rows:
+            file.create_dataset("event", data=events.rows["test"])
 
 
 def kept_chains(scores: Sequence[ChainScore]) -> list[int]:

@@ -45,6 +45,12 @@ class Place:
         return f"weights {joined(self.run.weights)}"
 
     @property
+    def trained(self) -> str:
+        """How often its chain was trained, in words; nothing if it was once."""
+        folds = f", cross-fitted in {len(self.run.folds)} folds" if self.run.folds else ""
+        return folds
+
+    @property
     def files(self) -> list[Path]:
         """What its section links to."""
         return [

@@ -25,6 +25,8 @@ def show_result(run: Result, console: Console) -> None:
     if (choice := Choice.of(run)) is not None:
         show_choice(choice, console)
     console.print(_selected(run))
+    if run.folds:
+        console.print(_folds(run))
     for one in _per_variable(run):
         console.print(one)
     if VALIDITY in run.test:
@@ -74,8 +76,10 @@ def _reading(run: Result, reading: Reading) -> Table:
 
 
 def _selected(run: Result) -> Table:
+    votes = [one["selected"] for one in run.folds].count(dict(run.selected))
+    by = f" by {votes} of {len(run.folds)} folds" if run.folds else ""
     return text_table(
-        f"Selected: {run.told} ({run.parameters} parameters, seed {run.seed})",
+        f"Selected{by}: {run.told} ({run.parameters} parameters, seed {run.seed})",
         (
             {
                 "metric": name,
@@ -84,6 +88,21 @@ def _selected(run: Result) -> Table:
                 "test": _number(run.test[name]),
             }
             for name in _scalar_metrics(run)
+        ),
+    )
+
+
+def _folds(run: Result) -> Table:
+    rows = [{"fold": str(fold), **one} for fold, one in enumerate(run.folds)]
+    return text_table(
+        "Test numbers of each fold, by the chain that was not trained on it (all: their mean)",
+        (
+            {
+                "fold": one["fold"],
+                "chain": ARROW.join(one["selected"].values()),
+                **{name: _number(one["test"][name]) for name in ("loss", *_scalar_metrics(run))},
+            }
+            for one in [*rows, {"fold": "all", "selected": {}, "test": run.test}]
         ),
     )
 

@@ -93,6 +93,11 @@ class Choice:
         """What it means, in sentences."""
         first = self.sure.order[0]
         said = self.sure.words()
+        if self.runs and (folds := len(self.runs[0].folds)):
+            said.append(
+                f"Each event is judged by the one of {folds} trainings that it validated; these "
+                "share events that they learnt from."
+            )
         if self.default and self.default in self.paths and self.paths[first] != self.default:
             place = list(self.paths).index(self.default)
             gain = self.sure.chains[place].loss - self.sure.chains[first].loss

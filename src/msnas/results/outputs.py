@@ -69,12 +69,8 @@ def read_outputs(run: Result) -> Outputs:
         raise DataError(f"no {NAME}")
     if damage := run.damage(NAME):
         raise DataError(damage)
-    inputs = {f"inputs/{name}": name for name in run.config["data"].get("fields", {})}
-    outputs = {f"{task}/output": task for task in run.tasks}
-    targets = {f"{task}/target": task for task in run.tasks}
-    counts = {f"{task}/counts": task for task in run.tasks}
-    names = [*inputs, *outputs, *targets, *counts, "weight"]
-    content = read_hdf5(path, names, where=NAME, attributes=["key"])
+    inputs, outputs, targets, counts = _names(run)
+    content = read_hdf5(path, names_of(run), where=NAME, attributes=["key"])
     if (key := content.attributes.get("key", "unknown")) != run.key:
         raise DataError(f"{NAME} is of run {key}, expected {run.key}")
     if missing := [task for name, task in outputs.items() if name not in content.arrays]:
@@ -106,6 +102,19 @@ def read_outputs(run: Result) -> Outputs:
         weight=weight,
         counts=of(counts),
     )
+
+
+def names_of(run: Result) -> list[str]:
+    """The data sets that a run's outputs.h5 may have."""
+    return [*(name for names in _names(run) for name in names), "weight"]
+
+
+def _names(run: Result) -> list[dict[str, str]]:
+    """Of inputs, outputs, targets and counts, each with its field or task."""
+    fields = run.config["data"].get("fields", {})
+    kinds = ("output", "target", "counts")
+    of_tasks = [{f"{task}/{kind}": task for task in run.tasks} for kind in kinds]
+    return [{f"inputs/{name}": name for name in fields}, *of_tasks]
 
 
 def last_task_with(run: Result, kind: str) -> str | None:

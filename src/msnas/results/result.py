@@ -16,6 +16,7 @@ from msnas.results.schema import (
     ChainNumbers,
     ChoiceRecord,
     Condition,
+    FoldNumbers,
     Reading,
     Stage,
     Winner,
@@ -50,8 +51,9 @@ class Result:
     `valid` and `test` hold a number by `<task>/<metric>`, or numbers by variable. `directions`
     tell of each metric whether higher is better (None: neither). `chains` are those judged on
     validation data, `choice` how sure the choice among them is; `conditions`, `winners` and `point`
-    are a conditioned run's. Stored under
-    schema 1 (`results.schema`): what was not computed is empty or None here, absent there.
+    are a conditioned run's. With `folds` it is put together from as many runs (`results.folds`).
+    Stored under schema 1 (`results.schema`): what was not computed is empty or None here, absent
+    there.
     """
 
     directory: Path
@@ -79,6 +81,7 @@ class Result:
     interventions: InterventionNumbers | None = None
     honesty: Sequence[HonestyNumbers] = ()
     shifts: ShiftRecord | None = None
+    folds: Sequence[FoldNumbers] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -96,7 +99,7 @@ class Result:
         )
         there = (
             *("parameters", "versions", "point", "probabilities", "reading", "choice", "stages"),
-            *("interventions", "honesty", "shifts", FILES),
+            *("interventions", "honesty", "shifts", "folds", FILES),
         )
         return cls(
             directory=directory,
@@ -139,6 +142,7 @@ class Result:
         record |= {"reading": self.reading, "choice": self.choice, "stages": dict(self.stages)}
         record |= {"interventions": self.interventions, "honesty": list(self.honesty) or None}
         record["shifts"] = self.shifts
+        record["folds"] = list(self.folds) or None
         return {name: value for name, value in record.items() if value is not None}
 
     def damage(self, *names: str) -> str | None:

@@ -141,6 +141,13 @@ class Metrics(TypedDict):
 
 
 @open_and_strict
+class FoldNumbers(Metrics):
+    """Of one of several trainings, with the chain that it selected."""
+
+    selected: dict[str, str]
+
+
+@open_and_strict
 class Finished(TypedDict):
     """A run that ended well."""
 
@@ -168,6 +175,7 @@ class Finished(TypedDict):
     honesty: NotRequired[list[HonestyNumbers]]
     shifts: NotRequired[ShiftRecord]
     choice: NotRequired[ChoiceRecord]
+    folds: NotRequired[list[FoldNumbers]]
 
 
 @open_and_strict
@@ -272,15 +280,13 @@ class ScanList(TypedDict):
     impossible: NotRequired[list[ImpossibleRun] | None]
 
 
-_FINISHED, _FAILED, _SETTINGS, _SCAN = (
-    TypeAdapter(kind) for kind in (Finished, Failed, Settings, ScanList)
-)
+_FINISHED, _FAILED = TypeAdapter(Finished), TypeAdapter(Failed)
+_SETTINGS, _SCAN = TypeAdapter(Settings), TypeAdapter(ScanList)
 
 
 def check_result(result: Mapping[str, Any], *, where: str) -> None:
     """Raise DataError, naming file, key, found and expected, unless it is schema 1."""
-    schema = result.get("schema")
-    if schema != SCHEMA:
+    if (schema := result.get("schema")) != SCHEMA:
         raise DataError(f"{where}: schema {schema!r}, expected {SCHEMA}")
     finished = result.get("status", "finished") == "finished"
     _check(_FINISHED if finished else _FAILED, result, where=where)
@@ -308,7 +314,7 @@ def check_match(result: Mapping[str, Any], config: Mapping[str, Any], *, where: 
     named: Iterable[Mapping[str, Any]] = (
         result,
         *result["chains"],
-        *result.get("winners", ()),
+        *(one for key in ("winners", "folds") for one in result.get(key, ())),
         *choice.get("chains", ()),
         *({"selected": default} for default in [choice.get("default")] if default is not None),
     )

@@ -15,7 +15,7 @@ from msnas.scan.engine import Engine, EngineError
 from msnas.scan.ledger import Ledger
 from msnas.scan.race import ScanRace
 from msnas.scan.show import Watch, show_best, show_choices, show_damage, show_failures, show_preview
-from msnas.scan.work import ImpossibleRun, RunWork, pretrainings
+from msnas.scan.work import ImpossibleRun, RunWork, folds_of, pretrainings
 from msnas.settings import check_scan_settings
 from msnas.terminal import say
 
@@ -94,9 +94,12 @@ class Scan:
                 try:
                     while runs:
                         caches = sorted({run.plan.output / "cache" for run in runs})
-                        first = pretrainings(runs)
+                        folds = [run for run in folds_of(runs) if run.left]
+                        first = pretrainings([*(one for one in runs if not one.plan.folds), *folds])
                         watch.stage = f"pre-training {len(first)} candidates" if first else ""
                         engine.work_off(first, caches=caches)
+                        watch.stage = f"{len(folds)} folds" if folds else ""
+                        engine.work_off(folds, caches=caches)
                         watch.stage = ""
                         engine.work_off(runs, caches=caches)
                         runs = self._next_round(retry=self.retry_failed)

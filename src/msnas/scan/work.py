@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -159,6 +160,20 @@ class ImpossibleRun:
         self.overrides = overrides
         self.error = error
         self.traceback = traceback
+
+
+def folds_of(runs: Sequence[RunWork]) -> list[RunWork]:
+    """The folds of `runs` that are put together from some, each a run of its own."""
+    return [
+        RunWork(
+            [*run.overrides, f"data.fold={number}"],
+            fold,
+            launched_as=[*run.launched_as, f"data.fold={number}"],
+            force=fold.config["force"],
+        )
+        for run in runs
+        for number, fold in enumerate(run.plan.folds)
+    ]
 
 
 def pretrainings(runs: list[RunWork]) -> list[PretrainingWork]:
