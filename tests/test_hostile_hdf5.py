@@ -216,7 +216,7 @@ def test_events_are_refused_with_file_and_data_set(
     )
     fields = {"x": Numbers(shape=[])}
     trained = msnas.model.Model(chain=chain, path=(), fields=fields, provenance={})
-    monkeypatch.setattr(msnas.model, "load_model", lambda directory: trained)
+    monkeypatch.setattr(msnas.model, "load_model", lambda directory, **_: trained)
     out = tmp_path / "out.h5"
     with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: x{said}") as again:
         predict(Settings(run="run", data=str(path), out=str(out)))

@@ -56,7 +56,9 @@ class Selected:
 
         given = {name: str(value) for name, value in conditions.items()}
         with allowing(self.allow):
-            return load_model(self.directory).predict(arrays, conditions=given, batch=batch)
+            return load_model(self.directory, for_use=True).predict(
+                arrays, conditions=given, batch=batch
+            )
 
     def export(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the chain as one ONNX file; see docs/export.md."""

@@ -28,7 +28,7 @@ from msnas.evaluation.evaluate import collect_outputs
 from msnas.evaluation.judge import Judge
 from msnas.parts import make_frame
 from msnas.plan import FOLDS
-from msnas.run_directory import JUDGES, MODEL, OUTPUTS, RunDirectory
+from msnas.run_directory import JUDGES, MODEL, OUTPUTS, REFIT, RunDirectory
 from msnas.storage import somebodys
 from msnas.training.store import read_torch
 
@@ -119,8 +119,11 @@ class Model:
         return self.conditioning.at(part, self.point if point is None else point)
 
 
-def load_model(directory: Path) -> Model:
+def load_model(directory: Path, *, for_use: bool = False) -> Model:
     """Read config.yaml and model.ckpt of a run; nothing in them is executed.
+
+    The chain is the one that the run's numbers are about; `for_use` it is the one that was trained
+    once more, with the validation events too, if there is one.
 
     Raises DataError if the run is not finished or its files cannot be used, ConfigError for a
     class that is not allowed.
@@ -133,7 +136,8 @@ def load_model(directory: Path) -> Model:
             f"were not trained on is in {OUTPUTS}; for other events take a single fold's chain, "
             f"such as {directory / FOLDS / '0'}"
         )
-    model = read_torch(run.checked(MODEL))
+    again = for_use and REFIT in result.get("files", {})
+    model = read_torch(run.checked(REFIT if again else MODEL))
     names = config["problem"]["chain"]
     path = tuple(result["selected"][name] for name in names)
     with somebodys(directory):
@@ -181,6 +185,11 @@ def load_model(directory: Path) -> Model:
             "method": config["method"]["name"],
             "selected": " -> ".join(path),
             "key": result["key"],
+            **(
+                {"refit": f"{result['refit']['events']} training and validation events"}
+                if again
+                else {}
+            ),
             "trained_on": json.dumps(result["data"]["source"]),
             "versions": json.dumps(result["versions"]),
         },

@@ -93,8 +93,15 @@ class Parts:
             )
 
 
-def make_parts(plan: Plan, events: Events, *, store: Store, display: Display) -> Parts:
-    """Make them; raise ConfigError for what does not go together."""
+def make_parts(
+    plan: Plan,
+    events: Events,
+    *,
+    store: Store,
+    display: Display,
+    epochs: Mapping[tuple[str, str], int] | None = None,
+) -> Parts:
+    """Make them; raise ConfigError for what does not go together. `epochs` is for `Fit`."""
     config = plan.config
     chain = build_chain(config["tasks"], plan.chain, seed=config["seed"])
     check_chain(chain, events.train)
@@ -157,6 +164,7 @@ def make_parts(plan: Plan, events: Events, *, store: Store, display: Display) ->
             conditioning=conditioning,
             store=store,
             display=display,
+            epochs=epochs,
         ),
         scoring=Scoring(
             plan,

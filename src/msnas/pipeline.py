@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,9 @@ from typing import Any, cast
 import torch
 
 from msnas.build import build
+from msnas.chain.chain import Chain
 from msnas.chain.chain import Path as ChainPath
+from msnas.data.module import event_count
 from msnas.errors import one_line
 from msnas.evaluation.evaluate import ChainScore
 from msnas.evaluation.outputs import write_losses, write_outputs
@@ -23,13 +25,14 @@ from msnas.plan import Plan
 from msnas.report.tracker import Tracker, write_mirror
 from msnas.results.choice import Choice
 from msnas.results.honesty import HonestyNumbers, InterventionNumbers
+from msnas.results.records import RefitNumbers
 from msnas.results.result import Result
 from msnas.results.schema import ChainNumbers, ChoiceRecord, Condition, Reading, Stage
 from msnas.results.shifts import ShiftRecord, chosen_under
 from msnas.results.trajectories import History, read_beliefs, read_trajectories
-from msnas.run_directory import HONESTY, JUDGES, RunDirectory
+from msnas.run_directory import HONESTY, JUDGES, REFIT, RunDirectory
 from msnas.scoring import Tested
-from msnas.selection import Selected, pretrain, select_chain
+from msnas.selection import Selected, pretrain, refit, select_chain
 from msnas.storage import whole
 from msnas.training.progress import Display
 from msnas.training.store import Store
@@ -81,7 +84,8 @@ def run_stages(
     tracker = build(plan.config["logger"], key="logger", of=Tracker)
     parts = ready_parts(plan, display, since=since)
     selected = select_chain(parts)
-    _write_model(directory, parts, selected)
+    path = selected.choice.path
+    _write_model(directory.model, parts, selected.chain, path)
     history = [
         {"stage": stage, "model": label, **line}
         for stage, trainings in selected.trainings.items()
@@ -95,7 +99,10 @@ def run_stages(
         selected.valid,
         attributes={"key": plan.key, "events": digest(plan.data_identity)},
     )
-    tested = parts.scoring.test(selected.chain, selected.choice.path)
+    tested = parts.scoring.test(selected.chain, path)
+    again = _refit(parts, path) if plan.config.get("refit") else None
+    if again is not None:
+        _write_model(directory.path / REFIT, parts, again.chain, path)
     write_outputs(
         directory.outputs,
         selected.chain,
@@ -105,7 +112,7 @@ def run_stages(
             "key": plan.key,
             "problem": plan.config["problem"]["name"],
             "method": plan.config["method"]["name"],
-            "selected": " -> ".join(selected.choice.path),
+            "selected": " -> ".join(path),
         },
     )
     if tested.judges:
@@ -113,7 +120,7 @@ def run_stages(
             torch.save({name: judge.weights for name, judge in tested.judges.items()}, new)
     if tested.honesty is not None:
         tested.honesty.write(directory.path / HONESTY, key=plan.key)
-    result = _result(parts, selected, tested, history, directory=final.path).to_json()
+    result = _result(parts, selected, tested, again, history, directory=final.path).to_json()
     directory.write_result(result)
     if repeat:
         final.take(directory)
@@ -139,13 +146,41 @@ def _draw_trajectories(directory: RunDirectory, history: History, reading: Readi
     return True
 
 
-def _write_model(directory: RunDirectory, parts: Parts, selected: Selected) -> None:
-    with whole(directory.model) as new:
+@dataclass(frozen=True, kw_only=True)
+class _Refit:
+    """The selected chain for use; with how many events it was trained, and what tells of it."""
+
+    chain: Chain
+    trainings: Mapping[str, Trained]
+    numbers: RefitNumbers
+
+
+def _refit(parts: Parts, path: ChainPath) -> _Refit:
+    """Train the selected chain once more, with the validation events too.
+
+    Each training takes as many epochs as led to the weights that it kept the first time, as there
+    is nothing left to choose an epoch by. The test events have been seen by neither.
+    """
+    events, fit = parts.events.for_use(), parts.fit
+    log.info("refit: %s for use, with the validation events too", " -> ".join(path))
+    plan = replace(parts.plan, data_identity={**parts.plan.data_identity, "refit": "all"})
+    epochs = fit.kept_epochs
+    parts_again = make_parts(plan, events, store=fit.store, display=fit.display, epochs=epochs)
+    trainings, chain = refit(parts_again, path)
+    (score,) = parts.scoring.score_at(chain, [path], "test", parts.scoring.point)
+    count = event_count(events.train)
+    return _Refit(
+        chain=chain, trainings=trainings, numbers={"events": count, "test": dict(score.values)}
+    )
+
+
+def _write_model(place: Path, parts: Parts, chain: Chain, path: ChainPath) -> None:
+    with whole(place) as new:
         torch.save(
             {
                 "format": 1,
-                "selected": list(selected.choice.path),
-                "weights": selected.chain.state_dict(),
+                "selected": list(path),
+                "weights": chain.state_dict(),
                 "scales": {name: field.scales() for name, field in parts.events.fields.items()},
             },
             new,
@@ -153,7 +188,13 @@ def _write_model(directory: RunDirectory, parts: Parts, selected: Selected) -> N
 
 
 def _result(
-    parts: Parts, selected: Selected, tested: Tested, history: History, *, directory: Path
+    parts: Parts,
+    selected: Selected,
+    tested: Tested,
+    again: _Refit | None,
+    history: History,
+    *,
+    directory: Path,
 ) -> Result:
     """The run's numbers as result.json holds them."""
     plan, choice, valid, scoring = parts.plan, selected.choice, selected.valid, parts.scoring
@@ -161,6 +202,8 @@ def _result(
     stages = {stage: _stage(ones) for stage, ones in selected.trainings.items() if ones}
     if tested.stage:
         stages["validity"] = cast("Stage", tested.stage)
+    if again is not None:
+        stages["refit"] = _stage(again.trainings)
 
     def named(path: ChainPath) -> dict[str, str]:
         return dict(zip(plan.chain, path, strict=True))
@@ -208,6 +251,7 @@ def _result(
         interventions=cast("InterventionNumbers | None", tested.interventions or None),
         honesty=cast("list[HonestyNumbers]", tested.honesty.points if tested.honesty else []),
         shifts=shift_record(tested.shifts, choice.scores, plan.chain, choice.path),
+        refit=None if again is None else again.numbers,
     )
     if parts.conditioning is None:
         return found

@@ -195,6 +195,10 @@ def _plan(
     for name in ("frame", "augment", "folds", "fold"):
         if config["data"].get(name) is None:
             config["data"].pop(name, None)
+    if config.get("refit") is None:
+        config.pop("refit", None)
+    elif "folds" in config["data"]:
+        raise ConfigError("refit: not together with data.folds: each of its chains is for one fold")
     _check_fold(config["data"])
     for name, task in config["tasks"].items():
         key = f"tasks.{name}.candidates"

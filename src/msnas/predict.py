@@ -66,7 +66,7 @@ def _predict(settings: Settings, conditions: Mapping[str, str]) -> dict[str, np.
     if out.exists() and not settings.overwrite:
         raise DataError(f"out: {out} exists; choose another name or overwrite=true")
     run = Path(settings.run)
-    model = load_onnx(run) if run.is_file() else load_model(run)
+    model = load_onnx(run) if run.is_file() else load_model(run, for_use=True)
     raw = EventFile(file=settings.data).load(model.inputs)
     predictions = model.predict(
         raw, conditions=conditions, batch=settings.batch, where=settings.data
@@ -85,6 +85,8 @@ def _predict(settings: Settings, conditions: Mapping[str, str]) -> dict[str, np.
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
+    import h5py
+
     settings, conditions = parse_with_conditions(
         arguments,
         Settings,
@@ -97,6 +99,9 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"error: {error}")
     count = len(next(iter(predictions.values())))
     sys.stdout.write(f"{count} events: {', '.join(predictions)} written to {settings.out}\n")
+    with h5py.File(settings.out) as file:
+        if told := file.attrs.get("refit"):
+            sys.stdout.write(f"by the chain that was trained for use, with {told}\n")
 
 
 if __name__ == "__main__":

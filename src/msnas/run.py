@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,7 @@ from msnas.locks import file_lock
 from msnas.packages import allowing
 from msnas.plan import Plan, make_plan
 from msnas.report.run_log import run_log
-from msnas.report.table import show_result
+from msnas.report.table import command_again, show_result
 from msnas.report.tracker import Tracker, write_mirror
 from msnas.results.folds import Folds
 from msnas.results.result import Result
@@ -26,8 +27,15 @@ from msnas.run_directory import RunDirectory
 from msnas.terminal import say, terminal
 
 
-def run(cfg: DictConfig | Mapping[str, Any], *, console: Console | None = None) -> dict[str, Any]:
+def run(
+    cfg: DictConfig | Mapping[str, Any],
+    *,
+    console: Console | None = None,
+    command: Sequence[str] = (),
+) -> dict[str, Any]:
     """Do the configured run, or show it if it is finished; return its result.
+
+    Given the words of the `command` that configured it, tell the one that trains its chain again.
 
     With `pretrain.only` the result is empty: one candidate's weights are in the store, no more.
     An error leaves its record in the run directory, unless there is an earlier result: that is
@@ -37,7 +45,11 @@ def run(cfg: DictConfig | Mapping[str, Any], *, console: Console | None = None) 
     console = console or terminal()
     plan = make_plan(cfg)
     with allowing(plan.allow):
-        return _run(plan, console)
+        result = _run(plan, console)
+        if command and result:
+            words = command_again(_result(plan, result), command)
+            say(console, f"The selected chain again: {shlex.join(words)}")
+        return result
 
 
 def _run(plan: Plan, console: Console) -> dict[str, Any]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from msnas.plan import Plan
 
 CONFIG, HISTORY, MODEL, OUTPUTS = "config.yaml", "history.jsonl", "model.ckpt", "outputs.h5"
-HONESTY, LOSSES, JUDGES = "honesty.h5", "losses.h5", "judges.ckpt"
+HONESTY, LOSSES, JUDGES, REFIT = "honesty.h5", "losses.h5", "judges.ckpt", "refit.ckpt"
 RESULT, BEGUN = "result.json", "begun"
 
 
@@ -117,7 +117,7 @@ class RunDirectory:
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write the result: last of all, it makes the run a finished one."""
-        names = (CONFIG, HISTORY, MODEL, OUTPUTS, HONESTY, LOSSES, JUDGES)
+        names = (CONFIG, HISTORY, MODEL, REFIT, OUTPUTS, HONESTY, LOSSES, JUDGES)
         files = [self.path / name for name in names]
         files += self.path.glob("*.p[nd][gf]")
         write_record(

@@ -161,10 +161,18 @@ def default_path(chain: Chain, pretrained: Mapping[str, Trained]) -> Path | None
     return tuple(path)
 
 
-def pretrain(parts: Parts, only: str | None = None) -> dict[str, Trained]:
+def refit(parts: Parts, path: Path) -> tuple[dict[str, Trained], Chain]:
+    """Train one chain with the given parts, from fresh weights; its trainings, by name."""
+    pretrained = pretrain(parts, path=path) if parts.plan.config["pretrain"]["enabled"] else {}
+    parts.condition()
+    finished, chain = parts.method.finish(parts.chain, path, parts.fit)
+    return {**pretrained, **finished}, chain
+
+
+def pretrain(parts: Parts, only: str | None = None, path: Path | None = None) -> dict[str, Trained]:
     """Train the candidates that the method wants alone, on the truth.
 
-    With `only`, just the one called so: `<task>/<candidate>`.
+    With `only`, just the one called so: `<task>/<candidate>`; with `path` just those of a chain.
     """
     chain, fit = parts.chain, parts.fit
     with fit.display.stage("Pre-training: each candidate alone, on the truth"):
@@ -172,6 +180,7 @@ def pretrain(parts: Parts, only: str | None = None) -> dict[str, Trained]:
             chain.label(level, name): fit.pretrain(chain, level, name)
             for level, name in parts.method.pretrained(chain, fit.method_seed)
             if only in (None, chain.label(level, name))
+            and (path is None or path[level] == name)
             and chain.pretrains(level)
             and chain.trainable(level, name)
         }

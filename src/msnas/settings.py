@@ -258,6 +258,7 @@ class Settings(ScanSettings):
     problem: Problem
     method: Node
     selection: NotRequired[Annotated[str, one_of("best", "parsimonious", "lowest_latency")]]
+    refit: NotRequired[Annotated[str | None, one_of(None, "all")]]
     weighting: Node
     conditioning: Conditioning | None
     shifts: NotRequired[dict[Name, Node]]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
@@ -26,7 +29,6 @@ def start(command: str, words: Sequence[str]) -> None:
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
     config = {"train": "config", "sweep": "sweep"}[command]
-    task = {"train": _train, "sweep": _sweep}[command]
     words = [declared(word) for word in words]
     try:
         check_installed(words)
@@ -34,6 +36,8 @@ def start(command: str, words: Sequence[str]) -> None:
         folders_of(given)
         # where Hydra reads them: options first, or it takes no word behind one
         options = [word for word in words if word not in given.overrides]
+        train = partial(_train, options=[] if given.multirun else options)
+        task: Callable[[DictConfig], float | None] = train if command == "train" else _sweep
         sys.argv[1:] = [*options, f"--config-path={given.config_path}", *given.overrides]
         hydra.main(version_base="1.3", config_path=None, config_name=config)(task)()
     except MsnasError as error:
@@ -45,15 +49,17 @@ def start(command: str, words: Sequence[str]) -> None:
         sys.exit(f"error: {one_line(explained or refusal(error))}")
 
 
-def _train(cfg: DictConfig) -> float | None:
+def _train(cfg: DictConfig, *, options: Sequence[str]) -> float | None:
     """Do the configured run; its validation loss is what another sweeper may minimise."""
+    program = ["python", "train.py"] if Path(sys.argv[0]).name == "train.py" else ["msnas", "train"]
     from msnas.run import run
     from msnas.settings import OF_A_SCAN
 
     if many := [name for name in OF_A_SCAN if name in cfg]:
         sys.exit(f"error: {many[0]}: only for many runs (sweep.py or --multirun)")
     try:
-        result = run(cfg)
+        overrides = HydraConfig.get().overrides.task
+        result = run(cfg, command=[*program, *options, *overrides])
     except (MsnasError, OSError) as error:
         sys.exit(f"error: {error}")
     return result["metrics"]["valid"]["loss"] if result else None

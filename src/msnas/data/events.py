@@ -44,8 +44,8 @@ class Origin:
 class Events:
     """The three parts of the data as named tensors in memory, and the fields that encoded them.
 
-    `augment` draws other versions of the training part. `origin` is where all are from. `rows` are the
-    places of each part's events in the source, where they are one fold of several.
+    `augment` draws other versions of the training part. `origin` is where all are from; `rows` are
+    the places of each part's events in the source, where they are one fold of several.
     """
 
     train: Batch
@@ -84,6 +84,16 @@ class Events:
             raw, turn = frame.turn(raw, where=self.origin.where)
             batch[TURN] = torch.from_numpy(turn.astype(np.float32))
         return batch | {name: field.encode(raw[name]) for name, field in self.fields.items()}
+
+    def for_use(self) -> Events:
+        """The same, with the validation events among those to train with."""
+        weighted = any("weight" in part for part in (self.train, self.valid))
+        parts = [
+            {"weight": torch.ones(len(next(iter(part.values())))), **part} if weighted else part
+            for part in (self.train, self.valid)
+        ]
+        train = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return dataclasses.replace(self, train=train)
 
     @property
     def size(self) -> int:

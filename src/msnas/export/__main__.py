@@ -44,7 +44,7 @@ def export(settings: Settings) -> str:
     if out.exists() and not settings.overwrite:
         raise DataError(f"out: {out} exists; choose another name or overwrite=true")
     with allowing(settings.allow), somebodys(Path(settings.run)):
-        return write_onnx(load_model(Path(settings.run)), out)
+        return write_onnx(load_model(Path(settings.run), for_use=True), out)
 
 
 def main(arguments: list[str]) -> None:

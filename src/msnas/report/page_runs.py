@@ -48,7 +48,7 @@ class Place:
     def trained(self) -> str:
         """How often its chain was trained, in words; nothing if it was once."""
         folds = f", cross-fitted in {len(self.run.folds)} folds" if self.run.folds else ""
-        return folds
+        return folds + (", once more for use (refit)" if self.run.refit else "")
 
     @property
     def files(self) -> list[Path]:

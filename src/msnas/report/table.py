@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -37,6 +37,23 @@ def show_result(run: Result, console: Console) -> None:
         console.print(one)
     console.print(_stages(run))
     console.print(f"Run directory: {run.directory}", style="bold", highlight=False, soft_wrap=True)
+
+
+def command_again(run: Result, command: Sequence[str]) -> list[str]:
+    """The words that train the selected chain again, for the same numbers.
+
+    A chain that a search trained by itself needs no search; else the run is repeated.
+    """
+
+    def without(*keys: str) -> list[str]:
+        found = [(word.lstrip("+~").partition("=")[0], word) for word in command]
+        return [word for key, word in found if key not in keys and key.split(".")[0] not in keys]
+
+    alone = all(one["selected"] == run.selected for one in run.folds)
+    if run.searched_together or not run.search_table() or not alone:
+        return [*without("force"), "force=true"]
+    chosen = ["method=fixed_chain", f"method.chain=[{','.join(run.path)}]"]
+    return [*without("force", "method", "selection"), *chosen]
 
 
 def _chains(run: Result) -> Table:
@@ -78,31 +95,39 @@ def _reading(run: Result, reading: Reading) -> Table:
 def _selected(run: Result) -> Table:
     votes = [one["selected"] for one in run.folds].count(dict(run.selected))
     by = f" by {votes} of {len(run.folds)} folds" if run.folds else ""
-    return text_table(
+    columns = {"valid": run.valid, "test": run.test}
+    if run.refit is not None:
+        columns["test, refit"] = run.refit["test"]
+    made = text_table(
         f"Selected{by}: {run.told} ({run.parameters} parameters, seed {run.seed})",
         (
             {
                 "metric": name,
                 "better": "higher" if run.directions[name] else "lower",
-                "valid": _number(run.valid[name]),
-                "test": _number(run.test[name]),
+                **{part: _number(values[name]) for part, values in columns.items()},
             }
             for name in _scalar_metrics(run)
         ),
     )
+    if run.refit is not None:
+        made.caption = (
+            "refit: the chain that predicts and is exported, trained once more with "
+            f"{run.refit['events']} training and validation events"
+        )
+    return made
 
 
 def _folds(run: Result) -> Table:
-    rows = [{"fold": str(fold), **one} for fold, one in enumerate(run.folds)]
+    rows = [(str(fold), one["selected"], one["test"]) for fold, one in enumerate(run.folds)]
     return text_table(
         "Test numbers of each fold, by the chain that was not trained on it (all: their mean)",
         (
             {
-                "fold": one["fold"],
-                "chain": ARROW.join(one["selected"].values()),
-                **{name: _number(one["test"][name]) for name in ("loss", *_scalar_metrics(run))},
+                "fold": fold,
+                "chain": ARROW.join(selected.values()),
+                **{name: _number(test[name]) for name in ("loss", *_scalar_metrics(run))},
             }
-            for one in [*rows, {"fold": "all", "selected": {}, "test": run.test}]
+            for fold, selected, test in [*rows, ("all", {}, run.test)]
         ),
     )
 

@@ -18,7 +18,7 @@ from msnas.results.result import Result
 
 NO_NUMBER = (
     *("output", "logger", "force", "retry_failed", "dry_run", "hydra", "task_weight"),
-    *("problem", "method.name", "tasks.*.words"),
+    *("problem", "method.name", "tasks.*.words", "refit"),
 )
 """Settings that change no number, or that `settings_of` tells in another way."""
 

@@ -5,7 +5,34 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import ConfigDict, Strict, with_config
+from typing_extensions import TypeAliasType, TypedDict
 
 Number = Annotated[float, Strict()]
 
+Values = TypeAliasType("Values", "dict[str, Number | Values]")
+"""Numbers by name; a metric of several variables is a mapping itself."""
+
 open_and_strict = with_config(ConfigDict(extra="allow", strict=True))
+
+
+@open_and_strict
+class Metrics(TypedDict):
+    """The selected chain's numbers."""
+
+    valid: Values
+    test: Values
+
+
+@open_and_strict
+class FoldNumbers(Metrics):
+    """Of one of several trainings, with the chain that it selected."""
+
+    selected: dict[str, str]
+
+
+@open_and_strict
+class RefitNumbers(TypedDict):
+    """The selected chain for use: with how many events it was trained, and its test numbers."""
+
+    events: int
+    test: Values

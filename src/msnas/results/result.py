@@ -11,12 +11,12 @@ from typing import Any, Literal, final
 from typing_extensions import TypeIs
 
 from msnas.results.honesty import HonestyNumbers, InterventionNumbers, LeakageNumbers
+from msnas.results.records import FoldNumbers, RefitNumbers
 from msnas.results.schema import (
     SCHEMA,
     ChainNumbers,
     ChoiceRecord,
     Condition,
-    FoldNumbers,
     Reading,
     Stage,
     Winner,
@@ -51,7 +51,8 @@ class Result:
     `valid` and `test` hold a number by `<task>/<metric>`, or numbers by variable. `directions`
     tell of each metric whether higher is better (None: neither). `chains` are those judged on
     validation data, `choice` how sure the choice among them is; `conditions`, `winners` and `point`
-    are a conditioned run's. With `folds` it is put together from as many runs (`results.folds`).
+    are a conditioned run's. With `folds` it is put together from as many runs (`results.folds`);
+    `refit` is about the chain that was then trained for use.
     Stored under schema 1 (`results.schema`): what was not computed is empty or None here, absent
     there.
     """
@@ -82,6 +83,7 @@ class Result:
     honesty: Sequence[HonestyNumbers] = ()
     shifts: ShiftRecord | None = None
     folds: Sequence[FoldNumbers] = ()
+    refit: RefitNumbers | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -99,7 +101,7 @@ class Result:
         )
         there = (
             *("parameters", "versions", "point", "probabilities", "reading", "choice", "stages"),
-            *("interventions", "honesty", "shifts", "folds", FILES),
+            *("interventions", "honesty", "shifts", "folds", "refit", FILES),
         )
         return cls(
             directory=directory,
@@ -142,7 +144,7 @@ class Result:
         record |= {"reading": self.reading, "choice": self.choice, "stages": dict(self.stages)}
         record |= {"interventions": self.interventions, "honesty": list(self.honesty) or None}
         record["shifts"] = self.shifts
-        record["folds"] = list(self.folds) or None
+        record |= {"folds": list(self.folds) or None, "refit": self.refit}
         return {name: value for name, value in record.items() if value is not None}
 
     def damage(self, *names: str) -> str | None:

@@ -9,12 +9,19 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
-from typing_extensions import TypeAliasType, TypedDict
+from typing_extensions import TypedDict
 
 from msnas.config import is_name
 from msnas.errors import DataError
 from msnas.results.honesty import HonestyNumbers, InterventionNumbers, check_interventions
-from msnas.results.records import Number, open_and_strict
+from msnas.results.records import (
+    FoldNumbers,
+    Metrics,
+    Number,
+    RefitNumbers,
+    Values,
+    open_and_strict,
+)
 from msnas.results.shifts import ShiftRecord
 
 SCHEMA = 1
@@ -27,8 +34,6 @@ def _name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-Values = TypeAliasType("Values", "dict[str, Number | Values]")
-"""Numbers by name; a metric of several variables is a mapping itself."""
 
 
 @open_and_strict
@@ -133,21 +138,6 @@ class Data(TypedDict):
 
 
 @open_and_strict
-class Metrics(TypedDict):
-    """The selected chain's numbers."""
-
-    valid: Values
-    test: Values
-
-
-@open_and_strict
-class FoldNumbers(Metrics):
-    """Of one of several trainings, with the chain that it selected."""
-
-    selected: dict[str, str]
-
-
-@open_and_strict
 class Finished(TypedDict):
     """A run that ended well."""
 
@@ -176,6 +166,7 @@ class Finished(TypedDict):
     shifts: NotRequired[ShiftRecord]
     choice: NotRequired[ChoiceRecord]
     folds: NotRequired[list[FoldNumbers]]
+    refit: NotRequired[RefitNumbers]
 
 
 @open_and_strict

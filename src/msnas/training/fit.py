@@ -29,7 +29,8 @@ from msnas.weighting.weighting import Weighting
 class Fit:
     """Trains candidates, super-networks and chains as the plan says.
 
-    `task_weights` are what `weighting` is prepared for: equal ones, where they are drawn.
+    `task_weights` are what `weighting` is prepared for: equal ones, where they are drawn. `epochs`
+    are how long each training takes, if not as the recipe says.
     What is trained gets the best weights, and `chain.origin` the key of the training they are
     from: what is trained next depends on it.
     """
@@ -44,12 +45,14 @@ class Fit:
         conditioning: Conditioning | None,
         store: Store,
         display: Display,
+        epochs: Mapping[tuple[str, str], int] | None = None,
     ) -> None:
         self.plan = plan
         self.events = events
         self.weighting = weighting
         self.task_weights = task_weights
         self.conditioning = conditioning
+        self.store = store
         self.display = display
         self.evaluation_batch: int = plan.config["recipe"]["evaluation_batch"]
         self.method_seed = derived_seed(
@@ -64,7 +67,13 @@ class Fit:
             seed=plan.config["seed"],
             display=display,
             conditioning=conditioning,
+            epochs=epochs,
         )
+
+    @property
+    def kept_epochs(self) -> Mapping[tuple[str, str], int]:
+        """How long each training went on until the weights that it kept: see `StageTrainer`."""
+        return self._trainer.kept
 
     def fresh_weighting(self) -> Weighting:
         """The weighting for one stage: what it learns there stays there."""

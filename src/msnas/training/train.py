@@ -65,6 +65,9 @@ class StageTrainer:
     `data_identity` is what decides the events; `machine` holds accelerator, precision and
     threads; both are part of every key of the store.
     `conditioning` is drawn from in search and post-training; what decides it is up to `identity`.
+    `kept` tells after how many epochs the weights of each training, by stage and label, were the
+    kept ones. Given such `epochs` of another trainer, trainings go on for so long whatever becomes
+    of the validation loss, and their last weights are kept.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class StageTrainer:
         seed: int,
         display: Display,
         conditioning: Conditioning | None = None,
+        epochs: Mapping[tuple[str, str], int] | None = None,
     ) -> None:
         self.events = events
         self.data_identity = data_identity
@@ -87,6 +91,8 @@ class StageTrainer:
         self.seed = seed
         self.display = display
         self.conditioning = conditioning
+        self.epochs = epochs
+        self.kept: dict[tuple[str, str], int] = {}
 
     def train(
         self,
@@ -109,12 +115,17 @@ class StageTrainer:
         there are no weights, and nothing is told of further epochs if there are some already.
         """
         chosen = self.recipe[settings or stage]
+        if self.epochs is not None:
+            count = self.epochs[stage, label]
+            if not count:  # what it started from was the best
+                return Trained.untrained(module(seed=self.seed_of(stage, label)).weights())
+            chosen = {**chosen, "epochs": count, "patience": None, "keep": "last", "start": False}
         full = training_identity(
             stage,
             label,
             training=identity,
             settings=settings or stage,
-            recipe=self.recipe,
+            recipe={**self.recipe, settings or stage: chosen},
             data=self.data_identity,
             machine=self.machine,
             seed=self.seed,
@@ -153,6 +164,7 @@ class StageTrainer:
             loss=record["loss"],
             start=record.get("start"),
         )
+        self.kept[stage, label] = record.get("best_epoch", trained.epochs - 1) + 1
         row.finish(epochs=trained.epochs, loss=record["loss"], cached=cached)
         return trained
 
