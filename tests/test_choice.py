@@ -413,7 +413,7 @@ def test_the_documentation_does_what_it_says(
     text = (ROOT / "docs/choice.md").read_text()
     for key in ("confidence", "task_weight", "over", "out", "selection=lowest_latency"):
         assert f"`{key}`" in text
-    choose, train = re.findall(r"```bash\npython (.*?)\n```", text)
+    choose, train, refit = re.findall(r"```bash\npython (.*?)\n```", text)
     name, *words = choose.split()[1:]
     assert name == "msnas.choose"
     main(words)
@@ -425,3 +425,4 @@ def test_the_documentation_does_what_it_says(
     words = [word for word in train.split()[1:] if word != "problem=toy"]
     record = run(compose_config([*TOY, *words, f"output={tmp_path / 'trained'}"]), console=QUIET)
     assert record["choice"]["chains"][0]["parameters"] > 0
+    assert make_plan(compose_config(refit.split()[1:])).config["refit"] == "all"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +18,7 @@ from msnas.locks import file_lock
 from msnas.packages import allowing
 from msnas.plan import Plan, make_plan
 from msnas.report.run_log import run_log
-from msnas.report.table import command_again, show_result
+from msnas.report.table import show_result
 from msnas.report.tracker import Tracker, write_mirror
 from msnas.results.folds import Folds
 from msnas.results.result import Result
@@ -45,21 +44,17 @@ def run(
     console = console or terminal()
     plan = make_plan(cfg)
     with allowing(plan.allow):
-        result = _run(plan, console)
-        if command and result:
-            words = command_again(_result(plan, result), command)
-            say(console, f"The selected chain again: {shlex.join(words)}")
-        return result
+        return _run(plan, console, command)
 
 
-def _run(plan: Plan, console: Console) -> dict[str, Any]:
+def _run(plan: Plan, console: Console, command: Sequence[str] = ()) -> dict[str, Any]:
     if plan.config["pretrain"]["only"] is not None:
         for one in plan.folds or [plan]:
             _pretrain(one, console)
         return {}
     directory = RunDirectory(plan.directory)
     # before the lock: the folder may be one that only others may write to
-    if (finished := _shown(plan, directory, console)) is not None:
+    if (finished := _shown(plan, directory, console, command)) is not None:
         _mirror_if_missing(plan, directory, finished, console)
         return finished
     try:
@@ -68,7 +63,7 @@ def _run(plan: Plan, console: Console) -> dict[str, Any]:
         raise StorageError(f"output: cannot write into {plan.output} ({error})") from error
     what = f"doing the run {directory.path}"
     with file_lock(directory.lock, what=what, say=partial(say, console)):
-        if (finished := _shown(plan, directory, console)) is not None:
+        if (finished := _shown(plan, directory, console, command)) is not None:
             return finished
         if damage := directory.damage():
             say(console, f"damaged, done again: {damage}")
@@ -82,17 +77,19 @@ def _run(plan: Plan, console: Console) -> dict[str, Any]:
                 with suppress(OSError, StorageError):  # a full disk: the error is what counts
                     directory.write_failure(plan, error)
             raise
-        show_result(_result(plan, result), console)
+        show_result(_result(plan, result), console, command)
         return result
 
 
-def _shown(plan: Plan, directory: RunDirectory, console: Console) -> dict[str, Any] | None:
+def _shown(
+    plan: Plan, directory: RunDirectory, console: Console, command: Sequence[str]
+) -> dict[str, Any] | None:
     """The result of a finished run, shown; None if there is something to do."""
     finished = directory.finished()
     if finished is None or plan.config["force"] or directory.damage():
         return None
     say(console, f"This run is finished (force=true repeats it): {directory.path}")
-    show_result(_result(plan, finished), console)
+    show_result(_result(plan, finished), console, command)
     return finished
 
 

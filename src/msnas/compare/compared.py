@@ -12,7 +12,7 @@ from typing import Any
 from msnas.compare.groups import Group, first_of
 from msnas.errors import MsnasError
 from msnas.results.quality import TABLE_METHOD, Path, agreement, missing_chains
-from msnas.results.result import is_number
+from msnas.results.records import is_number
 from msnas.results.statistics import paired
 
 Row = dict[str, Any]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from msnas.results.alike import SPLIT, largest
-from msnas.results.result import Result, is_number
+from msnas.results.records import is_number
+from msnas.results.result import Result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,11 +15,14 @@ from msnas.report.shift_tables import shift_tables
 from msnas.results.choice import Choice
 from msnas.results.result import ARROW, VALIDITY, Result
 from msnas.results.schema import Reading
-from msnas.terminal import text_table
+from msnas.terminal import say, text_table
 
 
-def show_result(run: Result, console: Console) -> None:
-    """Print every chain's validation numbers, the selected one's test numbers, and the stages."""
+def show_result(run: Result, console: Console, command: Sequence[str] = ()) -> None:
+    """Print every chain's validation numbers, the selected one's test numbers, and the stages.
+
+    Given the words of the run's `command`, also those that train its chain again.
+    """
     console.print(_chains(run))
     if run.reading is not None:
         console.print(_reading(run, run.reading))
@@ -36,6 +40,8 @@ def show_result(run: Result, console: Console) -> None:
     for one in shift_tables(run.shifts, run.test, run.interventions, run.leakage("test"), "test"):
         console.print(one)
     console.print(_stages(run))
+    if command:
+        say(console, f"The selected chain again: {shlex.join(command_again(run, command))}")
     console.print(f"Run directory: {run.directory}", style="bold", highlight=False, soft_wrap=True)
 
 

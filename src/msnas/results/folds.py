@@ -23,7 +23,8 @@ from msnas.errors import DataError
 from msnas.results.choice import SIZES, Choice
 from msnas.results.losses import ChainPath, Losses, read_losses
 from msnas.results.outputs import names_of
-from msnas.results.result import Result, is_number
+from msnas.results.records import is_number
+from msnas.results.result import Result
 from msnas.results.schema import ChainNumbers
 from msnas.run_directory import OUTPUTS
 from msnas.storage import whole

@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from msnas.data.hdf5 import read_hdf5
 from msnas.errors import DataError
-from msnas.results.result import Result, is_number
+from msnas.results.records import is_number
+from msnas.results.result import Result
 from msnas.run_directory import LOSSES as NAME
 
 SAME = 1e-3

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from msnas.results.result import VALIDITY, Part, Result, is_number
+from msnas.results.records import is_number
+from msnas.results.result import VALIDITY, Part, Result
 
 CAPITALS = ("auc", "mse", "mae", "rmse")
 """Metrics that are written in capital letters."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Strict, with_config
-from typing_extensions import TypeAliasType, TypedDict
+from typing_extensions import TypeAliasType, TypedDict, TypeIs
 
 Number = Annotated[float, Strict()]
 
@@ -36,3 +36,8 @@ class RefitNumbers(TypedDict):
 
     events: int
     test: Values
+
+
+def is_number(value: Any) -> TypeIs[float]:
+    """Whether it is one number, be it NaN; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
-from typing_extensions import TypeIs
-
 from msnas.results.honesty import HonestyNumbers, InterventionNumbers, LeakageNumbers
-from msnas.results.records import FoldNumbers, RefitNumbers
+from msnas.results.records import FoldNumbers, RefitNumbers, is_number
 from msnas.results.schema import (
     SCHEMA,
     ChainNumbers,
@@ -338,8 +336,3 @@ def best_of(runs: Sequence[Result]) -> Result | None:
         (run for run in runs if run.judged == metric),
         key=lambda run: run.valid[metric] * (1 if run.directions[metric] else -1),
     )
-
-
-def is_number(value: Any) -> TypeIs[float]:
-    """Whether it is one number, be it NaN; true and false are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
