@@ -19,7 +19,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 
-PLACES = {"loss": "tasks.<task>.loss", "validity": "tasks.<task>.validity"}
+PLACES = {
+    "loss": "tasks.<task>.loss",
+    "validity": "tasks.<task>.validity",
+    "shift": "shifts.<name>",
+}
 """Where groups without a package of their own go."""
 
 ALIKE = ("weighting", "recipe", "task", "data", "scale", "trainer", "frame", "augment", "law")
