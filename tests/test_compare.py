@@ -37,7 +37,7 @@ from msnas.results.quality import (
     regret,
 )
 from msnas.results.runs import collect
-from msnas.results.statistics import mean_estimate, rate_estimate
+from msnas.results.statistics import leaving_out, mean_estimate, rate_estimate
 from msnas.run import run
 
 NAMES = {"one": ["a", "b"], "two": ["c", "d"]}
@@ -246,6 +246,64 @@ def test_rows_of_made_runs(tmp_path: Path) -> None:
     assert (auc["better"], auc["reference_mean"]) == ("higher", pytest.approx(0.8))
     assert "test_error" not in auc
     assert any("no test error" in note for note in group["notes"])
+
+
+def test_rank_agreement_relative_to_grid_search_s_own(tmp_path: Path) -> None:
+    """Three seeds in which the best chains change places, and a search that always has one order.
+
+    tau of the tables of seeds 0 and 1 is 4/6, of 0 and 2 also, of 1 and 2 it is 1: 7/9 on average.
+    """
+    for seed, table in enumerate((GRID, SWAPPED, SWAPPED)):
+        write_run(tmp_path, "grid_search", seed, selected=["a", "c"], losses=table)
+        write_run(tmp_path, "spos", seed, selected=["a", "c"], losses=GRID)
+    found, _ = rows(tmp_path)
+    own = found["grid_search, between seeds", "tau"]
+    assert own["mean"] == pytest.approx(7 / 9)
+    assert own["values"] == pytest.approx([4 / 6, 5 / 6, 5 / 6])
+    relative = found["spos", "tau relative to grid_search's own"]
+    assert relative["values"] == pytest.approx([9 / 7, 6 / 7, 6 / 7])
+    assert relative["mean"] == pytest.approx(1.0)
+    assert "low" not in relative
+
+
+def test_a_search_as_good_as_another_training_has_a_relative_agreement_of_1(tmp_path: Path) -> None:
+    """Where a search ranks by one more training of every chain, the interval covers 1."""
+    generator = np.random.default_rng(3)
+    truth = np.arange(1.0, 5.0)
+
+    def trained() -> Losses:
+        return dict(zip(GRID, (truth + generator.normal(size=4)).tolist(), strict=True))
+
+    for seed in range(20):
+        write_run(tmp_path, "grid_search", seed, selected=["a", "c"], losses=trained())
+        write_run(tmp_path, "spos", seed, selected=["a", "c"], losses=trained())
+        write_run(
+            tmp_path,
+            "asng",
+            seed,
+            selected=["a", "c"],
+            losses={path: float(generator.normal()) for path in GRID},
+        )
+    found, _ = rows(tmp_path)
+    own = found["grid_search, between seeds", "tau"]
+    assert 0.2 < own["low"] < own["mean"] < own["high"] < 0.8
+    good = found["spos", "tau relative to grid_search's own"]
+    assert good["low"] < 1 < good["high"]
+    assert good["high"] - good["low"] < 1
+    bad = found["asng", "tau relative to grid_search's own"]
+    assert bad["low"] < 0 < bad["high"] < good["mean"]
+
+
+def test_an_interval_by_leaving_out_each_value_is_that_of_their_mean() -> None:
+    """Of a mean the jackknife is Student's t, exactly; of other numbers it is asymptotic."""
+    values = [0.1, 0.5, 0.3, 0.9, 0.4, 0.2]
+    without = [(sum(values) - one) / 5 for one in values]
+    expected = mean_estimate(values, confidence=0.9)
+    found = leaving_out(sum(values) / 6, without, confidence=0.9)
+    assert (found.mean, found.low, found.high) == pytest.approx(
+        (expected.mean, expected.low, expected.high)
+    )
+    assert leaving_out(0.4, without[:4], confidence=0.9).low is None
 
 
 def test_intervals_from_five_seeds_on(tmp_path: Path) -> None:

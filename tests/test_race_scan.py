@@ -18,7 +18,7 @@ from drawn import check_drawn
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 from rich.console import Console
-from scan_process import TOY, begin, kill_all, numbers, results, said, sweep, wait_for
+from scan_process import TOY, begin, end, kill_all, numbers, results, said, sweep, wait_for
 
 from msnas.plots.figures import race as figure
 from msnas.plots.grammar import NothingToDraw
@@ -264,21 +264,18 @@ def test_the_figure_tells_when_chains_were_dropped(
 
 
 @pytest.mark.slow
-def test_the_documented_race_on_two_workers_is_the_serial_one(tmp_path: Path) -> None:
-    """Killed in the middle too: `kill -9` of the scan and all its workers."""
+def test_the_documented_race_killed_on_several_workers_is_the_serial_one(tmp_path: Path) -> None:
+    """`kill -9` of the scan and all its workers, in the middle of the first round."""
     text = (ROOT / "docs/choice.md").read_text()
     (command,) = re.findall(r"^python (sweep.py .*method=race .*)$", text, flags=re.MULTILINE)
     words = [*shlex.split(command)[1:], *TOY[1:], *epochs(2), "seed=range(0,4)", "method.regret=0"]
-    for name, engine in (("serial", "basic"), ("parallel", "joblib")):
-        assert sweep(tmp_path / name, *words, f"hydra/launcher={engine}") == 0
-    process = begin(tmp_path / "killed", *words)
-    wait_for(lambda: len(results(tmp_path / "killed")) > 2)
+    serial, killed = tmp_path / "serial", tmp_path / "killed"
+    assert sweep(serial, *words, "hydra/launcher=basic") == 0, said(serial)
+    process = begin(killed, *words)
+    wait_for(lambda: len(results(killed)) > 2)
     kill_all(process)
-    assert sweep(tmp_path / "killed", *words) == 0
-    expected = numbers(tmp_path / "serial")
-    assert len(expected) > 8
-    assert numbers(tmp_path / "parallel") == expected
-    assert numbers(tmp_path / "killed") == expected
-    (told,) = (line for line in said(tmp_path / "serial").splitlines() if "Race of 4" in line)
-    assert told in said(tmp_path / "parallel")
-    assert told in said(tmp_path / "killed")
+    assert end(begin(killed, *words)) == 0, said(killed)
+    assert len(results(killed)) > 8
+    assert numbers(killed) == numbers(serial)
+    (told,) = (line for line in said(serial).splitlines() if "Race of 4" in line)
+    assert told in said(killed)

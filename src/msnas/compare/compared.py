@@ -11,7 +11,13 @@ from typing import Any
 
 from msnas.compare.groups import Group, first_of
 from msnas.errors import MsnasError
-from msnas.results.quality import TABLE_METHOD, Path, agreement, missing_chains
+from msnas.results.quality import (
+    TABLE_METHOD,
+    Path,
+    agreement,
+    agreement_of_seeds,
+    missing_chains,
+)
 from msnas.results.records import is_number
 from msnas.results.statistics import paired
 
@@ -45,7 +51,7 @@ def _rankings(group: Group, *, confidence: float) -> tuple[list[Row], list[str]]
         if missing := [str(seed) for seed in runs if seed not in tables]:
             notes.append(f"{label}: no {TABLE_METHOD} run of seeds {', '.join(missing)}")
         rows += agreement(label, runs, tables, confidence=confidence)
-    return rows, notes
+    return [*rows, *agreement_of_seeds(tables, rows, confidence=confidence)] if rows else [], notes
 
 
 def _tables(group: Group) -> tuple[dict[int, Mapping[Path, Mapping[str, float]]], list[str]]:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import combinations, product
+from statistics import fmean
 from typing import Any
 
 from scipy import stats
 
 from msnas.results.result import Result
-from msnas.results.statistics import Estimate, mean_estimate, rate_estimate
+from msnas.results.statistics import Estimate, leaving_out, mean_estimate, rate_estimate
 
 TABLE_METHOD = "grid_search"
 """The method that trains every chain, so that its validation numbers are a table to rank by."""
+
+RELATIVE = f"tau relative to {TABLE_METHOD}'s own"
 
 Path = tuple[str, ...]
 """One candidate per task, in the order of the chain."""
@@ -49,6 +52,59 @@ def agreement(
         fixed = {"method": label, "quantity": quantity}
         rows.append({**fixed, **estimate, "random": math.fsum(random) / len(random)})
     return rows
+
+
+def agreement_of_seeds(
+    tables: Mapping[int, Mapping[Path, Mapping[str, float]]],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    confidence: float,
+) -> list[dict[str, Any]]:
+    """Grid search's tau between two of its own seeds, and those of methods relative to it.
+
+    What another training changes in the order of the chains no search can foresee: that tau, not 1,
+    is what a perfect one has. Rows as those of `agreement`, which are given; none where there are
+    no two tables, or they do not agree at all. Intervals by leaving out each seed in turn, as
+    the pairs of seeds are not independent.
+    """
+    losses = {
+        seed: {path: values["loss"] for path, values in table.items()}
+        for seed, table in tables.items()
+    }
+    between = {
+        pair: tau
+        for pair in combinations(losses, 2)
+        if losses[pair[0]].keys() == losses[pair[1]].keys()
+        and (tau := kendall_tau(*(losses[seed] for seed in pair))) is not None
+    }
+    seeds = sorted({seed for pair in between for seed in pair})
+
+    def own(without: int | None = None) -> float:
+        return fmean(tau for pair, tau in between.items() if without not in pair)
+
+    if not between or not own() > 0:
+        return []
+    several = len(between) == len(seeds) * (len(seeds) - 1) // 2 > 1
+    of_seed = [fmean(tau for pair, tau in between.items() if seed in pair) for seed in seeds]
+    left_out = [own(seed) for seed in seeds] if several else []
+    limits = {"confidence": confidence, "lowest": -1.0, "highest": 1.0}
+    estimate = leaving_out(own(), left_out, **limits).row(seeds, of_seed)
+    label = f"{TABLE_METHOD}, between seeds"
+    found = [{"method": label, "quantity": "tau", **estimate, "random": 0.0}]
+    for row in rows:
+        if row["quantity"] != "tau":
+            continue
+        by_seed = dict(zip(row["seeds"], row["values"], strict=True))
+        left_out = [
+            fmean(others) / own(seed)
+            for seed in seeds
+            if several and (others := [by_seed[one] for one in by_seed if one != seed])
+        ]
+        values = [tau / own() for tau in by_seed.values()]
+        estimate = leaving_out(fmean(values), left_out, confidence=confidence).row(by_seed, values)
+        fixed = {"method": row["method"], "quantity": RELATIVE}
+        found.append({**fixed, **estimate, "random": 0.0})
+    return found
 
 
 def missing_chains(run: Result) -> int:

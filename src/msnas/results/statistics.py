@@ -101,6 +101,29 @@ def mean_estimate(
     return Estimate(mean=mean, low=max(mean - half, lowest), high=min(mean + half, highest))
 
 
+def leaving_out(
+    whole: float,
+    without: Sequence[float],
+    *,
+    confidence: float,
+    lowest: float = -math.inf,
+    highest: float = math.inf,
+) -> Estimate:
+    """A number with Tukey's jackknife interval, from the same number `without` each of the seeds.
+
+    None below `FEWEST_SEEDS`; cut at what the number can be.
+    """
+    count = len(without)
+    if not count:
+        return Estimate(mean=whole)
+    pseudo = [count * whole - (count - 1) * one for one in without]
+    found = mean_estimate(pseudo, confidence=confidence)
+    if found.low is None or found.high is None:
+        return Estimate(mean=whole)
+    half = (found.high - found.low) / 2
+    return Estimate(mean=whole, low=max(whole - half, lowest), high=min(whole + half, highest))
+
+
 def rate_estimate(hits: Sequence[bool], *, confidence: float) -> Estimate:
     """Share of hits with the interval of Clopper and Pearson (1934); none below `FEWEST_SEEDS`.
 
