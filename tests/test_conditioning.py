@@ -141,6 +141,48 @@ def test_draws_follow_their_generator() -> None:
     assert first.abs().max() <= 1
 
 
+def farthest_from_even(units: Tensor) -> float:
+    """Of the sorted coordinates, from the middles of as many equal intervals."""
+    count = len(units)
+    middles = (torch.arange(count) + 0.5) / count * 2 - 1
+    return float((units.sort().values - middles).abs().max())
+
+
+def test_stratified_draws_are_even_in_every_batch() -> None:
+    """Wherever 64 events are cut out of a block; and over many blocks as uniform as independent."""
+    law = LogOdds(limit=1000, points=[0.5])
+    parameter = Parameter(key="task_weight", task="a", scalar=None, law=law)
+    even = Conditioning([parameter], tasks=["a", "b"], stratified=True)
+    generator = torch.Generator().manual_seed(0)
+    batch = {"x": torch.zeros(640)}
+    blocks = [even.draw(batch, generator)[CONDITION].squeeze(1) for _ in range(20)]
+    independent = of_weight(law).draw(batch, generator)[CONDITION].squeeze(1)
+    for start in range(0, 577, 37):
+        for block in blocks:
+            assert farthest_from_even(block[start : start + 64]) < 0.1
+    assert max(farthest_from_even(one) for one in independent.split(64)) > 0.2
+    assert not torch.equal(blocks[0], blocks[1])
+    firsts = torch.stack([even.draw(batch, generator)[CONDITION][0, 0] for _ in range(400)])
+    assert farthest_from_even(firsts) < 0.2  # of the start, which is independent
+    again = even.draw(batch, torch.Generator().manual_seed(0))[CONDITION].squeeze(1)
+    assert torch.equal(again, blocks[0])
+
+
+def test_how_conditions_are_drawn_is_part_of_a_training(tmp_path: Path) -> None:
+    words = [*TOY, *YOTO, f"output={tmp_path}"]
+    usual = make_plan(compose_config([*words, "conditioning.draws=independent"]))
+    assert usual.key == make_plan(compose_config(words)).key
+    assert "draws" not in usual.config["conditioning"]
+    independent = three_epochs(tmp_path, *YOTO)
+    stratified = three_epochs(tmp_path, *YOTO, "conditioning.draws=stratified")
+    assert stratified["stages"]["search"]["cached"] == []
+    assert stratified["stages"]["posttrain"]["cached"] == []
+    assert stratified["stages"]["pretrain"]["cached"] != []
+    assert stratified["metrics"]["valid"]["loss"] != independent["metrics"]["valid"]["loss"]
+    with pytest.raises(ConfigError, match=r"conditioning\.draws: expected one of .*found 'even'"):
+        make_plan(compose_config([*words, "conditioning.draws=even"]))
+
+
 def parts(folder: Path, *overrides: str) -> Parts:
     plan = make_plan(compose_config([*TOY, f"output={folder}", *overrides]))
     return ready_parts(plan, Display(QUIET))

@@ -268,7 +268,8 @@ def test_the_documented_race_killed_on_several_workers_is_the_serial_one(tmp_pat
     """`kill -9` of the scan and all its workers, in the middle of the first round."""
     text = (ROOT / "docs/choice.md").read_text()
     (command,) = re.findall(r"^python (sweep.py .*method=race .*)$", text, flags=re.MULTILINE)
-    words = [*shlex.split(command)[1:], *TOY[1:], *epochs(2), "seed=range(0,4)", "method.regret=0"]
+    words = [*shlex.split(command)[1:], *TOY[1:], *epochs(2), "seed=range(0,3)", "method.regret=0"]
+    words.append("data.source.events=600")
     serial, killed = tmp_path / "serial", tmp_path / "killed"
     assert sweep(serial, *words, "hydra/launcher=basic") == 0, said(serial)
     process = begin(killed, *words)

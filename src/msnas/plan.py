@@ -191,6 +191,8 @@ def _plan(
         config.pop("shifts", None)
     if config["method"].get("select_by") == "loss" and config["method"]["name"] == "spos":
         config["method"].pop("select_by")
+    if (config.get("conditioning") or {}).get("draws") == "independent":
+        config["conditioning"].pop("draws")
     config["pretrain"].setdefault("only", None)
     for name in ("frame", "augment", "folds", "fold"):
         if config["data"].get(name) is None:

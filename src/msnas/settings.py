@@ -179,6 +179,7 @@ class Conditioning(TypedDict):
 
     parameters: Annotated[list[str], expected("a list of different ones", is_list_of_text)]
     layers: Sizes
+    draws: NotRequired[Annotated[str, one_of("independent", "stratified")]]
     laws: dict[str, Node]
 
 

@@ -52,12 +52,16 @@ class Conditioning:
     Dosovitskiy & Djolonga, "You Only Train Once", ICLR 2020. `tasks` are the supervised tasks.
     Drawn weights are normalised to 1, event by event: a v1 weights the first of two tasks by v1
     and the second by 1 - v1; in a chain of any length every task but the last has a weight relative
-    to the last one's.
+    to the last one's. `stratified` draws are evenly spread over the events of every batch
+    (as the preferences of PaLoRA, arXiv:2407.08056), not independent.
     """
 
-    def __init__(self, parameters: Sequence[Parameter], *, tasks: Sequence[str]) -> None:
+    def __init__(
+        self, parameters: Sequence[Parameter], *, tasks: Sequence[str], stratified: bool = False
+    ) -> None:
         self.parameters = tuple(parameters)
         self.tasks = tuple(tasks)
+        self.stratified = stratified
 
     @property
     def of_task_weights(self) -> bool:
@@ -66,24 +70,34 @@ class Conditioning:
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
         """A batch with a new draw for every event."""
-        events = len(next(iter(batch.values())))
-        unit = torch.rand(events, len(self.parameters), generator=generator) * 2 - 1
+        events, count = len(next(iter(batch.values()))), len(self.parameters)
+        if self.stratified:  # however the events are cut into batches
+            return self._with_losses(
+                batch, self._even(events, torch.rand(count, generator=generator))
+            )
+        unit = torch.rand(events, count, generator=generator) * 2 - 1
         return self._with_losses(batch, unit)
 
     def spread(self, batch: Batch) -> Batch:
-        """A batch with values spread evenly over the events, the same ones every time.
+        """A batch with values spread evenly over the events, the same ones every time."""
+        events = len(next(iter(batch.values())))
+        return self._with_losses(
+            batch, self._even(events, torch.full((len(self.parameters),), 0.5))
+        )
 
-        Coordinates of an additive recurrence (Roberts' R sequence): for one parameter, multiples
-        of the golden ratio.
+    def _even(
+        self, events: int, start: Float[Tensor, " parameter"]
+    ) -> Float[Tensor, "event parameter"]:
+        """Coordinates of an additive recurrence (Roberts' R sequence), evenly spread anywhere.
+
+        For one parameter, multiples of the golden ratio.
         """
-        events, count = len(next(iter(batch.values()))), len(self.parameters)
-        root = 2.0
+        count, root = len(self.parameters), 2.0
         for _ in range(50):  # the real root of x^(count + 1) = x + 1
             root = (1 + root) ** (1 / (count + 1))
         steps = root ** -torch.arange(1, count + 1, dtype=torch.float64)
         index = torch.arange(1, events + 1, dtype=torch.float64).unsqueeze(1)
-        unit = ((0.5 + index * steps) % 1 * 2 - 1).float()
-        return self._with_losses(batch, unit)
+        return ((start.double() + index * steps) % 1 * 2 - 1).float()
 
     def at(self, batch: Mapping[str, Tensor], point: Mapping[str, float]) -> Batch:
         """A batch with the same values for all events; task weights are left to the weighting."""

@@ -25,6 +25,8 @@ from msnas.conditioning.laws import Law
 from msnas.errors import ConfigError
 from msnas.identity import derived_seed
 
+STRATIFIED = "stratified"
+
 
 def build_conditioning(config: Mapping[str, Any] | None, chain: Chain) -> Conditioning | None:
     """The configured conditioning of a chain, None for `conditioning=none`.
@@ -47,7 +49,11 @@ def build_conditioning(config: Mapping[str, Any] | None, chain: Chain) -> Condit
             f"conditioning.parameters: {TASK_WEIGHT} and {TASK_WEIGHTS} exclude each other"
         )
     parameters = [one for name in given for one in _parameters(name, config["laws"], chain)]
-    return Conditioning(parameters, tasks=[task.name for task in chain.supervised()])
+    return Conditioning(
+        parameters,
+        tasks=[task.name for task in chain.supervised()],
+        stratified=config.get("draws") == STRATIFIED,
+    )
 
 
 def _varying(chain: Chain) -> dict[str, tuple[Task, str]]:

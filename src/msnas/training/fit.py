@@ -196,6 +196,7 @@ class Fit:
                     for one in self.conditioning.parameters
                 ],
                 "layers": settings["layers"],
+                **({"draws": settings["draws"]} if "draws" in settings else {}),
             }
         return identity
 
