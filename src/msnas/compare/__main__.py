@@ -20,6 +20,7 @@ from msnas.compare.output import Comparison, show, write
 from msnas.errors import ConfigError, DataError, MsnasError
 from msnas.packages import allowing
 from msnas.results.constrained import Bounds, recommendations
+from msnas.results.hypervolume import fronts_of
 from msnas.results.quality import TABLE_METHOD
 from msnas.results.runs import OtherRun, collect
 from msnas.terminal import say, terminal
@@ -68,6 +69,7 @@ def compare(settings: Settings) -> Comparison:
     runs = collect([Path(folder) for folder in settings.runs])
     bounds = Bounds(validity=settings.validity, leakage=settings.leakage)
     recommended = recommendations(runs.finished, bounds)
+    fronts = fronts_of(runs.finished, confidence=settings.confidence)
     groups, repeats = group_runs(runs.finished)
     others = [*runs.others, *repeats]
     with allowing(settings.allow):
@@ -76,10 +78,11 @@ def compare(settings: Settings) -> Comparison:
             for group in groups
         ]
     compared = [one for one in found if one.agreement or one.performance]
-    if not compared and not recommended:
+    if not compared and not recommended and not fronts:
         raise DataError(_nothing(settings, groups, others))
     used = {id(one.group) for one in compared}
     of_v1 = {run.directory for one in recommended for run in one.runs}
+    of_v1 |= {run.directory for one in fronts for run in one.runs}
     others += [
         OtherRun(directory=run.directory, reason=f"nothing to compare it with ({group.describe()})")
         for group in groups
@@ -95,6 +98,7 @@ def compare(settings: Settings) -> Comparison:
         others=others,
         groups=compared,
         recommended=recommended,
+        fronts=fronts,
     )
 
 

@@ -17,6 +17,7 @@ from msnas.errors import DataError
 from msnas.report.honest import recommended_table
 from msnas.report.tables import as_rich
 from msnas.results.constrained import Recommended
+from msnas.results.hypervolume import Fronts
 from msnas.results.runs import OtherRun
 from msnas.results.statistics import FEWEST_SEEDS
 from msnas.storage import whole
@@ -44,6 +45,7 @@ class Comparison:
     others: Sequence[OtherRun]
     groups: Sequence[Compared]
     recommended: Sequence[Recommended] = ()
+    fronts: Sequence[Fronts] = ()
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -83,6 +85,16 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             }
             for one in comparison.recommended
         ],
+        "fronts": [
+            {
+                "problem": one.runs[0].problem,
+                "runs": [str(run.directory) for run in one.runs],
+                "quantities": [quantity.name for quantity in one.quantities],
+                "v1": list(one.v1),
+                "hypervolume": list(one.rows),
+            }
+            for one in comparison.fronts
+        ],
     }
 
 
@@ -118,6 +130,8 @@ def show(comparison: Comparison, console: Console) -> None:
             console.print(table)
         for note in one.notes:
             say(console, f"note: {note}")
+    for fronts in comparison.fronts:
+        console.print(_fronts_table(fronts, level))
     if comparison.recommended:
         told = recommended_table(comparison.recommended)
         console.print(as_rich(told))
@@ -178,7 +192,27 @@ def _performance_tables(rows: Sequence[Row], level: str) -> Iterator[Table]:
         )
 
 
-def _interval(row: Row, sign: str = "") -> str:
+def _fronts_table(fronts: Fronts, level: str) -> Table:
+    first, last = (one.name for one in fronts.quantities)
+    weights = ", ".join(f"{one:g}" for one in fronts.v1)
+    return text_table(
+        f"Hypervolume of the test front of {first} and {last} at v1 = {weights} (1: the best "
+        "number of any run in both), and its difference to a training for each v1, paired by seed",
+        (
+            {
+                "training": row["method"],
+                "seeds": len(row["seeds"]),
+                "mean": f"{row['mean']:.4f}",
+                f"{level} interval": _interval(row),
+                "difference": f"{row['difference']['mean']:+.4f}" if "difference" in row else "",
+                "its interval": _interval(row["difference"], "+") if "difference" in row else "",
+            }
+            for row in fronts.rows
+        ),
+    )
+
+
+def _interval(row: Mapping[str, Any], sign: str = "") -> str:
     return f"{row['low']:{sign}.4f} to {row['high']:{sign}.4f}" if "low" in row else ""
 
 
