@@ -67,6 +67,7 @@ RUNS: dict[str, tuple[str, ...]] = {
         "method=grid_search",
         "method.select_by=toy_classification/auc",
     ),
+    "race": (*TOY, "method=race", "recipe.posttrain.epochs=3"),
     "fixed_chain": (*TOY, "method=fixed_chain"),
     "task_after_task": (*TOY, "method=fixed_chain", "method.reoptimise=false"),
     "end_to_end": (*TOY, "method=end_to_end"),

@@ -97,7 +97,10 @@ class ScanRace:
             tied = ", ".join(CHAIN.join(self.paths[one]) for one in sure.order[: sure.tied])
             said.append(f"Tie set: {tied}.")
         if sure.dominates == "events" and sure.enough_events is not None:
-            said.append(f"About {sure.enough_events:,} validation events would decide.")
+            said.append(
+                f"About {sure.enough_events:,} validation events would decide: more data, or the "
+                "training events too by cross-fitting (data.folds)."
+            )
         return said
 
     def _overrides(self, chain: int, seed: int) -> list[str]:
