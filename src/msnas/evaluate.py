@@ -21,7 +21,7 @@ from msnas.errors import DataError, MsnasError
 from msnas.packages import allowing
 from msnas.report.honesty_tables import honesty_tables
 from msnas.report.shift_tables import shift_tables
-from msnas.results.result import is_number
+from msnas.results.records import is_number
 from msnas.run_directory import RunDirectory
 from msnas.shifts.chosen import chosen_shifts
 from msnas.storage import somebodys, whole

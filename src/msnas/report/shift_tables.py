@@ -8,7 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from msnas.results.honesty import InterventionNumbers, LeakageNumbers
-from msnas.results.result import ARROW, VALIDITY, is_number
+from msnas.results.records import is_number
+from msnas.results.result import ARROW, VALIDITY
 from msnas.results.shifts import ShiftRecord
 from msnas.terminal import text_table
 
