@@ -8,10 +8,14 @@ order and draws the validation events anew, with replacement; the grid search ha
 race takes them as it goes. *Tied* is how often the race's chain is in the tie set of the grid
 search. Without runs: banks of 9 chains and 20 seeds of known truth, a new one each time, with the
 spreads of `htautau` at 10,000 events; *best* is then how often the chain is the true best.
+
+Of the runs' curves a race by epochs is replayed too: how often it finds the best chain of its seed,
+what it loses in validation loss otherwise, and its share of the epochs.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -22,12 +26,15 @@ from rich.console import Console
 from rich.table import Table
 
 from msnas.confidence import how_sure
+from msnas.methods.race import FINALISTS, FIRST_EPOCHS, better_half
 from msnas.race import RaceOverSeeds, Rules
 from msnas.results.alike import alike
 from msnas.results.choice import ONE_CHOICE
 from msnas.results.losses import read_losses
+from msnas.results.result import Result
 from msnas.results.runs import collect
 from msnas.results.statistics import rate_estimate
+from msnas.run_directory import LOSSES
 
 TRUTH, TAU, OMEGA, SIGMA, EVENTS = 0.02, 0.004, 0.13, 0.1, 2000
 """Spreads of chains, trainings, events, and of both together, and validation events."""
@@ -37,7 +44,11 @@ Bank = tuple[str, np.ndarray]
 
 def banks_of(folder: Path, *, seeds: int) -> Iterator[Bank]:
     """Losses [chain, seed, event] of each group of grid searches, at most so many seeds."""
-    finished = [run for run in collect([folder]).finished if run.method == "grid_search"]
+    finished = [
+        run
+        for run in collect([folder]).finished
+        if run.method == "grid_search" and (run.directory / LOSSES).is_file()
+    ]
     for group in alike(finished, but_for=ONE_CHOICE):
         runs = sorted(group.runs, key=lambda run: run.seed)[:seeds]
         losses = [read_losses(run).ranked for run in runs]
@@ -67,16 +78,53 @@ def raced(losses: np.ndarray, rules: Rules) -> RaceOverSeeds:
     return race
 
 
+def by_epochs(run: Result) -> tuple[float, float]:
+    """What a race by epochs loses to the grid search it is replayed from, and its share of epochs.
+
+    Its own lowest losses so far, as `msnas.methods.race` has them; of runs that judged the start.
+    """
+    start: dict[str, float] = run.stages["search"]["start"]
+    curves: dict[str, list[float]] = {name: [loss] for name, loss in start.items()}
+    for line in (run.directory / "history.jsonl").read_text().splitlines():
+        epoch = json.loads(line)
+        if epoch["stage"] == "search":
+            curves[epoch["model"]].append(epoch["valid/loss"])
+    end = max(map(len, curves.values())) - 1
+    lowest = {
+        name: np.minimum.accumulate(np.pad(curve, (0, end + 1 - len(curve)), mode="edge"))
+        for name, curve in curves.items()
+    }
+    alive, at, until, spent = better_half(start), 0, min(FIRST_EPOCHS, end), 0
+    while until < end:
+        spent += len(alive) * (until - at)
+        alive = better_half({name: lowest[name][until] for name in alive})
+        at, until = until, 2 * until if len(alive) > FINALISTS else end
+    spent += len(alive) * (end - at)
+    found = min(lowest[name][end] for name in alive)
+    return float(found - min(curve[end] for curve in lowest.values())), spent / len(start) / end
+
+
 def main() -> None:
     """Print a row for each bank, and why its races ended."""
     words = dict(word.split("=", 1) for word in sys.argv[1:])
     count = int(words.pop("resamplings", 200))
     seeds, folder = int(words.pop("seeds", 20)), words.pop("runs", None)
     rules = Rules(**{name: float(value) for name, value in words.items()})
+    console = Console()
+    if folder is not None:
+        grids = [run for run in collect([Path(folder)]).finished if run.method == "grid_search"]
+        replayed = [by_epochs(run) for run in grids if run.stages["search"].get("start")]
+        if replayed:
+            lost, shares = zip(*replayed, strict=True)
+            console.print(
+                f"By epochs: the best chain in {sum(loss <= 0 for loss in lost)} of {len(lost)} "
+                f"runs, loss {np.mean(lost):.4f} (at most {max(lost):.4f}), {np.mean(shares):.3f} "
+                "of the epochs",
+                highlight=False,
+            )
     banks: list[tuple[str, np.ndarray | None]] = [("made", None)]
     if folder is not None:
         banks = [*banks_of(Path(folder), seeds=seeds)]
-    console = Console()
     table = Table("bank", "chains", "seeds", "same chain", "same or tied", "trainings", "most")
     for name, bank in banks:
         generator = np.random.default_rng(0)

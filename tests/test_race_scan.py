@@ -106,12 +106,12 @@ class Launcher:
             pretend(work)
             self.done.append(work.key)
         answer = {"error": None, "traceback": ""}
-        return [JobReturn(status=JobStatus.COMPLETED, _return_value=answer) for _ in overrides]
+        return [JobReturn(status=JobStatus.COMPLETED, _return_value={0: answer}) for _ in overrides]
 
 
 def work_off(scan: Scan, **more: float) -> Launcher:
     launcher = Launcher(scan, **more)
-    engine = Engine("basic", OmegaConf.create(), lambda: launcher)  # type: ignore[arg-type,return-value]
+    engine = Engine("submitit_slurm", OmegaConf.create(), lambda *_: launcher)  # type: ignore[arg-type,return-value]
     try:
         scan.work_off(engine)
     except KeyboardInterrupt:
@@ -232,7 +232,7 @@ def test_a_training_that_fails_ends_its_race(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     scan, console = scan_of()
-    engine = Engine("basic", OmegaConf.create(), lambda: Failing())  # type: ignore[arg-type,return-value]
+    engine = Engine("submitit_slurm", OmegaConf.create(), lambda *_: Failing())  # type: ignore[arg-type,return-value]
     assert not scan.work_off(engine)
     (race,) = scan.races
     assert race.trouble is not None
@@ -243,7 +243,7 @@ def test_a_training_that_fails_ends_its_race(
 class Failing:
     def launch(self, overrides: list[list[str]], initial_job_idx: int) -> list[JobReturn]:
         answer = {"error": "it broke", "traceback": ""}
-        return [JobReturn(status=JobStatus.COMPLETED, _return_value=answer) for _ in overrides]
+        return [JobReturn(status=JobStatus.COMPLETED, _return_value={0: answer}) for _ in overrides]
 
 
 def test_the_figure_tells_when_chains_were_dropped(

@@ -62,7 +62,7 @@ class Race(Method):
         if fit.plan.config["pretrain"]["enabled"] and all(
             map(chain.pretrains, range(len(alive[0])))
         ):
-            alive = _better_half(start)
+            alive = better_half(start)
         first = len(alive) * until + epochs - until
         self._rules().check_round(
             first / epochs, f"{until} epochs of {len(alive)} chains and all of one"
@@ -79,7 +79,7 @@ class Race(Method):
                 path: start[path] if (loss := trainings[path].loss) is None else loss
                 for path in alive
             }
-            alive = _better_half(losses)[: max(left // (epochs - until), 1)]
+            alive = better_half(losses)[: max(left // (epochs - until), 1)]
             at, until = until, 2 * until if len(alive) > FINALISTS else epochs
         scores = []
         with fit.display.stage(f"Race: {len(alive)} chains to their end"):
@@ -94,6 +94,6 @@ class Race(Method):
         )
 
 
-def _better_half(losses: Mapping[Path, float]) -> list[Path]:
+def better_half(losses: Mapping[Path, float]) -> list[Path]:
     """The better half, the best first; no fewer than the finalists."""
     return sorted(losses, key=losses.__getitem__)[: max(ceil(len(losses) / 2), FINALISTS)]
