@@ -149,6 +149,8 @@ ELSEWHERE = {
     "export": "test_export_candidates.py",
     "extend": "test_docs.py",
     "fakes": "test_htautau_fakes.py",
+    "measurement": "test_measurement.py",
+    "shifts": "test_shifts.py",
     "weighting": "test_weighting_runs.py",
 }
 """Pages whose commands have a test of their own."""

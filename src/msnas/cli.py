@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, str] = {
     "compare": "searches against a grid search of the same seeds",
     "predict": "apply a finished run's chain to events",
     "evaluate": "a finished run's numbers, at any value of what it is conditioned on",
+    "measure": "what a finished run's chain would tell of a signal strength",
     "export": "a finished run's chain as one ONNX file, for where PyTorch is not",
     "convert": "Delphes files to events",
     "dashboard": "a workspace at Weights & Biases",

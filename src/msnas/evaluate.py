@@ -17,14 +17,12 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING
 
 from msnas.command_line import parse_with_conditions
-from msnas.errors import DataError, MsnasError
+from msnas.errors import MsnasError
 from msnas.packages import allowing
 from msnas.report.honesty_tables import honesty_tables
 from msnas.report.shift_tables import shift_tables
 from msnas.results.records import is_number
-from msnas.run_directory import RunDirectory
-from msnas.shifts.chosen import chosen_shifts
-from msnas.storage import somebodys, whole
+from msnas.storage import whole
 from msnas.terminal import terminal, text_table
 
 if TYPE_CHECKING:
@@ -74,40 +72,18 @@ def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict
 
 def _evaluate(settings: Settings, conditions: Mapping[str, str]) -> list[dict[str, Any]]:
     from msnas.conditioning.chosen import chosen_points
-    from msnas.model import load_model
-    from msnas.pipeline import ready_parts, shift_record
-    from msnas.plan import make_plan
-    from msnas.selection import chosen_again
-    from msnas.training.progress import Display
+    from msnas.opened import open_run
+    from msnas.pipeline import shift_record
 
-    directory = RunDirectory(Path(settings.run))
-    trained = load_model(directory.path)
     conditions, changes = _apart(conditions)
-    points = chosen_points(conditions, trained.conditioning, trained.point)
-    config, result = directory.read()
-    config["shifts"] = chosen_shifts(settings.shifts, config.get("shifts") or {}, changes)
-    config["output"] = str(directory.path.absolute().parents[2])  # where its store is
-    with somebodys(directory.path):
-        plan = make_plan(config, written=True)
-    sha256 = result["data"]["source"].get("sha256")
-    if sha256 is not None and plan.source.identity()["sha256"] != sha256:
-        raise DataError(
-            f"{plan.config['data'].get('file')}: the events are not those of the run (checksum)"
-        )
-    with somebodys(directory.path):
-        parts = ready_parts(plan, Display(terminal(quiet=True)), closed=True)
-        scores, judges = [], {}
-        if settings.shifts:
-            scores, judges = chosen_again(parts), trained.judges_of_validity()
-        else:
-            parts.condition()
-        chain = parts.chain.only(trained.path)
-        chain.load_state_dict(trained.chain.state_dict())
+    run = open_run(Path(settings.run), shifts=settings.shifts, changes=changes)
+    points = chosen_points(conditions, run.trained.conditioning, run.trained.point)
+    judges = run.trained.judges_of_validity() if settings.shifts else {}
     everywhere: list[Point | None] = [*points] or [None]
     found = []
     for point in everywhere:
-        told = parts.scoring.again(chain, trained.path, settings.part.value, point, judges)
-        record = shift_record(told.pop("shifts", {}), scores, plan.chain, trained.path)
+        told = run.parts.scoring.again(run.chain, run.path, settings.part.value, point, judges)
+        record = shift_record(told.pop("shifts", {}), run.scores, run.parts.plan.chain, run.path)
         shifts = {} if record is None else {"shifts": record}
         found.append({"parameters": point or {}, **told, **shifts})
     return found

@@ -17,7 +17,8 @@ from msnas.data.fields import Field
 from msnas.data.frames import Frame
 from msnas.errors import ConfigError
 from msnas.evaluation.interventions import Interventions
-from msnas.evaluation.select_by import WORST_CASE
+from msnas.evaluation.select_by import MEASUREMENT, WORST_CASE
+from msnas.measurement.measurement import Measurement
 from msnas.methods.method import Method
 from msnas.plan import Plan
 from msnas.scoring import Scoring
@@ -148,6 +149,12 @@ def make_parts(
             f"method.select_by: {WORST_CASE} is of shifts, and there are none; "
             "declare some with shift@shifts.<name>=<option>"
         )
+    if (by := config["method"].get("select_by")) == MEASUREMENT and "measurement" not in config:
+        raise ConfigError(
+            f"method.select_by: {by} is of a measurement, and there is none; choose one with "
+            "measurement=<option>"
+        )
+    measurement = Measurement(config["measurement"], chain) if config.get("measurement") else None
     method.check(chain, weighting)
     return Parts(
         plan=plan,
@@ -175,6 +182,7 @@ def make_parts(
             weights=weights,
             interventions=interventions,
             shifted=ShiftedEvents(events, shifts),
+            measurement=measurement,
             store=store,
             display=display,
         ),

@@ -216,6 +216,8 @@ def _result(
             chains[-1]["ranked_by"] = score.ranked_by
         if score.shifted:
             chains[-1]["shifted"] = dict(score.shifted)
+        if score.sigma is not None:
+            chains[-1]["sigma"] = score.sigma
     numbers = dict(valid.values)
     chains.append({"selected": named(valid.path), "valid": numbers, "stage": "posttrain"})
     found = Result(

@@ -20,6 +20,7 @@ from msnas.config import check_name, check_plain, copied, plain
 from msnas.data.source import Source
 from msnas.errors import ConfigError
 from msnas.identity import digest
+from msnas.measurement.settings import check_measurement
 from msnas.packages import allowing
 from msnas.settings import OF_A_SCAN, check_settings
 from msnas.training.lightning import check_trainer
@@ -187,8 +188,11 @@ def _plan(
     # defaults that are no settings of their own: what was without them before keeps its key
     if config.get("selection") == "best":
         config.pop("selection")
-    if not config.get("shifts"):
-        config.pop("shifts", None)
+    for name in ("shifts", "measurement"):
+        if not config.get(name):
+            config.pop(name, None)
+    if "measurement" in config:
+        check_measurement(config["measurement"])
     if config["method"].get("select_by") == "loss" and config["method"]["name"] == "spos":
         config["method"].pop("select_by")
     if (config.get("conditioning") or {}).get("draws") == "independent":

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from msnas.evaluation.interventions import Interventions
 from msnas.evaluation.judge import Judge, train_judge
 from msnas.evaluation.score_distribution import distribution
 from msnas.identity import derived_seed
+from msnas.measurement.measurement import AS_IT_IS, Measurement, Sample
 from msnas.plan import Plan
 from msnas.shifts.shifted import ShiftedEvents
 from msnas.training.progress import Display
@@ -67,12 +69,14 @@ class Scoring:
         weights: Mapping[str, float],
         interventions: Interventions,
         shifted: ShiftedEvents,
+        measurement: Measurement | None,
         store: Store,
         display: Display,
     ) -> None:
         self.plan = plan
         self.events = events
         self.shifted = shifted
+        self.measurement = measurement
         self.conditioning = conditioning
         self.point = point
         self.weighting = copy.deepcopy(weighting).prepare(list(weights.values()))
@@ -94,10 +98,37 @@ class Scoring:
             others = self._score(chain, paths, self.shifted.part(part, shift))
             for losses, other in zip(shifted, others, strict=True):
                 losses[shift.name] = other.ranked_by
+        sigmas: list[float | None] = [None for _ in paths]
+        if self.measurement is not None and part == "valid":
+            samples = self.samples(chain, paths, part)
+            sigmas = [self.measurement.sigma(sample) for sample in samples]
         return [
-            dataclasses.replace(score, shifted=losses)
-            for score, losses in zip(scores, shifted, strict=True)
+            dataclasses.replace(score, shifted=losses, sigma=sigma)
+            for score, losses, sigma in zip(scores, shifted, sigmas, strict=True)
         ]
+
+    def applied(self, chain: Chain, path: Path) -> tuple[Applied, Applied]:
+        """Validation and test events with the outputs of a chain, at the run's own point."""
+        valid, test = self.events.valid, self.events.test
+        return (
+            self._applied(chain, path, valid, self.point),
+            self._applied(chain, path, test, self.point),
+        )
+
+    def samples(
+        self, chain: Chain, paths: Sequence[Path], part: str, *, shifted: bool = True
+    ) -> list[Sample]:
+        """The events of a part as they are measured with each path: as they are, under shifts."""
+        assert self.measurement is not None
+        found: list[dict[str, np.ndarray]] = [{} for _ in paths]
+        for shift in (None, *(self.shifted.points if shifted else [])):
+            raw = getattr(self.events, part) if shift is None else self.shifted.part(part, shift)
+            events = self._conditioned(raw, self.point)
+            outputs = collect_outputs(chain, events, paths=paths, batch=self.batch)
+            for path, values in zip(paths, found, strict=True):
+                one = Applied(chain=chain, path=path, events=events, outputs=outputs)
+                values[AS_IT_IS if shift is None else shift.name] = self.measurement.values(one)
+        return [self.measurement.sample(one, getattr(self.events, part)) for one in found]
 
     def _score(self, chain: Chain, paths: Sequence[Path], events: Batch) -> list[ChainScore]:
         if self.conditioning is None:

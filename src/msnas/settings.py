@@ -263,6 +263,7 @@ class Settings(ScanSettings):
     weighting: Node
     conditioning: Conditioning | None
     shifts: NotRequired[dict[Name, Node]]
+    measurement: NotRequired[Any]  # msnas.measurement.settings
     scale: NotRequired[Scale]
     trainer: Trainer
     logger: Node
@@ -278,18 +279,19 @@ def check_settings(config: Mapping[str, Any], *, written: bool = False) -> None:
     What a run has `written` may be of another version: a key that this one does not know does
     nothing, and is let pass.
     """
-    _check(_SETTINGS, config, known=Settings, written=written)
+    check_typed(_SETTINGS, config, known=Settings, written=written)
     check_name(config["method"].get("name"), key="method.name")
 
 
 def check_scan_settings(config: Mapping[str, Any]) -> None:
     """Raise ConfigError for settings of a scan that cannot be."""
-    _check(_OF_A_SCAN, config, known=ScanSettings)
+    check_typed(_OF_A_SCAN, config, known=ScanSettings)
 
 
-def _check(
+def check_typed(
     kind: TypeAdapter[Any], config: Mapping[str, Any], *, known: Any, written: bool = False
 ) -> None:
+    """Raise ConfigError, naming the key, unless `config` is of the `known` kind."""
     try:
         kind.validate_python(config)
     except ValidationError as errors:

@@ -22,7 +22,8 @@ class ChainScore:
 
     `losses` are the weighted ones at every point of a conditioning, `values` those at one of them.
     `event_losses` [event] are the parts whose mean is what the chain is ranked by. `shifted` is
-    what it would be ranked by under each shift of the inputs, if there are any.
+    what it would be ranked by under each shift of the inputs, if there are any, `sigma` the
+    uncertainty of a signal strength, if that is measured.
     """
 
     path: Path
@@ -30,6 +31,7 @@ class ChainScore:
     event_losses: Tensor = field(compare=False, repr=False)
     losses: tuple[float, ...] = ()
     shifted: Mapping[str, float] = field(default_factory=dict)
+    sigma: float | None = None
 
     @property
     def worst(self) -> float:

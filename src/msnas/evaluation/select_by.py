@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from msnas.chain.chain import Chain
 from msnas.errors import ConfigError
 from msnas.evaluation.evaluate import ChainScore
@@ -10,13 +12,16 @@ from msnas.evaluation.variable_metric import VariableMetric
 WORST_CASE = "worst_case"
 """To select by: the largest loss, of the events as they are and under each shift."""
 
+MEASUREMENT = "measurement"
+"""To select by: the expected uncertainty of the signal strength."""
+
 
 def higher_is_better(chain: Chain, name: str, *, key: str) -> bool:
     """Direction of a validation number: `loss`, the worst of it, `<task>/loss`, `<task>/<metric>`.
 
     Raises ConfigError, naming `key`, for one that is not measured.
     """
-    directions = {"loss": False, WORST_CASE: False}
+    directions = {"loss": False, WORST_CASE: False, MEASUREMENT: False}
     for task in chain.supervised():
         directions[f"{task.name}/loss"] = False
         for metric, one in task.metrics.items():
@@ -31,4 +36,6 @@ def number_of(score: ChainScore, name: str) -> float:
     """A chain's validation number of this name."""
     if name == "loss":
         return score.ranked_by
+    if name == MEASUREMENT:
+        return math.inf if score.sigma is None else score.sigma
     return score.worst if name == WORST_CASE else float(score.values[name])

@@ -18,7 +18,7 @@ class GridSearch(Method):
     """Trains every chain end to end from the same pre-trained candidates and takes the best.
 
     `select_by` is what decides on validation data: `loss` (weighted, as trained), `worst_case`
-    (that of the worst shift), or a metric
+    (that of the worst shift), `measurement` (the uncertainty of a signal strength), or a metric
     such as `higgs_id/auc`, whose own direction tells what is better. Trained chains are kept: an
     interrupted search goes on with the chain it was at.
     """

@@ -13,7 +13,7 @@ from msnas.chain.chain import Chain, Path
 from msnas.config import refuse_others
 from msnas.data.events import Batch
 from msnas.errors import ConfigError
-from msnas.evaluation.select_by import WORST_CASE, number_of
+from msnas.evaluation.select_by import MEASUREMENT, WORST_CASE, number_of
 from msnas.identity import derived_seed
 from msnas.methods.evolution import evolve
 from msnas.methods.method import Choice, Search, SearchMethod, refuse_dummies
@@ -47,7 +47,7 @@ class SPOS(SearchMethod):
     fixed set of chains: all of them up to `validation_chains`, else as few as hold every
     candidate. `ranking="grid"` judges every chain, `"evolution"` searches among them (see
     `evolve`, whose settings `evolution` holds) and reports the best it met. `select_by` is `loss`,
-    or `worst_case`: that of the worst shift.
+    `worst_case` (that of the worst shift), or `measurement` (sigma of a signal strength).
     """
 
     selection_settings: ClassVar[frozenset[str]] = frozenset({"ranking", "evolution", "select_by"})
@@ -68,9 +68,9 @@ class SPOS(SearchMethod):
             )
         if self.ranking not in ("grid", "evolution"):
             raise ConfigError(f"method.ranking: expected grid or evolution, found {self.ranking!r}")
-        if self.select_by not in ("loss", WORST_CASE):
+        if self.select_by not in (allowed := ("loss", WORST_CASE, MEASUREMENT)):
             raise ConfigError(
-                f"method.select_by: expected loss or {WORST_CASE}, found {self.select_by!r}"
+                f"method.select_by: expected one of {list(allowed)}, found {self.select_by!r}"
             )
         refuse_others(self.evolution, EVOLUTION, target="SPOS", key="method.evolution")
         object.__setattr__(self, "evolution", {**EVOLUTION, **self.evolution})
@@ -85,7 +85,7 @@ class SPOS(SearchMethod):
 
     @property
     def ranks(self) -> bool:
-        """In the super-network, unless the worst shift decides."""
+        """In the super-network, unless something else decides."""
         return self.select_by == "loss"
 
     def search(self, **of_stage: Any) -> SPOSSearch:

@@ -45,6 +45,7 @@ class ChainNumbers(TypedDict):
     stage: Literal["search", "posttrain"]
     ranked_by: NotRequired[float]
     shifted: NotRequired[dict[str, Number]]
+    sigma: NotRequired[Number]
 
 
 @open_and_strict
