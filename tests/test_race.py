@@ -15,7 +15,7 @@ from drawn import check_drawn
 from same_numbers import tensor_bytes, without_volatile
 from test_confidence import Bank
 
-from msnas.confidence import how_sure
+from msnas.confidence import anytime_confidence, how_sure
 from msnas.errors import ConfigError
 from msnas.methods.race import Race
 from msnas.plots.figures import race as figure
@@ -116,6 +116,24 @@ def test_why_a_race_ends(losses: np.ndarray, rules: dict[str, float], over: str)
     assert re.fullmatch(over + r"\d*", str(race.over)), race.over
     assert race.trainings <= rules.get("budget", np.inf)
     assert race.round == []
+
+
+def test_events_do_not_end_a_race_that_a_look_at_the_end_would_decide() -> None:
+    """The tie set is one chain, but P(best) is not enough yet for looks after every round."""
+    noise = np.random.default_rng(4).normal(size=(2, 1, 100))
+    noise -= noise.mean(2, keepdims=True)
+    seeds = 0.6 * np.random.default_rng(2).normal(size=(2, 12, 1)) / 10
+    losses = np.array([0.0, 0.3])[:, None, None] + noise + seeds
+    sures, race = [], RaceOverSeeds(chains=2, seeds=12, rules=Rules(regret=0.0))
+    while race.round:
+        race.take({one: losses[one] for of_round in race.rounds for one in of_round})
+        sures.append(race.sure)
+    first = sures[0]
+    assert first is not None
+    assert (first.decided, first.dominates) == (True, "events")
+    assert first.leader.best < anytime_confidence(first, 0.95)
+    assert str(race.over).startswith("P(best) is 0.9")
+    assert len(sures) > 1
 
 
 def test_each_rule_changes_when_a_race_ends() -> None:

@@ -120,7 +120,7 @@ class RaceOverSeeds:
             return f"P(best) is {leader.best:.3f}"
         if leader.regret < self.rules.regret:
             return f"the expected regret is {leader.regret:.2g}"
-        if sure.dominates == "events" and sure.enough_seeds is None:
+        if not sure.decided and sure.dominates == "events" and sure.enough_seeds is None:
             return "events dominate, more seeds would not decide it"
         return None
 
