@@ -21,6 +21,12 @@ QUANTILES = 64
 SPREADS = 48
 """Values of g that are weighed."""
 
+HOPELESS = 5.0
+"""Standard errors behind the leading chain from which on a chain tells nothing of the others."""
+
+TINY = 1e-12
+"""Of the variance of the means: one that is smaller is taken for rounding."""
+
 FARTHEST = 1000.0
 """Times as many seeds or events are looked at, not more."""
 
@@ -125,31 +131,48 @@ class Posterior:
     def draws(self, count: int) -> Float[np.ndarray, "draw chain"]:
         """The chains' mu, but for what all share: independent draws, the same in every call."""
         generator = np.random.default_rng(0)
-        # on the axes of their covariance the means are independent, whatever the spread g
-        values, axes = np.linalg.eigh(
-            self.of_events + self.from_seeds[:, None, None] * self.of_seeds
-        )
-        variances = np.maximum(values, 0.0)
-        means = self.means @ axes
-        size = variances.mean()
-        if not size > 0:
+        covariance = self.of_events + self.from_seeds[:, None, None] * self.of_seeds
+        values, axes = np.linalg.eigh(covariance)
+        if not (size := values.mean()) > 0:
             return np.tile(self.basis @ self.means, (count, 1))
-        reach = 30 * max(math.sqrt(size), float(np.abs(means).max()))
-        spreads = np.geomspace(math.sqrt(size) / 30, reach, SPREADS)
-        total = np.square(spreads)[:, None] + variances[:, None]
-        fit = np.log(spreads) - (np.log(total) + np.square(means)[:, None] / total).sum(2) / 2
+        deviations = np.sqrt(np.maximum(values, size * TINY))[:, None]
+        apart = self._contenders(covariance.mean(0))
+        # axes on which means have the error 1 and, whatever the spread g, are independent: of the
+        # contenders' differences, whose variances are `shares` of g^2, and of all that is left
+        near = apart @ (axes * deviations)
+        shares, turns = np.linalg.eigh(near.transpose(0, 2, 1) @ near)
+        left = shares.shape[1] - (len(apart) - 1)
+        shares = np.maximum(shares[:, left:], 0.0)
+        back = axes * deviations @ turns
+        means = ((self.means @ (axes / deviations))[:, None] @ turns)[:, 0]
+        error = math.sqrt(max(shares.sum(1).mean() / max(len(apart) - 1, 1), size * TINY))
+        reach = 30 * max(error, float(np.linalg.norm(apart @ self.means)))
+        spreads = np.geomspace(error / 30, reach, SPREADS)
+        total = np.square(spreads)[:, None] + shares[:, None]
+        squares = shares * np.square(means[:, left:])
+        fit = np.log(spreads) - (np.log(total) + squares[:, None] / total).sum(2) / 2
         weights = np.exp(fit - fit.max(1, keepdims=True)).cumsum(1)
-        quantile = generator.integers(len(variances), size=count)
+        quantile = generator.integers(len(values), size=count)
         level = generator.random((count, 1)) * weights[quantile, -1:]
         chosen = np.square(spreads[(weights[quantile] < level).sum(1)])[:, None]
-        own = variances[quantile]
-        share = chosen / (chosen + own)
-        noise = generator.standard_normal(own.shape) * np.sqrt(share * own)
-        drawn = share * means[quantile] + noise
-        for place, of_quantile in enumerate(axes):
+        kept = np.ones((count, values.shape[1]))
+        kept[:, left:] = chosen / (chosen + shares[quantile])
+        drawn = kept * means[quantile] + np.sqrt(kept) * generator.standard_normal(kept.shape)
+        for place, of_quantile in enumerate(back):
             drawn[quantile == place] = drawn[quantile == place] @ of_quantile.T
         found: Float[np.ndarray, "draw chain"] = drawn @ self.basis.T
         return found
+
+    def _contenders(
+        self, covariance: Float[np.ndarray, "axis axis"]
+    ) -> Float[np.ndarray, "contender axis"]:
+        """The chains at most HOPELESS errors behind the first, without what these share."""
+        loss = self.basis @ self.means
+        first = int(loss.argmin())
+        errors = [self.error(covariance, one, first) for one in range(len(loss))]
+        chosen = self.basis[loss - loss[first] <= HOPELESS * np.array(errors) + 1e-9 * np.ptp(loss)]
+        contenders: Float[np.ndarray, "contender axis"] = chosen - chosen.mean(0)
+        return contenders
 
     def enough(
         self, leader: int, confidence: float, *, seeds: int | None = None, events: int = 0
