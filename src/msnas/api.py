@@ -195,7 +195,10 @@ def configuration(
     return config
 
 
-GROUPS = ("recipe", "scale", "trainer", "logger", "debug", "experiment", "conditioning")
+GROUPS = (
+    *("recipe", "scale", "trainer", "logger", "debug", "experiment"),
+    *("conditioning", "measurement"),
+)
 """Groups that `settings` may choose from by name alone."""
 
 
