@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from msnas.auc import auc_contrast_error, auc_covariance
 from msnas.data.events import split_indices
 from msnas.model import load_model
 from msnas.plan import Plan, make_plan
-from msnas.results.statistics import auc_contrast_error, auc_covariance
 from msnas.run import run
 
 CONF = str(Path(__file__).resolve().parents[1] / "conf")

@@ -291,6 +291,9 @@ def test_the_command(
         *("luminosity", "b_rate", "x", "statistics of the simulation")
     ]
     assert 0 < found["sigma_errors"]["statistical"] < 0.1 * found["sigma"]["statistical"]
+    up, down = found["shapes"]["x"]
+    np.testing.assert_allclose(np.add(up, down) / 2, np.sum(list(found["nominal"].values()), 0))
+    assert not np.allclose(up, down)
     # a hand-made Fisher information, of the templates as they were written
     told = json.loads((tmp_path / "m" / "workspace.json").read_text())
     b, s = (np.array(one["data"]) for one in told["channels"][0]["samples"])

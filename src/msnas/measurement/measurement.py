@@ -21,7 +21,7 @@ from msnas.evaluation.score_distribution import scores_of
 from msnas.measurement.expected import sigma
 from msnas.measurement.likelihood import Likelihood
 from msnas.measurement.settings import MeasurementSettings
-from msnas.measurement.templates import Templates, chosen_edges, filled
+from msnas.measurement.templates import Templates, Yields, chosen_edges, filled
 
 Values = Mapping[str, Float[np.ndarray, " event"]]
 """What is measured of each event: by shift (`<name> up`, `<name> down`), and as it is (``)."""
@@ -176,12 +176,25 @@ class Measurement:
             nominal=nominal,
             errors=errors,
             rates=rates,
-            shapes={name: (fill(f"{name} up")[0], fill(f"{name} down")[0]) for name in names},
+            shapes={
+                name: symmetric(nominal, fill(f"{name} up")[0], fill(f"{name} down")[0])
+                for name in names
+            },
         )
 
     def sigma(self, sample: Sample) -> float:
         """The standard error of the strength that these events lead to; they choose their bins."""
         return sigma(Likelihood(self.templates(sample, self.edges(sample))))
+
+
+def symmetric(nominal: Yields, up: Yields, down: Yields) -> tuple[Yields, Yields]:
+    """Yields half of the difference between up and down apart from the nominal ones, at most all.
+
+    Of few simulated events both directions often move a bin to the same side, by chance; with that
+    as a shape the fitted strength is biased.
+    """
+    half = np.clip((up - down) / 2, -nominal, nominal)
+    return nominal + half, nominal - half
 
 
 def _class_count(chain: Chain) -> int:
