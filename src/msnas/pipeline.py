@@ -251,7 +251,7 @@ def _result(
         choice=_choice(plan, selected),
         stages=stages,
         interventions=cast("InterventionNumbers | None", tested.interventions or None),
-        honesty=cast("list[HonestyNumbers]", tested.honesty.points if tested.honesty else []),
+        honesty=cast("list[HonestyNumbers]", tested.honesty.points) if tested.honesty else (),
         shifts=shift_record(tested.shifts, choice.scores, plan.chain, choice.path),
         refit=None if again is None else again.numbers,
     )

@@ -6,7 +6,8 @@ import csv
 from collections.abc import Mapping
 from typing import Any, final
 
-from msnas.report.tracker import Tracker, flat_numbers
+from msnas.report.tracker import Tracker
+from msnas.results.frame import numbers_of
 from msnas.run_directory import RunDirectory
 from msnas.storage import whole
 
@@ -29,7 +30,7 @@ class CsvTracker(Tracker):
         """Write the table."""
         path = directory.path / TABLE
         lines = [
-            {"stage": line["stage"], "model": line["model"], **flat_numbers(line)}
+            {"stage": line["stage"], "model": line["model"], **numbers_of(line)}
             for line in directory.history()
         ]
         columns = dict.fromkeys(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 from msnas.errors import one_line
+from msnas.results.frame import numbers_of
 from msnas.results.result import Result
 from msnas.run_directory import RunDirectory
 
@@ -61,7 +62,7 @@ def write_mirror(tracker: Tracker, directory: RunDirectory, result: Mapping[str,
 
 def final_numbers(result: Mapping[str, Any]) -> dict[str, float]:
     """The selected chain's numbers as `<part>/<name>`."""
-    return flat_numbers(result["metrics"])
+    return numbers_of(result["metrics"])
 
 
 def choices(run: Result) -> dict[str, str | float]:
@@ -78,19 +79,4 @@ def choices(run: Result) -> dict[str, str | float]:
 def epoch_numbers(line: Mapping[str, Any]) -> dict[str, float]:
     """An epoch's numbers as `<stage>/<model>/<name>`, without which epoch it was, and when."""
     numbers = {name: value for name, value in line.items() if name not in ("epoch", "time")}
-    return flat_numbers(numbers, f"{line['stage']}/{line['model']}/")
-
-
-def flat_numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The numbers among `values`, those of inner mappings as `<outer>/<inner>`.
-
-    >>> flat_numbers({"stage": "search", "epoch": 0, "alpha": {"one": {"a": 0.5, "b": -0.5}}})
-    {'epoch': 0, 'alpha/one/a': 0.5, 'alpha/one/b': -0.5}
-    """
-    flat: dict[str, float] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flat_numbers(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float):
-            flat[prefix + name] = value
-    return flat
+    return numbers_of(numbers, f"{line['stage']}/{line['model']}/")

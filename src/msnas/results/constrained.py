@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from msnas.data.checks import finite
-from msnas.data.hdf5 import read_hdf5
 from msnas.errors import ConfigError, DataError
 from msnas.results.alike import SPLIT, alike
 from msnas.results.event_error import AUC
+from msnas.results.outputs import read_own
 from msnas.results.quantity import quantity_of
 from msnas.results.result import TASK_WEIGHT, Result
 from msnas.run_directory import HONESTY
@@ -127,17 +127,9 @@ def _along_v1(run: Result) -> dict[float, Seen]:
 
 def read_seen(run: Result) -> list[Seen]:
     """A run's honesty.h5, at each of its points; raise DataError if it does not fit the run."""
-    path = run.directory / HONESTY
-    if not path.is_file():
-        raise DataError(f"no {HONESTY}")
-    if damage := run.damage(HONESTY):
-        raise DataError(damage)
     kinds = [f"{kind}/{task}" for kind in ("inside", "excess") for task in run.tasks]
     names = ["truth", "loss", "score", *kinds]
-    content = read_hdf5(path, names, where=HONESTY, attributes=["key"])
-    if (key := content.attributes.get("key", "unknown")) != run.key:
-        raise DataError(f"{HONESTY} is of run {key}, expected {run.key}")
-    arrays = content.arrays
+    arrays = read_own(run, HONESTY, names).arrays
     if not {"truth", "loss"} <= arrays.keys():
         raise DataError(f"{HONESTY}: expected truth and loss, found {sorted(arrays)}")
     points = 1 + len(run.conditions)

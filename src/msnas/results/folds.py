@@ -18,11 +18,10 @@ import h5py
 import numpy as np
 
 from msnas.confidence import how_sure
-from msnas.data.hdf5 import read_hdf5
 from msnas.errors import DataError
 from msnas.results.choice import SIZES, Choice
 from msnas.results.losses import ChainPath, Losses, read_losses
-from msnas.results.outputs import names_of
+from msnas.results.outputs import names_of, read_own
 from msnas.results.records import is_number
 from msnas.results.result import Result
 from msnas.results.schema import ChainNumbers
@@ -80,10 +79,8 @@ class Folds:
         """
         parts = []
         for fold, run in enumerate(self.runs):
-            if damage := run.damage(OUTPUTS):
-                raise DataError(damage)
             where = str(run.directory / OUTPUTS)
-            part = dict(read_hdf5(Path(where), [*names_of(run), EVENT], where=where).arrays)
+            part = dict(read_own(run, OUTPUTS, [*names_of(run), EVENT]).arrays)
             part[FOLD] = np.full(self.sizes["test"][fold], fold, dtype=np.int32)
             lengths = {name: len(values) for name, values in part.items()}
             if EVENT not in part or len(set(lengths.values())) > 1:
@@ -127,14 +124,14 @@ class Folds:
                 **{name: value for name, value in first.data.items() if name != "classes"},
                 "classes": {part: self._classes(part) for part in self.sizes},
             },
-            conditions=[
+            conditions=tuple(
                 {
                     "parameters": ones[0]["parameters"],
                     "valid": self._mean([one["valid"] for one in ones], "valid"),
                     "test": self._mean([one["test"] for one in ones], "test"),
                 }
                 for ones in zip(*(run.conditions for run in self.runs), strict=True)
-            ],
+            ),
             winners=(),
             probabilities=None,
             reading=None,

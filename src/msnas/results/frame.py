@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 import pandas as pd
 
 from msnas.results.alike import column, differing, labels, settings_of
+from msnas.results.records import is_number
 from msnas.results.result import TASK_WEIGHT, Result
 
 FIRST = ("key", "problem", "method", "label", "seed", "split_seed", "v1", "chain")
@@ -27,12 +28,8 @@ def tidy_frame(runs: Sequence[Result]) -> pd.DataFrame:
     | parameter/<name> | value of a conditioned run's parameter |
     | part, quantity, value | `valid` or `test`; such as `higgs_id/auc`; the number |
     """
-    return _tidy(runs, _labels(runs))
-
-
-def _tidy(runs: Sequence[Result], told: Sequence[str]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
-    for place, (run, label) in enumerate(zip(runs, told, strict=True)):
+    for place, (run, label) in enumerate(zip(runs, _labels(runs), strict=True)):
         fixed = {
             **_identity(run),
             "label": label,
@@ -40,18 +37,16 @@ def _tidy(runs: Sequence[Result], told: Sequence[str]) -> pd.DataFrame:
             "pretrained": run.pretrained,
             "run": place,
         }
-        for number, (parameters, parts) in enumerate(_conditions(run)):
-            weights = run.weights_at(parameters)
-            own = {
-                **fixed,
-                "v1": weights[run.supervised[0]] if run.supervised else None,
-                "condition": number,
-                **{f"parameter/{name}": value for name, value in parameters.items()},
-            }
+        for condition, (parameters, numbers) in enumerate(_points(run)):
+            own = {**fixed, "condition": condition, **_parameters(parameters)}
+            own["v1"] = _first_weight(run, parameters)
             rows += [
-                {**own, "part": part, "quantity": quantity, "value": value}
-                for part, values in parts.items()
-                for quantity, value in numbers_of(values)
+                {
+                    **own,
+                    **dict(zip(("part", "quantity"), name.split("/", 1), strict=True)),
+                    "value": one,
+                }
+                for name, one in numbers.items()
             ]
     last = ["part", "quantity", "value"]
     names = dict.fromkeys(name for row in rows for name in row)
@@ -77,13 +72,7 @@ def wide_frame(runs: Sequence[Result]) -> pd.DataFrame:
     | versions/<package> | software |
     | set/<key> | every setting that differs between runs of the same problem |
     """
-    told = _labels(runs)
-    tidy = _tidy(runs, told)
-    own = _numbers_by_place(tidy[tidy["condition"] == 0]) if len(tidy) else {}
-    rows = [
-        {**_row(run, own.get((place, 0), {})), "label": label}
-        for place, (run, label) in enumerate(zip(runs, told, strict=True))
-    ]
+    rows = [{**_row(run), "label": label} for run, label in zip(runs, _labels(runs), strict=True)]
     for places in _problems(runs):
         settings = [settings_of(runs[place]) for place in places]
         for key in differing(settings):
@@ -108,62 +97,75 @@ def conditions_frame(runs: Sequence[Result]) -> pd.DataFrame:
     if not several:
         return wide_frame(runs).iloc[:0]
     told = labels(several, without=["conditioning"])
-    own = wide_frame(several).to_dict("records")
-    tidy = tidy_frame(several)
-    numbers = _numbers_by_place(tidy[tidy["condition"] > 0])
     rows = []
-    for place, (run, label) in enumerate(zip(several, told, strict=True)):
+    for run, label, row in zip(several, told, wide_frame(several).to_dict("records"), strict=True):
         fixed = {
             name: value
-            for name, value in own[place].items()
+            for name, value in row.items()
             if not name.startswith(("valid/", "test/", "weight/"))
         }
-        for number, condition in enumerate(run.conditions, start=1):
-            parameters = condition["parameters"]
-            weights = run.weights_at(parameters)
+        for parameters, numbers in _points(run)[1:]:
             others = "".join(
-                f" {name}={value:g}"
-                for name, value in parameters.items()
-                if not name.startswith(TASK_WEIGHT)  # told by `v1` and `weight/`
+                f" {name}={value:g}" for name, value in parameters.items() if name != TASK_WEIGHT
             )
             rows.append(
                 {
                     **fixed,
                     "label": f"{label}, one training (YOTO){others}",
-                    "v1": weights[run.supervised[0]] if run.supervised else None,
-                    **{f"weight/{task}": weight for task, weight in weights.items()},
-                    **{f"parameter/{name}": value for name, value in parameters.items()},
-                    **numbers.get((place, number), {}),
+                    "v1": _first_weight(run, parameters),
+                    **_weights(run.weights_at(parameters)),
+                    **_parameters(parameters),
+                    **numbers,
                 }
             )
     return pd.DataFrame(rows)
 
 
-def numbers_of(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """All numbers of nested `values`, by names such as `a/b`."""
+def numbers_of(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numbers among `values`, those of inner mappings as `<outer>/<inner>`.
+
+    >>> numbers_of({"stage": "search", "epoch": 0, "alpha": {"one": {"a": 0.5, "b": -0.5}}})
+    {'epoch': 0, 'alpha/one/a': 0.5, 'alpha/one/b': -0.5}
+    """
+    found: dict[str, float] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from numbers_of(value, f"{prefix}{name}/")
-        elif isinstance(value, Real) and not isinstance(value, bool):
-            yield prefix + name, float(value)
-
-
-def _conditions(
-    run: Result,
-) -> Iterator[tuple[Mapping[str, float], dict[str, Mapping[str, Any]]]]:
-    """Parameters and numbers by part: of the run's own point, then of each condition."""
-    yield run.point or {}, {"valid": run.valid, "test": run.test}
-    for one in run.conditions:
-        yield one["parameters"], {"valid": one.get("valid", {}), "test": one.get("test", {})}
-
-
-def _numbers_by_place(tidy: pd.DataFrame) -> dict[tuple[int, int], dict[str, float]]:
-    """By run and condition: its numbers as `valid/...` and `test/...`."""
-    found: dict[tuple[int, int], dict[str, float]] = {}
-    columns = ["run", "condition", "part", "quantity", "value"]
-    for run, condition, part, quantity, value in tidy[columns].itertuples(index=False):
-        found.setdefault((run, condition), {})[f"{part}/{quantity}"] = value
+            found |= numbers_of(value, f"{prefix}{name}/")
+        elif is_number(value):
+            found[prefix + name] = value
     return found
+
+
+def _points(run: Result) -> list[tuple[Mapping[str, float], dict[str, float]]]:
+    """Parameters and numbers, `valid/...` and `test/...`: of the run, then of each condition."""
+    points: list[tuple[Mapping[str, float], Mapping[str, Any]]] = [
+        (run.point or {}, {"valid": run.valid, "test": run.test}),
+        *((one["parameters"], one) for one in run.conditions),
+    ]
+    return [
+        (
+            parameters,
+            {
+                name: float(value)
+                for part in ("valid", "test")
+                for name, value in numbers_of(values.get(part, {}), f"{part}/").items()
+            },
+        )
+        for parameters, values in points
+    ]
+
+
+def _first_weight(run: Result, parameters: Mapping[str, float]) -> float | None:
+    """The weight of the first task that has one, at a condition."""
+    return run.weights_at(parameters)[run.supervised[0]] if run.supervised else None
+
+
+def _weights(weights: Mapping[str, float]) -> dict[str, float]:
+    return {f"weight/{task}": weight for task, weight in weights.items()}
+
+
+def _parameters(parameters: Mapping[str, float]) -> dict[str, float]:
+    return {f"parameter/{name}": value for name, value in parameters.items()}
 
 
 def _problems(runs: Sequence[Result]) -> list[list[int]]:
@@ -194,16 +196,16 @@ def _identity(run: Result) -> dict[str, Any]:
     }
 
 
-def _row(run: Result, numbers: Mapping[str, float]) -> dict[str, Any]:
+def _row(run: Result) -> dict[str, Any]:
     seconds = run.seconds
     return {
         **_identity(run),
         "directory": str(run.directory),
         "data": settings_of(run)["data.content"],
         "v1": run.v1,
-        **{f"weight/{task}": weight for task, weight in run.task_weights.items()},
+        **_weights(run.task_weights),
         **{f"selected/{task}": name for task, name in zip(run.tasks, run.path, strict=True)},
-        **numbers,
+        **_points(run)[0][1],
         **{f"seconds/{name}": value for name, value in seconds.items()},
         **(
             {"seconds/total": sum(seconds.values()), "seconds/this_run": run.seconds_here}
@@ -235,18 +237,10 @@ def _order(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _one_type(values: pd.Series) -> pd.Series:
     """Numbers or truth values as they are, anything mixed as text (a file has typed columns)."""
-    there = [value for value in values if not _missing(value)]
     kinds = {
         bool if isinstance(value, bool) else float if isinstance(value, Real) else str
-        for value in there
+        for value in values.dropna()
     }
     if kinds <= {float}:
         return pd.to_numeric(values)
-    if kinds == {bool}:
-        return values.astype("boolean")
-    texts = [None if _missing(value) else str(value) for value in values]
-    return pd.Series(texts, index=values.index, dtype="str")
-
-
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and value != value)
+    return values.astype("boolean") if kinds == {bool} else values.map(str, "ignore").astype("str")

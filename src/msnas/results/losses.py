@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from msnas.data.hdf5 import read_hdf5
 from msnas.errors import DataError
+from msnas.results.outputs import read_own
 from msnas.results.records import is_number
 from msnas.results.result import Result
 from msnas.run_directory import LOSSES as NAME
@@ -34,14 +34,7 @@ class Losses:
 
 def read_losses(run: Result) -> Losses:
     """Read a run's losses.h5; raise DataError if it is absent, unreadable or does not fit."""
-    path = run.directory / NAME
-    if not path.is_file():
-        raise DataError(f"no {NAME}: written by an earlier version; force=true makes it")
-    if damage := run.damage(NAME):
-        raise DataError(damage)
-    content = read_hdf5(path, ["chain", "loss"], where=NAME, attributes=["key", "events"])
-    if (key := content.attributes.get("key", "unknown")) != run.key:
-        raise DataError(f"{NAME} is of run {key}, expected {run.key}")
+    content = read_own(run, NAME, ["chain", "loss"], "events")
     places, losses = (content.arrays.get(name, np.zeros(0)) for name in ("chain", "loss"))
     if losses.ndim != 2 or losses.shape[1] < 2 or places.shape != losses.shape[:1]:
         raise DataError(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from msnas.data.checks import finite
-from msnas.data.hdf5 import read_hdf5
+from msnas.data.hdf5 import Content, read_hdf5
 from msnas.errors import DataError
 from msnas.results.result import Result
 from msnas.run_directory import OUTPUTS as NAME
@@ -62,17 +62,23 @@ class Momenta:
         return Momenta(**dict(zip(("jet", "output", "true"), rows, strict=True)))
 
 
+def read_own(run: Result, name: str, arrays: Sequence[str], *attributes: str) -> Content:
+    """Arrays of one of a run's own files; raise DataError if it is absent, damaged or another's."""
+    path = run.directory / name
+    if not path.is_file():
+        raise DataError(f"no {name}: written by an earlier version; force=true makes it")
+    if damage := run.damage(name):
+        raise DataError(damage)
+    content = read_hdf5(path, arrays, where=name, attributes=["key", *attributes])
+    if (key := content.attributes.get("key", "unknown")) != run.key:
+        raise DataError(f"{name} is of run {key}, expected {run.key}")
+    return content
+
+
 def read_outputs(run: Result) -> Outputs:
     """Read a run's outputs.h5; raise DataError if it is absent, unreadable or does not fit."""
-    path = run.directory / NAME
-    if not path.is_file():
-        raise DataError(f"no {NAME}")
-    if damage := run.damage(NAME):
-        raise DataError(damage)
     inputs, outputs, targets, counts = _names(run)
-    content = read_hdf5(path, names_of(run), where=NAME, attributes=["key"])
-    if (key := content.attributes.get("key", "unknown")) != run.key:
-        raise DataError(f"{NAME} is of run {key}, expected {run.key}")
+    content = read_own(run, NAME, names_of(run))
     if missing := [task for name, task in outputs.items() if name not in content.arrays]:
         raise DataError(f"{NAME}: no output of {', '.join(missing)}")
     for name, values in content.arrays.items():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, final, get_args
 
 from msnas.results.honesty import HonestyNumbers, InterventionNumbers, LeakageNumbers
 from msnas.results.records import FoldNumbers, RefitNumbers, is_number
@@ -15,6 +15,7 @@ from msnas.results.schema import (
     ChainNumbers,
     ChoiceRecord,
     Condition,
+    Finished,
     Reading,
     Stage,
     Winner,
@@ -93,57 +94,17 @@ class Result:
     @classmethod
     def of(cls, record: Mapping[str, Any], *, config: Mapping[str, Any], directory: Path) -> Result:
         """The result in a checked record of schema 1."""
-        same = (
-            *("problem", "method", "seed", "task_weights", "selected", "directions"),
-            *("chains", "data"),
-        )
-        there = (
-            *("parameters", "versions", "point", "probabilities", "reading", "choice", "stages"),
-            *("interventions", "honesty", "shifts", "folds", "refit", FILES),
-        )
-        return cls(
-            directory=directory,
-            config=config,
-            key=record.get("key", directory.name),
-            valid=record["metrics"]["valid"],
-            test=record["metrics"]["test"],
-            conditions=record.get("conditions") or (),
-            winners=record.get("winners") or (),
-            **{name: record[name] for name in same},
-            **{name: record[name] for name in there if name in record},
-        )
+        known = {one.name for one in fields(cls)} - {"directory", "config", "valid", "test"}
+        told = {name: record[name] for name in known & record.keys()}
+        parts: Any = {part: record["metrics"][part] for part in get_args(Part)}
+        return cls(directory=directory, config=config, **{"key": directory.name, **told, **parts})
 
     def to_json(self) -> dict[str, Any]:
-        """The record of schema 1, without checksums."""
-        record: dict[str, Any] = {
-            "schema": SCHEMA,
-            "problem": self.problem,
-            "method": self.method,
-            "key": self.key,
-            "seed": self.seed,
-            "task_weights": dict(self.task_weights),
-            "selected": dict(self.selected),
-            "metrics": {"valid": dict(self.valid), "test": dict(self.test)},
-            "directions": dict(self.directions),
-            "chains": list(self.chains),
-            "parameters": self.parameters,
-            "data": dict(self.data),
-            "versions": dict(self.versions),
-            "status": "finished",
-        }
-        if self.point is not None or self.conditions:
-            record |= {
-                "point": self.point,
-                "conditions": list(self.conditions),
-                "winners": list(self.winners),
-            }
-        if self.probabilities is not None:
-            record["probabilities"] = dict(self.probabilities)
-        record |= {"reading": self.reading, "choice": self.choice, "stages": dict(self.stages)}
-        record |= {"interventions": self.interventions, "honesty": list(self.honesty) or None}
-        record["shifts"] = self.shifts
-        record |= {"folds": list(self.folds) or None, "refit": self.refit}
-        return {name: value for name, value in record.items() if value is not None}
+        """The record of schema 1, without checksums; what was not computed is absent."""
+        metrics = {part: self.part(part) for part in get_args(Part)}
+        record = {**vars(self), "schema": SCHEMA, "metrics": metrics, "status": "finished"}
+        names = Finished.__annotations__
+        return {name: record[name] for name in names if record[name] not in (None, ())}
 
     def damage(self, *names: str) -> str | None:
         """Which of the run's files is not the one that was written, if one is."""

@@ -140,7 +140,7 @@ class Data(TypedDict):
 
 @open_and_strict
 class Finished(TypedDict):
-    """A run that ended well."""
+    """A run that ended well; written in this order."""
 
     schema: Literal[1]
     problem: Name
@@ -152,20 +152,20 @@ class Finished(TypedDict):
     metrics: Metrics
     directions: dict[str, bool | None]
     chains: list[ChainNumbers]
-    data: Data
-    status: NotRequired[Literal["finished"]]
     parameters: NotRequired[int]
+    data: Data
     versions: NotRequired[dict[str, str]]
-    stages: NotRequired[dict[str, Stage]]
+    status: NotRequired[Literal["finished"]]
     point: NotRequired[dict[str, float]]
     conditions: NotRequired[list[Condition]]
     winners: NotRequired[list[Winner]]
     probabilities: NotRequired[dict[str, dict[str, float]]]
     reading: NotRequired[Reading]
+    choice: NotRequired[ChoiceRecord]
+    stages: NotRequired[dict[str, Stage]]
     interventions: NotRequired[InterventionNumbers]
     honesty: NotRequired[list[HonestyNumbers]]
     shifts: NotRequired[ShiftRecord]
-    choice: NotRequired[ChoiceRecord]
     folds: NotRequired[list[FoldNumbers]]
     refit: NotRequired[RefitNumbers]
 
