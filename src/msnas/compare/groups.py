@@ -70,13 +70,11 @@ def group_runs(runs: Sequence[Result]) -> tuple[list[Group], list[OtherRun]]:
     found = alike(runs, but_for=["seed", *METHOD, *JUDGE])
     groups, repeats = [], []
     for one in found:
-        by_label: dict[str, dict[int, Result]] = {}
+        runs_of = one.by_label(without=JUDGE)
         for label, run in one.labelled(without=JUDGE):
-            first = by_label.setdefault(label, {}).setdefault(run.seed, run)
-            if first is not run:
+            if (first := runs_of[label][run.seed]) is not run:
                 same = f"same settings and seed as {first.directory}"
                 repeats.append(OtherRun(directory=run.directory, reason=same))
-        runs_of = {label: dict(sorted(seeds.items())) for label, seeds in by_label.items()}
         groups.append(Group(settings=one.settings, runs=runs_of, own=_own(one, found)))
     return groups, repeats
 

@@ -41,7 +41,7 @@ SIZES: Any = {
     **{"legend.fontsize": 8.5, "legend.title_fontsize": 11, "axes.linewidth": 0.8},
     **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 5),
     **dict.fromkeys(("xtick.minor.size", "ytick.minor.size"), 2.5),
-    **{"xtick.major.pad": 4, "savefig.dpi": 160, "pdf.fonttype": 42},
+    **{"xtick.major.pad": 4, "figure.dpi": 160, "pdf.fonttype": 42},
 }
 """The field's style is made for figures of 10 inches; ours are as wide as a column of text."""
 
@@ -74,7 +74,8 @@ def draw(chart: Chart) -> Figure:
         for axes in places[len(chart.panels) :]:
             axes.set_axis_off()
         _write_around(figure, chart)
-        figure.draw_without_rendering()  # now the axes have their places
+        figure.draw_without_rendering()  # now the axes have their places, and keep them
+        figure.set_layout_engine("none")
         for panel, axes in zip(chart.panels, places, strict=False):
             _write_words(panel, axes)
     return figure

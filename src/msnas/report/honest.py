@@ -116,8 +116,7 @@ def _interval(low: float | None, high: float | None) -> str | None:
 def _identified(runs: Runs) -> Iterator[tuple[Result, dict[str, Any]]]:
     """Every run with the columns that say which it is."""
     for run, label in zip(runs.finished, runs.wide.get("label", ()), strict=True):
-        weights = {name: round(one, 9) for name, one in weights_of(run).items()}
-        yield run, {"method": label, **weights}
+        yield run, {"method": label, **weights_of(run)}
 
 
 def _over_seeds(

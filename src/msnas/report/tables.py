@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +49,11 @@ def methods_table(runs: Runs) -> NamedTable:
     """A row per method, with its settings, and task weights."""
     errors = _test_errors(runs)
     rows = []
-    for group, table in _by_weights(runs.wide, ["label"]):
+    for group, table in _by_weights(runs, "method", "label"):
         seconds = table.get("seconds/total")
         rows.append(
             {
-                "method": group["label"],
-                **_weights(group),
+                **group,
                 "runs": len(table),
                 "chains": _counts(table["chain"]),
                 **_medians(table, runs.quantities.all, errors),
@@ -90,7 +89,7 @@ def differences_table(runs: Runs) -> NamedTable:
         fixed = {
             "method": labels[id(run)],
             "reference": labels[id(base_run)],
-            **_weights({f"weight/{task}": weight for task, weight in run.task_weights.items()}),
+            **weights_of(run),
         }
         for quantity in runs.quantities.all:
             if (row := _difference(same, quantity)) is not None:
@@ -107,11 +106,10 @@ def differences_table(runs: Runs) -> NamedTable:
 def chains_table(runs: Runs) -> NamedTable:
     """A row per selected chain and task weights."""
     rows = []
-    for group, table in _by_weights(runs.wide, ["chain"]):
+    for group, table in _by_weights(runs, "chain", "chain"):
         rows.append(
             {
-                "chain": group["chain"],
-                **_weights(group),
+                **group,
                 "runs": len(table),
                 "methods": _counts(table["label"]),
                 **_medians(table, runs.quantities.all, {}),
@@ -140,10 +138,9 @@ def choice_table(runs: Runs) -> NamedTable:
     level = f"{CONFIDENCE * 100:g} %"
     rows, meanings = [], []
     for choice in choices_over_seeds(runs.finished):
-        weights = choice.runs[0].task_weights.items()
         fixed = {
             "method": choice.label,
-            **_weights({f"weight/{task}": weight for task, weight in weights}),
+            **weights_of(choice.runs[0]),
             "seeds": len(choice.seeds),
             "events": choice.sure.events,
         }
@@ -241,34 +238,22 @@ def interval_text(median: Median) -> str:
 
 
 def _by_weights(
-    table: pd.DataFrame, names: Sequence[str]
-) -> list[tuple[dict[str, Any], pd.DataFrame]]:
-    """Rows with the same `names` and task weights; missing weights are a value like any other."""
-    weights = [name for name in table if str(name).startswith("weight/")]
-    if table.empty:
-        return []
-    keys = [*names, *weights]
-    rounded = table[keys].copy()
-    rounded[weights] = rounded[weights].round(9)
-    return [
-        (dict(zip(keys, group, strict=True)), table.loc[part.index])
-        for group, part in rounded.groupby(keys, dropna=False, sort=True)
-    ]
+    runs: Runs, name: str, column: str
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Rows of all runs with the same `column` and task weights; and these, the former as `name`."""
+    if runs.finished:
+        keys = pd.DataFrame(map(weights_of, runs.finished), index=runs.wide.index)
+        keys.insert(0, name, runs.wide[column])
+        for group, part in keys.groupby(list(keys), dropna=False, sort=True):
+            yield dict(zip(keys, group, strict=True)), runs.wide.loc[part.index]
 
 
 def weights_of(run: Result) -> dict[str, float]:
-    """The columns that tell a run's task weights."""
-    return _weights({f"weight/{task}": weight for task, weight in run.task_weights.items()})
-
-
-def _weights(group: Mapping[str, Any]) -> dict[str, float]:
     """The column v1 for two tasks, one for each weight for more, none for one task."""
-    weights = {name[7:]: value for name, value in group.items() if name.startswith("weight/")}
+    weights = {task: round(weight, 9) for task, weight in run.task_weights.items()}
     if len(weights) == 2:
         return {"v1": next(iter(weights.values()))}
-    if len(weights) < 2:
-        return {}
-    return {f"weight of {task}": float(f"{value:.3g}") for task, value in weights.items()}
+    return {f"weight of {task}": weights[task] for task in weights if len(weights) > 2}
 
 
 def _counts(values: pd.Series) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from msnas.plots.axes import names_axis
+from msnas.plots.bars import bar_panel
 from msnas.plots.choose import distance_to_equal
-from msnas.plots.grammar import Axis, Bars, Chart, Layer, Look, NothingToDraw, Panel, Points
+from msnas.plots.grammar import Axis, Chart, Look, NothingToDraw, Panel, Points
 from msnas.plots.look import COLOURS, REST, in_order
 from msnas.results.choice import Choice, choices_over_seeds
 from msnas.results.runs import Runs
@@ -16,7 +15,7 @@ from msnas.results.runs import Runs
 MOST_CHAINS = 12
 """Chains of a panel, besides the tie set."""
 
-TIED, OTHERS = Look(colour=COLOURS["blue"]), Look(colour=REST)
+LOOKS = {"tie set": Look(colour=COLOURS["blue"]), "other chains": Look(colour=REST)}
 DEFAULT = Look(colour=COLOURS["vermilion"], marker="diamond")
 
 
@@ -54,20 +53,13 @@ def _panel(choice: Choice) -> Panel:
     ]
     rows = pd.DataFrame({"x": shown.index, "base": 0.0, "y": shown["P(best)"], "told": told})
     rows["key"] = choice.runs[0].key
-    groups: Sequence[tuple[str, Look, pd.Series]] = (
-        ("tie set", TIED, shown["tie set"]),
-        ("other chains", OTHERS, ~shown["tie set"]),
-    )
-    layers: list[Layer] = [
-        Bars(rows=rows[chosen], look=look, label=label)
-        for label, look, chosen in groups
-        if chosen.any()
-    ]
-    if shown["default"].any():
-        layers.append(Points(rows=rows[shown["default"]], look=DEFAULT, label="default"))
-    return Panel(
+    rows["kind"] = shown["tie set"].map({True: "tie set", False: "other chains"})
+    default = Points(rows=rows[shown["default"]], look=DEFAULT, label="default")
+    return bar_panel(
+        rows,
+        LOOKS,
         x=names_axis(list(shown["chain"])),
         y=Axis(label="P(best)", limits=(0.0, 1.05)),
-        layers=layers,
         title=choice.label,
+        upon=[default] if len(default.rows) else [],
     )

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from msnas.plots.axes import names_axis
+from msnas.plots.bars import bar_panel
 from msnas.plots.chains import chains_of
-from msnas.plots.grammar import Axis, Bars, Chart, Look, NothingToDraw, Panel, Words
+from msnas.plots.grammar import Axis, Chart, Look, NothingToDraw, Panel, Words
 from msnas.plots.look import chain_looks, in_order
 from msnas.plots.v1 import fixed_v1
 from msnas.results.runs import Runs
@@ -88,16 +89,13 @@ def chain_order(runs: Runs, table: pd.DataFrame) -> tuple[list[str], str]:
 def _panel(
     rows: pd.DataFrame, label: str, weights: Sequence[str], looks: Mapping[str, Look]
 ) -> Panel:
-    bars = [
-        Bars(rows=part, look=look, label=chain)
-        for chain, look in looks.items()
-        if len(part := rows[rows["chain"] == chain])
-    ]
     tops = rows.groupby("x").agg(y=("y", "max"), text=("n", "first")).reset_index()
     names = [one.removeprefix("0") or "0" for one in weights]
-    return Panel(
+    return bar_panel(
+        rows.assign(kind=rows["chain"]),
+        looks,
         x=names_axis(names, "task 1 weight $v_1$"),
         y=Axis(label="share of runs", limits=(0, 1.12)),
-        layers=[*bars, Words(rows=tops, above=True)],
         title=label,
+        upon=[Words(rows=tops, above=True)],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -11,7 +11,7 @@ from msnas.plots.axes import v1_axis
 from msnas.plots.grammar import Axis, Chart, Layer, Look, NothingToDraw, Panel, Points, Rule
 from msnas.plots.look import COLOURS, chain_looks
 from msnas.results.alike import labels
-from msnas.results.constrained import Bounds, Candidate, Recommended, recommendations
+from msnas.results.constrained import Bounds, Recommended, recommendations
 from msnas.results.runs import Runs
 
 STAR = Look(colour=COLOURS["yellow"], marker="star")
@@ -35,13 +35,11 @@ def chart(runs: Runs) -> Chart:
     }
     looks = chain_looks(list(named))
     first = found[0]
-    last = f"validation {first.quantity}"
-    valid, leaks = bounds.validity, bounds.leakage
     panels = [
-        _panel(named, looks, last, lambda one: one.value, stars=True),
-        _panel(named, looks, "joint validity", lambda one: one.validity, bound=valid),
-        _panel(named, looks, "leakage", lambda one: one.leakage, bound=leaks, bars=True),
-        _panel(named, looks, "share of resamplings", lambda one: one.share),
+        _panel(named, looks, f"validation {first.quantity}", "value", stars=True),
+        _panel(named, looks, "joint validity", "validity", bound=bounds.validity),
+        _panel(named, looks, "leakage", "leakage", bound=bounds.leakage),
+        _panel(named, looks, "share of resamplings", "share"),
     ]
     return Chart(
         title="; ".join(f"{name}: {told_v1(one)}" for name, one in named.items()),
@@ -64,18 +62,22 @@ def _panel(
     named: Mapping[str, Recommended],
     looks: Mapping[str, Look],
     label: str,
-    number: Callable[[Candidate], float | None],
+    number: str,
     *,
     bound: float | None = None,
-    bars: bool = False,
     stars: bool = False,
 ) -> Panel | None:
+    """One `number` of every v1 that has it; the leakage with its interval."""
     layers: list[Layer] = []
     for name, one in named.items():
-        rows = _rows(one.candidates, number, bars=bars)
+        rows = pd.DataFrame(map(vars, one.candidates)).dropna(subset=number)
+        misses = rows["refused"].map(lambda refused: "".join(f"<br>misses {it}" for it in refused))
+        rows = rows.assign(x=rows["v1"], y=rows[number])
+        rows["told"] = "v1 = " + rows["v1"].map("{:g}".format) + misses
+        shown = rows[["x", "y", "told", *(["low", "high"] if number == "leakage" else [])]]
         if len(rows):
-            layers.append(Points(rows=rows, look=looks[name], label=name, width=1.2))
-            best = rows[rows["x"] == one.v1]
+            layers.append(Points(rows=shown, look=looks[name], label=name, width=1.2))
+            best = shown[shown["x"] == one.v1]
             if stars and len(best):
                 layers.append(Points(rows=best, look=STAR, size=8, edge="#000000"))
     if not layers:
@@ -83,19 +85,3 @@ def _panel(
     if bound is not None:
         layers.insert(0, Rule(rows=pd.DataFrame({"y": [bound]}), look=Look(dash="dot")))
     return Panel(x=v1_axis(), y=Axis(label=label), layers=layers)
-
-
-def _rows(
-    candidates: Sequence[Candidate], number: Callable[[Candidate], float | None], *, bars: bool
-) -> pd.DataFrame:
-    rows = [
-        {
-            "x": one.v1,
-            "y": number(one),
-            **({"low": one.low, "high": one.high} if bars else {}),
-            "told": f"v1 = {one.v1:g}" + "".join(f"<br>misses {name}" for name in one.refused),
-        }
-        for one in candidates
-        if number(one) is not None
-    ]
-    return pd.DataFrame(rows, columns=["x", "y", *(["low", "high"] if bars else []), "told"])

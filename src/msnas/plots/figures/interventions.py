@@ -11,7 +11,6 @@ from msnas.plots.axes import metric_axis, names_axis, whole_axis
 from msnas.plots.choose import MOST_LABELS, best_on_validation, told_runs
 from msnas.plots.grammar import Axis, Chart, Layer, Look, NothingToDraw, Panel, Points, Rule
 from msnas.plots.look import chain_looks
-from msnas.results.honesty import ReplacedNumbers
 from msnas.results.quantity import named
 from msnas.results.result import Result
 from msnas.results.runs import Runs
@@ -41,9 +40,7 @@ def chart(runs: Runs) -> Chart:
     metric = first.interventions["ordered_by"] if first.interventions else ""
     higher = first.directions.get(metric, False)  # of a loss, lower is better
     quantity = named(runs.finished, metric, higher)
-    names = list(
-        dict.fromkeys(row["name"] for run in shown.values() for row in _rows(run, "groups"))
-    )
+    names = list(pd.concat(_rows(run, "groups", metric)["told"] for run in shown.values()).unique())
     left = list(chosen)[MOST_LABELS:]
     return Chart(
         title=first.problem,
@@ -78,22 +75,29 @@ def series_of(runs: Runs) -> dict[str, Result]:
     return {name: best_on_validation(found[name]) for name in sorted(found)}
 
 
-def _rows(run: Result, kind: str) -> Sequence[ReplacedNumbers]:
-    told: Any = run.interventions or {}
-    rows: Sequence[ReplacedNumbers] = told.get(kind, ())
-    return rows
+def _rows(run: Result, kind: str, metric: str) -> pd.DataFrame:
+    """What is replaced with its number and the ends of its bar, on the `curve` or of `groups`."""
+    told: Any = run.interventions
+    rows = pd.DataFrame(
+        {
+            "told": row["name"],
+            "y": row["values"][metric],
+            "low": row["values"][metric] - row["errors"][metric],
+            "high": row["values"][metric] + row["errors"][metric],
+        }
+        for row in told[kind]
+    )
+    return rows.assign(key=run.key)
 
 
 def _curve(run: Result, metric: str, look: Look, name: str) -> Layer:
     """From the chain as it is to all replaced."""
-    base: Any = run.interventions
-    rows = [{"y": base["base"][metric], "error": 0.0, "told": "the chain as it is"}]
-    rows += [
-        {"y": row["values"][metric], "error": row["errors"][metric], "told": f"+ {row['name']}"}
-        for row in _rows(run, "curve")
-    ]
-    frame = pd.DataFrame(rows).assign(x=range(len(rows)), key=run.key)
-    return Points(rows=_with_ends(frame), look=look, label=name, width=1.2)
+    told: Any = run.interventions
+    as_it_is = dict.fromkeys(("y", "low", "high"), told["base"][metric])
+    first = pd.DataFrame([{"told": "the chain as it is", "key": run.key, **as_it_is}])
+    rows = _rows(run, "curve", metric)
+    rows = pd.concat([first, rows.assign(told="+ " + rows["told"])], ignore_index=True)
+    return Points(rows=rows.assign(x=rows.index), look=look, label=name, width=1.2)
 
 
 def _worth(
@@ -101,21 +105,9 @@ def _worth(
 ) -> Iterator[Layer]:
     yield Rule(rows=pd.DataFrame({"y": [0.0]}), look=Look(dash="dot"))
     for place, (name, run) in enumerate(shown.items()):
-        base: Any = run.interventions
-        rows = [
-            {
-                "x": float(names.index(row["name"])),
-                "y": row["values"][metric] - base["base"][metric],
-                "error": row["errors"][metric],
-                "told": row["name"],
-                "key": run.key,
-            }
-            for row in _rows(run, "groups")
-        ]
+        told: Any = run.interventions
+        rows = _rows(run, "groups", metric)
+        rows[["y", "low", "high"]] -= told["base"][metric]
+        rows["x"] = rows["told"].map(names.index)
         shift = APART * ((place + 0.5) / len(shown) - 0.5)
-        yield Points(rows=_with_ends(pd.DataFrame(rows)), look=looks[name], label=name, shift=shift)
-
-
-def _with_ends(frame: pd.DataFrame) -> pd.DataFrame:
-    ends = frame.assign(low=frame["y"] - frame["error"], high=frame["y"] + frame["error"])
-    return ends.drop(columns="error")
+        yield Points(rows=rows, look=looks[name], label=name, shift=shift)

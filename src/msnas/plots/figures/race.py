@@ -9,8 +9,9 @@ from itertools import product
 import pandas as pd
 
 from msnas.plots.axes import names_axis
+from msnas.plots.bars import bar_panel
 from msnas.plots.choose import distance_to_equal
-from msnas.plots.grammar import Axis, Bars, Chart, Layer, Look, NothingToDraw, Panel
+from msnas.plots.grammar import Axis, Chart, Look, NothingToDraw, Panel
 from msnas.plots.look import COLOURS, REST
 from msnas.results.choice import Choice, choices_over_seeds
 from msnas.results.result import CHAIN, Result
@@ -56,13 +57,8 @@ def _panel(counts: Mapping[str, int], *, unit: str, run: Result, title: str) -> 
     rows = pd.DataFrame({"x": range(len(names)), "base": 0.0, "y": [counts[one] for one in names]})
     rows["told"] = [f"{name}: {counts[name]} {unit}" for name in names]
     rows["key"] = run.key
-    layers: list[Layer] = [
-        Bars(rows=rows[chosen], look=look, label=label)
-        for label, look, chosen in (
-            (f"{most} {unit}", LAST, rows["y"] == most),
-            ("dropped before", DROPPED, rows["y"] < most),
-        )
-        if chosen.any()
-    ]
-    limits = (0.0, 1.05 * most)
-    return Panel(x=names_axis(names), y=Axis(label=unit, limits=limits), layers=layers, title=title)
+    longest = f"{most} {unit}"
+    rows["kind"] = (rows["y"] == most).map({True: longest, False: "dropped before"})
+    looks = {longest: LAST, "dropped before": DROPPED}
+    y = Axis(label=unit, limits=(0.0, 1.05 * most))
+    return bar_panel(rows, looks, x=names_axis(names), y=y, title=title)

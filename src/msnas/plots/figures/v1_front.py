@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from msnas.plots.against import left_note, number_of_runs, seconds_notes
 from msnas.plots.axes import metric_axis, names_axis
+from msnas.plots.bars import bar_panel
 from msnas.plots.figures.honesty_v1 import told_v1
-from msnas.plots.grammar import Axis, Bars, Chart, Layer, Look, NothingToDraw, Panel, Points, Words
+from msnas.plots.grammar import Axis, Chart, Layer, Look, NothingToDraw, Panel, Points, Words
 from msnas.plots.look import COLOURS, chain_looks
 from msnas.plots.plane import (
     TwoTasks,
@@ -22,7 +23,7 @@ from msnas.plots.plane import (
 )
 from msnas.results.alike import SPLIT, WEIGHTS, alike, largest
 from msnas.results.constrained import Bounds, recommendations
-from msnas.results.front import FrontPoint, recommended_v1
+from msnas.results.front import knee, mean_front
 from msnas.results.result import ARROW, TASK_WEIGHT, Part, Result
 from msnas.results.runs import Runs
 
@@ -56,13 +57,18 @@ def chart(runs: Runs) -> Chart:
     same = next(group.runs for group in groups if once[0] in group.runs)
     fixed = list({run.key: run for run in same if run.fixed_v1 is not None}.values())
     frame = rows_of([*once, *fixed], tasks)
-    fronts = {run.seed: front_of(run, tasks) for run in reversed(once)}
-    if not all(fronts.values()):
+    first = {run.seed: run.key for run in reversed(once)}
+    fronts = frame[(frame["part"] == "valid") & frame["key"].isin(first.values())]
+    if fronts["key"].nunique() < len(first):
         raise NothingToDraw("runs for a range of v1 without both tasks' validation numbers")
-    higher = [bool(one.higher_is_better) for one in tasks]
-    knees = recommended_v1(fronts, first_higher=higher[0], last_higher=higher[1])
+    higher = (bool(tasks.first.higher_is_better), bool(tasks.last.higher_is_better))
+    middle = knee(mean(fronts), higher=higher)
+    knees = [
+        f"{knee(fronts[fronts['key'] == first[seed]], higher=higher):g} (seed {seed})"
+        for seed in sorted(first)
+    ]
     honest = recommendations(once, Bounds())
-    best = honest[0].v1 if honest else knees.mean
+    best = honest[0].v1 if honest else middle
     panels = [
         Panel(
             x=metric_axis(tasks.first, "", direction=True),
@@ -74,19 +80,18 @@ def chart(runs: Runs) -> Chart:
     ]
     if len(found := winners(once)):
         panels.append(winners_panel(found))
-    seeds = ", ".join(f"{v1:g} (seed {seed})" for seed, v1 in knees.seeds.items())
     chains = Counter(run.told for run in once)
     return Chart(
         title=f"{told_v1(honest[0])}, see honesty_v1"
         if honest
-        else f"recommended $v_1$ = {knees.mean:g} (knee of the mean validation front of "
+        else f"recommended $v_1$ = {middle:g} (knee of the mean validation front of "
         f"{number_of_runs(len(once))})",
         panels=panels,
         columns=len(panels),
         size=(4.6, 4.4),
         notes=[
             "Large: means; small: single runs; numbers: v1. "
-            f"Knees of single runs: v1 = {seeds}. "
+            f"Knees of single runs: v1 = {', '.join(knees)}. "
             f"Selected chains: {', '.join(f'{one} {count}' for one, count in chains.items())}.",
             *difference_notes(frame[frame["part"] == "test"], tasks),
             *seconds_notes(fixed, once),
@@ -98,23 +103,14 @@ def chart(runs: Runs) -> Chart:
 def rows_of(runs: Sequence[Result], tasks: TwoTasks) -> pd.DataFrame:
     """A row for each part, run and v1: part, once, seed, key, v1, x, y."""
     parts = [(part, run) for part in PARTS for run in runs]
-    return pd.DataFrame(
-        [{**row, "part": part} for part, run in parts for row in tasks.of(run, part)]
-    )
-
-
-def front_of(run: Result, tasks: TwoTasks) -> list[FrontPoint]:
-    """The validation front of one run."""
-    rows: list[dict[str, object]] = list(tasks.of(run, "valid"))
-    names = {"v1": "v1", "x": "first", "y": "last"}
-    return [FrontPoint(**{new: float(str(row[old])) for old, new in names.items()}) for row in rows]
+    rows = [{**row, "part": part} for part, run in parts for row in tasks.of(run, part)]
+    return pd.DataFrame(rows, columns=["part", "once", "seed", "key", "v1", "x", "y"])
 
 
 def mean(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean over runs at every v1, with n; of runs for all v1 at those that all have."""
-    found = rows.groupby("v1").agg(x=("x", "mean"), y=("y", "mean"), n=("x", "size"))
-    whole = found["n"] >= (rows["key"].nunique() if rows["once"].all() else 1)
-    found = found[whole].reset_index()
+    found = mean_front(rows)
+    found = found[found["n"] >= (rows["key"].nunique() if rows["once"].all() else 1)]
     return found.assign(told="mean at v1 = " + found["v1"].map("{:g}".format))
 
 
@@ -165,24 +161,20 @@ def winners(runs: Sequence[Result]) -> pd.DataFrame:
 def winners_panel(found: pd.DataFrame) -> Panel:
     """How many runs' super-network ranks a chain first; above, the mean regret."""
     counts = found.groupby(["v1", "chain"]).size().unstack(fill_value=0)
-    order = counts.sum().sort_values(ascending=False, kind="stable").index
-    tops = counts[order].cumsum(axis=1)
-    regrets = found.groupby("v1")["regret"].mean()
-    layers: list[Layer] = list(_stack(counts[order], tops, regrets))
+    counts = counts[counts.sum().sort_values(ascending=False, kind="stable").index]
+    tops, regrets = counts.cumsum(axis=1), found.groupby("v1")["regret"].mean()
+    rows = pd.DataFrame({"y": tops.stack(), "n": counts.stack()}).reset_index(names=["v1", "kind"])
+    rows = rows[rows["n"] > 0].assign(base=rows["y"] - rows["n"])
+    rows["x"] = rows["v1"].map(list(tops.index).index)
+    means = rows["v1"].map(regrets).map("{:.2g}".format)
+    rows["told"] = rows["n"].astype(str) + " runs<br>mean regret " + means
     above = {"x": range(len(tops)), "y": tops.max(axis=1), "text": regrets.map("{:.1g}".format)}
     names = [f"{v1:g}".removeprefix("0") or "0" for v1 in tops.index]
-    return Panel(
+    return bar_panel(
+        rows,
+        chain_looks(list(map(str, counts))),
         x=names_axis(names, "task 1 weight $v_1$"),
         y=Axis(label="runs", limits=(0, 1.15 * float(tops.to_numpy().max()))),
-        layers=[*layers, Words(rows=pd.DataFrame(above), above=True)],
         title="chains that win in the super-network; above: mean regret of the selected one",
+        upon=[Words(rows=pd.DataFrame(above), above=True)],
     )
-
-
-def _stack(counts: pd.DataFrame, tops: pd.DataFrame, regrets: pd.Series) -> Iterator[Bars]:
-    for chain, look in chain_looks(list(map(str, counts))).items():
-        own = counts[chain]
-        told = own.astype(str) + " runs<br>mean regret " + regrets.map("{:.2g}".format)
-        ends = {"x": range(len(own)), "base": tops[chain] - own, "y": tops[chain], "told": told}
-        rows = pd.DataFrame(ends)
-        yield Bars(rows=rows[own > 0], look=look, label=chain)

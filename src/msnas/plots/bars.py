@@ -1,0 +1,27 @@
+"""Bars on names, each kind of them in its own colour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from msnas.plots.grammar import Axis, Bars, Layer, Look, Panel
+
+
+def bar_panel(
+    rows: pd.DataFrame,
+    looks: Mapping[str, Look],
+    *,
+    x: Axis,
+    y: Axis,
+    title: str,
+    upon: Sequence[Layer] = (),
+) -> Panel:
+    """Bars from `base` to `y` at x, of a `kind`; layers that lie `upon` them."""
+    bars = [
+        Bars(rows=part, look=look, label=kind)
+        for kind, look in looks.items()
+        if len(part := rows[rows["kind"] == kind])
+    ]
+    return Panel(x=x, y=y, layers=[*bars, *upon], title=title)
