@@ -184,8 +184,8 @@ def test_both_tasks_against_the_weight_of_the_first(tmp_path: Path) -> None:
     # the task that is not trained, at 0 and 1, is told at the edge if it is far
     low, high = mse.limits("y")
     assert low < 0.1 < 0.19 < high < 1
-    assert [one.text for one in mse.beyond()] == ["4"]
-    assert [one.text for one in auc.beyond()] == ["0.5"]
+    assert [one.text for one in mse.beyond] == ["4"]
+    assert [one.text for one in auc.beyond] == ["0.5"]
     assert "AUC of tau_id +0.020" in " ".join(chart.notes)
     check_drawn(chart, runs.wide["key"])
 
@@ -209,7 +209,7 @@ def test_one_task_against_the_other(tmp_path: Path) -> None:
     assert points(chart, "fixed weights") == near([(0.82, 0.11), (0.86, 0.15), (0.9, 0.19)])
     assert points(chart, "MGDA") == near([(0.84, 0.13)])
     # weights 0 and 1 are far from the rest: apart, with their values told
-    assert sorted(one.text for one in panel.beyond()) == ["0.5", "4"]
+    assert sorted(one.text for one in panel.beyond) == ["0.5", "4"]
     reach = [one.rows for one in panel.layers if "left" in one.rows]
     assert reach[0][["left", "right"]].iloc[2].tolist() == pytest.approx([0.85, 0.87])
     words = [one.rows["text"].tolist() for one in panel.layers if isinstance(one, Words)]

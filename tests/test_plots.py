@@ -138,7 +138,7 @@ def test_what_lies_beyond_is_told_at_the_edge() -> None:
     panel = outlier(0.30, 0.31, 0.29, 0.32, 0.30, 0.31, 0.30, 9.7)
     low, high = panel.limits("y")
     assert low < 0.29 < 0.32 < high < 1
-    (one,) = panel.beyond()
+    (one,) = panel.beyond
     assert (one.x, one.y, one.text, one.look.marker) == (7, high, "9.7", "triangle-up")
     assert [word.text for word in placed_words(panel, (200, 150), size=8)] == ["9.7"]
     page = interactive(chart_of(panel))
@@ -150,18 +150,18 @@ def test_single_runs_beyond_are_told_together_and_not_beside_their_median() -> N
     middle = pd.DataFrame({"x": [0.0, 1, 2], "y": [1.0, 2, 3]})
     singles = pd.DataFrame({"x": [0.0, 0, 1], "y": [40.0, 42, 2]})
     panel = panel_of(Points(rows=middle, look=BLUE), Points(rows=singles, look=BLUE, loose=True))
-    assert [one.text for one in panel.beyond()] == ["40 to 42 (2)"]
+    assert [one.text for one in panel.beyond] == ["40 to 42 (2)"]
     y = Axis(limits=(0.0, 2.5))
     both = panel_of(
         Points(rows=middle.iloc[[2]], look=BLUE),
         Points(rows=middle.iloc[[2]].assign(y=2.9), look=BLUE, size=2, loose=True),
         y=y,
     )
-    assert [one.text for one in both.beyond()] == ["3"]
+    assert [one.text for one in both.beyond] == ["3"]
     corner = panel_of(
         Points(rows=pd.DataFrame({"x": [9.0], "y": [-1.0]}), look=BLUE), x=Axis(limits=(0, 1)), y=y
     )
-    assert [(one.text, one.look.marker) for one in corner.beyond()] == [("9, -1", "triangle-down")]
+    assert [(one.text, one.look.marker) for one in corner.beyond] == [("9, -1", "triangle-down")]
 
 
 def clear(boxes: Sequence[Box | None], marks: Sequence[Box], frame: tuple[float, float]) -> None:

@@ -150,7 +150,7 @@ def test_a_run_far_from_all_others_does_not_squash_them(tmp_path: Path) -> None:
         write_made_run(tmp_path, "spos", seed, numbers=numbers)
     panel = fig6_methods.chart(runs_of(tmp_path)).panels[0]
     assert panel.limits("y")[1] < 1
-    assert [one.text for one in panel.beyond()] == ["9.7"]
+    assert [one.text for one in panel.beyond] == ["9.7"]
 
 
 def test_runs_without_fixed_weights_are_a_line_across(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
@@ -95,7 +96,7 @@ class Layer:
     def numbers(self, side: Side) -> Positions:
         """All its numbers along one axis."""
         names = [name for name in getattr(self, side) if name in self.rows]
-        found: Positions = self.rows[names].stack().to_numpy(dtype=float)
+        found: Positions = self.rows[names].to_numpy(dtype=float).ravel()
         return found
 
 
@@ -222,6 +223,13 @@ class Panel:
 
     def limits(self, side: Side) -> tuple[float, float]:
         """Ends of an axis, as positions."""
+        return self._limits[side]
+
+    @cached_property
+    def _limits(self) -> dict[Side, tuple[float, float]]:
+        return {"x": self._reach("x"), "y": self._reach("y")}
+
+    def _reach(self, side: Side) -> tuple[float, float]:
         axis = self.x if side == "x" else self.y
         if axis.limits is not None:
             low, high = axis.positions(axis.limits).tolist()
@@ -233,6 +241,7 @@ class Panel:
         margin = 0.07 * (high - low) or 0.05 * abs(high) or 0.5
         return (0.0 if axis.grow else low - margin), high + margin
 
+    @cached_property
     def beyond(self) -> list[Beyond]:
         """The marks outside the axes; of a layer those at one place of the frame together.
 

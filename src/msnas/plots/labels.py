@@ -77,7 +77,7 @@ def placed_words(panel: Panel, frame: tuple[float, float], *, size: float) -> li
     def to_frame(x: float, y: float) -> tuple[float, float]:
         return (x - left) / (right - left) * frame[0], (y - low) / (high - low) * frame[1]
 
-    wanted = [Wanted(one.x, one.y, one.text, one.look.colour, must=True) for one in panel.beyond()]
+    wanted = [Wanted(one.x, one.y, one.text, one.look.colour, must=True) for one in panel.beyond]
     marks += [Box(*to_frame(one.x, one.y), 8, 8) for one in wanted]
     for layer in panel.layers:
         if not isinstance(layer, Points | Words):

@@ -125,7 +125,7 @@ def _traces(panel: Panel, listed: set[str]) -> list[Any]:
             trace.update(name=name, legendgroup=name, showlegend=bool(name) and name not in listed)
             listed.add(name)
             found.append(trace)
-    for one in panel.beyond():
+    for one in panel.beyond:
         mark = {"color": one.look.colour, "symbol": one.look.marker, "size": 9}
         told = f"beyond the axis: {one.text}<extra></extra>"
         point = go.Scatter(x=[one.x], y=[one.y], marker=mark, mode="markers", cliponaxis=False)

@@ -117,7 +117,7 @@ def _draw_panel(panel: Panel, axes: Axes, width: float) -> None:
     for order, layer in enumerate(panel.layers, start=1):
         if not isinstance(layer, grammar.Words):
             _draw(layer, axes, panel, {"zorder": order})
-    for one in panel.beyond():
+    for one in panel.beyond:
         mark: Any = {"marker": MARKS[one.look.marker], "color": one.look.colour, "mec": "white"}
         axes.plot(one.x, one.y, ms=6, mew=0.5, zorder=90, clip_on=False, **mark)
     _set_axis(axes, "x", panel.x, panel.limits("x"))
