@@ -23,7 +23,7 @@ def runs_of(place: Path) -> Runs:
 def texts_inside(drawing: Drawing) -> None:
     """No text of the figure is cut off, but for marks of an axis outside its limits."""
     renderer = drawing.canvas.get_renderer()  # type: ignore[attr-defined]
-    drawing.draw(renderer)
+    drawing.draw_without_rendering()
     unseen = set()
     for axis in [axis for axes in drawing.axes for axis in (axes.xaxis, axes.yaxis)]:
         low, high = sorted(axis.get_view_interval())

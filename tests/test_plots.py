@@ -67,21 +67,35 @@ def chart_of(*panels: Panel, columns: int = 2) -> Chart:
     return Chart(title="made, $v_1$ = 0", panels=panels, columns=columns, notes=["n = 3 runs."])
 
 
+BASE = Points(rows=pd.DataFrame({"x": [0.5, 3.5], "y": [0.0, 6.0]}), size=0, loose=True)
+
+
+def on_page(chart: Chart) -> tuple[int, int]:
+    """How many traces and words the page has."""
+    text = interactive(chart).to_json()
+    assert "NaN" not in text
+    page = json.loads(text)
+    return len(page["data"]), len(page["layout"]["annotations"])
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, tuple[int, int]]:
+    """The picture of an empty panel, and what its page has."""
+    chart = chart_of(panel_of(BASE))
+    return save(chart, tmp_path_factory.mktemp("plots") / "base")[0].read_bytes(), on_page(chart)
+
+
 @pytest.mark.parametrize("name", LAYERS)
-def test_both_renderers_draw_every_layer(name: str, tmp_path: Path) -> None:
+def test_both_renderers_draw_every_layer(
+    name: str, without: tuple[bytes, tuple[int, int]], tmp_path: Path
+) -> None:
     """Another picture than without it, whole on paper; the page has it too."""
-    base = Points(rows=pd.DataFrame({"x": [0.5, 3.5], "y": [0.0, 6.0]}), size=0, loose=True)
-    with_it = chart_of(panel_of(base, LAYERS[name]))
-    without = chart_of(panel_of(base))
-    texts_inside(draw(with_it))
-    pictures = [save(one, tmp_path / str(number)) for number, one in enumerate((with_it, without))]
-    assert pictures[0][0].read_bytes()[:4] == b"\x89PNG"
-    assert pictures[0][1].read_bytes()[:4] == b"%PDF"
-    assert pictures[0][0].read_bytes() != pictures[1][0].read_bytes()
-    pages = [json.loads(interactive(one).to_json()) for one in (with_it, without)]
-    told = [(len(page["data"]), len(page["layout"]["annotations"])) for page in pages]
-    assert told[0] > told[1]
-    assert "NaN" not in json.dumps(pages[0])
+    chart = chart_of(panel_of(BASE, LAYERS[name]))
+    texts_inside(draw(chart))
+    png, pdf = (path.read_bytes() for path in save(chart, tmp_path / "chart"))
+    assert (png[:4], pdf[:4]) == (b"\x89PNG", b"%PDF")
+    assert png != without[0]
+    assert on_page(chart) > without[1]
 
 
 def test_the_same_chart_gives_the_same_files(tmp_path: Path) -> None:
