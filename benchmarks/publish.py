@@ -16,6 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -241,18 +242,40 @@ def choice(numbers: Published) -> str:
 
 def trees(numbers: Published) -> str:
     """The selected chains beside boosted trees, on the same events."""
-    rows = []
-    groups = numbers.reference.groupby(["events", "candidates", "judged"], sort=False)
-    for (events, candidates, judged), own in groups:
-        side = " with `side`" if "side" in str(candidates) else ""
+    of_problem = numbers.reference[numbers.reference["problem"] == "htautau"]
+    header = ["trained with", "seeds", "judged on", "model", "AUC", "chain minus tree"]
+    return rows_of(
+        header,
+        [
+            [str(one.events), str(one.seeds), f"{one.judged} ({one.number})", *told]
+            for one, told in beside_trees(of_problem)
+        ],
+    )
+
+
+def fakes(numbers: Published) -> str:
+    """The same for the chain of three tasks."""
+    of_problem = numbers.reference[numbers.reference["problem"] == "htautau_fakes"]
+    header = ["seeds", "quantity", "judged on", "model", "value", "chain minus tree"]
+    return rows_of(
+        header,
+        [
+            [str(one.seeds), one.quantity, f"{one.judged} ({one.number})", *told]
+            for one, told in beside_trees(of_problem)
+        ],
+    )
+
+
+def beside_trees(rows: pd.DataFrame) -> Iterator[tuple[Any, list[str]]]:
+    """Every row with its model, value and difference in words."""
+    groups = rows.groupby(["events", "candidates", "quantity", "judged"], sort=False)
+    for (_, candidates, _, _), own in groups:
+        side = " with `side`" if own["problem"].eq("htautau").all() and "side" in candidates else ""
         for one in own.itertuples():
             gap = "" if np.isnan(one.chain_minus) else short(one.chain_minus, 4, sign=True)
             error = "" if np.isnan(one.error) else f" +- {short(one.error, 4)}"
             name = one.model + side if np.isnan(one.error) else f"tree: {one.model}"
-            where = f"{judged} ({one.number})"
-            rows.append([str(events), str(one.seeds), where, name, short(one.auc, 4), gap + error])
-    header = ["trained with", "seeds", "judged on", "model", "AUC", "chain minus tree"]
-    return rows_of(header, rows)
+            yield one, [name, short(one.value, 4), gap + error]
 
 
 def pairs(numbers: Published) -> str:
@@ -405,7 +428,7 @@ def recipes(numbers: Published) -> str:
     return rows_of(header, rows)
 
 
-TABLES = (choice, trees, pairs, axis, methods, one_training, recipes)
+TABLES = (choice, trees, fakes, pairs, axis, methods, one_training, recipes)
 
 
 def filled(page: str, numbers: Published) -> str:

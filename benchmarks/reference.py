@@ -1,19 +1,21 @@
-"""AUC of the selected chain beside boosted trees, on the same events.
+"""The selected chain beside boosted trees, on the same events.
 
     python benchmarks/reference.py [seeds=3] [out=table.csv] [overrides of train.py ...]
 
-Three trees (scikit-learn's histogram booster, learning rate 0.05, stopped early on the validation
-part) are fitted on the same split: on the two jets' four-vectors; with the di-jet mass and angles
-beside them; and with about a hundred numbers of the images as well. Judged are the run's test
-events, and the events of the file that took no part in the run, if there are some. Differences are
-those of the means over the seeds, their errors DeLong's, of the events alone. Runs that are
-finished already are not repeated.
+Of `problem=htautau` the AUC of Higgs against Z is compared, of `problem=htautau_fakes` accuracy
+and AUC of Higgs among four classes, and the AUC of taus among jets. The trees (scikit-learn's
+histogram booster, learning rate 0.05, stopped early on the validation part) are fitted on the same
+split: on the jets' four-vectors; with the di-jet mass and angles beside them; and with about a
+hundred numbers of the images as well. Judged are the run's test events, and the events of the file
+that took no part in the run, if there are some. Differences are those of the means over the seeds,
+their errors those of the events alone. Runs that are finished already are not repeated.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from msnas.run import run
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
 
 Arrays = Mapping[str, np.ndarray]
+Judged = tuple[np.ndarray, float, float]
 
 CHAIN = "selected chain"
 
@@ -95,21 +98,69 @@ def shares(jet: np.ndarray, image: np.ndarray) -> np.ndarray:
     return np.concatenate((*ratios, *pairs), 1)
 
 
-TREES = {
-    "jets": lambda raw: raw["jet"].reshape(len(raw["jet"]), -1),
-    "jets, di-jet mass and angles": lambda raw: np.concatenate(
-        (raw["jet"].reshape(len(raw["jet"]), -1), pair(raw["jet"])), 1
-    ),
-    "jets, mass, angles, image numbers": lambda raw: np.concatenate(
-        (
-            raw["jet"].reshape(len(raw["jet"]), -1),
-            pair(raw["jet"]),
-            image_numbers(raw["image"]),
-            shares(raw["jet"], raw["image"]),
-        ),
-        1,
-    ),
+@dataclass(frozen=True)
+class Question:
+    """What a task and trees both answer for every event, or every jet; and how it is scored.
+
+    `of` is the class whose AUC against the rest counts; without it the share of right answers does.
+    """
+
+    name: str
+    task: str
+    field: str
+    of: int | None = None
+
+    def scored(self, probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """The class's probability, or whether the answer is right; for each event [event, ...]."""
+        if self.of is None:
+            right: np.ndarray = probabilities.argmax(-1) == truth
+            return right.astype(float)
+        # of two classes a task puts out the second one's probability
+        score: np.ndarray = (
+            probabilities if probabilities.ndim == truth.ndim else probabilities[..., self.of]
+        )
+        return score
+
+    def judged(self, models: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> Judged:
+        """Values of models [model, event], and value and error of their weighted sum."""
+        if self.of is None:
+            values = models.mean(1)
+            spread = (weights @ models).std(ddof=1) / np.sqrt(models.shape[1])
+            return values, float(values @ weights), float(spread)
+        label = (truth == self.of).astype(int)
+        values, _ = auc_covariance(models, label)
+        error = auc_contrast_error(models, label, weights) if weights.any() else 0.0
+        return values, float(values @ weights), error
+
+
+QUESTIONS = {
+    "htautau": [Question("AUC", "higgs_id", "label", of=1)],
+    "htautau_fakes": [
+        Question("accuracy", "event_class", "label"),
+        Question("H AUC", "event_class", "label", of=3),
+        Question("tau AUC", "pair_tau_id", "is_tau", of=1),
+    ],
 }
+
+
+def event_features(raw: Arrays) -> dict[str, np.ndarray]:
+    """What each tree sees of an event."""
+    jet, image = raw["jet"], raw["image"]
+    jets = jet.reshape(len(jet), -1)
+    both = np.concatenate((jets, pair(jet)), 1)
+    numbers = (both, image_numbers(image), shares(jet, image))
+    return {
+        "jets": jets,
+        "jets, di-jet mass and angles": both,
+        "jets, mass, angles, image numbers": np.concatenate(numbers, 1),
+    }
+
+
+def jet_features(raw: Arrays) -> dict[str, np.ndarray]:
+    """What each tree sees of a jet, [event * jet, ...]."""
+    jet, image = (raw[name].reshape(-1, *raw[name].shape[2:]) for name in ("jet", "image"))
+    numbers = np.concatenate((jet, image_numbers(image[:, None])), 1)
+    return {"jets": jet, "jets, image numbers": numbers}
 
 
 def used_events(plan: Plan, label: np.ndarray) -> dict[str, np.ndarray]:
@@ -135,32 +186,42 @@ def selected_chain(words: list[str], seed: int) -> tuple[Plan, dict[str, Any]]:
     return plan, run(cfg, console=Console(quiet=True))
 
 
-def tree_scores(features: np.ndarray, label: np.ndarray, parts: Arrays, seed: int) -> np.ndarray:
-    """Probabilities of all events from a tree of the training part."""
+def tree_answers(features: np.ndarray, truth: np.ndarray, parts: Arrays, seed: int) -> np.ndarray:
+    """Class probabilities [event, ..., class] from a tree of the training part.
+
+    `truth` is [event] or [event, jet], `features` have a row for each of its values.
+    """
     tree = HistGradientBoostingClassifier(
         learning_rate=0.05, max_iter=1000, early_stopping=True, random_state=seed
     )
-    train, valid = parts["train"], parts["valid"]
+    rows = np.arange(truth.size).reshape(truth.shape)
+    train, valid = (rows[parts[name]].ravel() for name in ("train", "valid"))
+    label = truth.ravel()
     tree.fit(features[train], label[train], X_val=features[valid], y_val=label[valid])
-    scores: np.ndarray = tree.predict_proba(features)[:, 1]
-    return scores
+    answers: np.ndarray = tree.predict_proba(features)
+    return answers.reshape(*truth.shape, -1)
 
 
 def compared(
-    scores: Mapping[str, Sequence[np.ndarray]], label: np.ndarray, judged: Arrays
+    question: Question,
+    answers: Mapping[str, Sequence[np.ndarray]],
+    truth: np.ndarray,
+    judged: Arrays,
 ) -> Iterator[dict[str, Any]]:
-    """A row for every model and set of events: AUC of the mean over seeds, and how far apart."""
-    seeds = len(scores[CHAIN])
+    """A row for every model and set of events: the mean over seeds, and how far apart."""
+    seeds = len(answers[CHAIN])
+    scores = {name: [question.scored(one, truth) for one in own] for name, own in answers.items()}
     weights = np.repeat([1.0, -1.0], seeds) / seeds
     for place, chosen in judged.items():
+        there = truth[chosen].ravel()
         for name, own in scores.items():
-            models = np.stack([one[chosen] for one in (*scores[CHAIN], *own)])
-            values, _ = auc_covariance(models, label[chosen])
-            row = {"judged": place, "number": len(chosen), "model": name}
-            row["auc"] = float(values[seeds:].mean())
+            models = np.stack([one[chosen].ravel() for one in (*scores[CHAIN], *own)])
+            apart = weights if name != CHAIN else np.zeros_like(weights)
+            values, gap, error = question.judged(models, there, apart)
+            row = {"quantity": question.name, "judged": place, "number": there.size, "model": name}
+            row["value"] = float(values[seeds:].mean())
             if name != CHAIN:
-                row["chain_minus"] = float(values @ weights)
-                row["error"] = auc_contrast_error(models, label[chosen], weights)
+                row |= {"chain_minus": gap, "error": error}
             yield row
 
 
@@ -170,34 +231,48 @@ def main() -> None:
     own |= dict(word.split("=", 1) for word in sys.argv[1:] if word.split("=")[0] in own)
     words = [word for word in sys.argv[1:] if word.split("=")[0] not in own]
     console = Console()
-    scores: dict[str, list[np.ndarray]] = {CHAIN: [], **{name: [] for name in TREES}}
+    answers: dict[str, dict[str, list[np.ndarray]]] = {}
     for seed in range(int(own["seeds"])):
         plan, result = selected_chain(words, seed)
-        raw = plan.source.load(["jet", "image", "tau", "label"])
-        label = raw["label"].astype(int)
+        questions = QUESTIONS[plan.config["problem"]["name"]]
+        raw = plan.source.load(list(plan.config["data"]["fields"]))
+        parts = used_events(plan, raw["label"].astype(int))
         predicted = load_model(plan.directory).predict(raw, conditions={}, batch=500)
-        scores[CHAIN].append(predicted["higgs_id"])
-        parts = used_events(plan, label)
-        for name, numbers in TREES.items():
-            scores[name].append(tree_scores(numbers(raw), label, parts, seed))
+        for field, task in {one.field: one.task for one in questions}.items():
+            kept = answers.setdefault(field, {})
+            kept.setdefault(CHAIN, []).append(predicted[task])
+            features = jet_features(raw) if raw[field].ndim > 1 else event_features(raw)
+            for name, numbers in features.items():
+                kept.setdefault(name, []).append(tree_answers(numbers, raw[field], parts, seed))
         seconds = sum(stage["seconds"] for stage in result["stages"].values())
         chain = " -> ".join(result["selected"].values())
         console.print(f"seed {seed}: {chain} ({seconds:.0f} s in stages)")
     judged = {name: parts[name] for name in ("test", "unused") if len(parts[name])}
-    rows = list(compared(scores, label, judged))
-    table = Table(title="AUC, means over the seeds; chain minus tree with its event error")
-    for column in ("events", "model", "AUC", "chain minus tree"):
+    rows = [
+        row
+        for one in questions
+        for row in compared(one, answers[one.field], raw[one.field], judged)
+    ]
+    table = Table(title="Means over the seeds; chain minus tree with its event error")
+    for column in ("quantity", "judged on", "model", "value", "chain minus tree"):
         table.add_column(column)
     for row in rows:
         gap = f"{row['chain_minus']:+.4f} +- {row['error']:.4f}" if "error" in row else ""
-        table.add_row(f"{row['judged']} ({row['number']})", row["model"], f"{row['auc']:.4f}", gap)
+        where = f"{row['judged']} ({row['number']})"
+        table.add_row(row["quantity"], where, row["model"], f"{row['value']:.4f}", gap)
     console.print(table)
     if own["out"]:
         path = Path(own["out"])
         frame = pd.DataFrame(rows)
-        frame.insert(0, "events", str(plan.config["data"]["events"]))
-        frame.insert(1, "candidates", "-".join(plan.config["tasks"]["higgs_id"]["candidates"]))
-        frame.insert(2, "seeds", len(scores[CHAIN]))
+        last = plan.config["tasks"][plan.tasks[-1]]
+        told = {
+            "problem": plan.config["problem"]["name"],
+            "events": str(plan.config["data"]["events"]),
+            "candidates": "-".join(last["candidates"]),
+            "seeds": int(own["seeds"]),
+        }
+        for place, (name, value) in enumerate(told.items()):
+            frame.insert(place, name, value)
         kept = [pd.read_csv(path)] if path.is_file() else []
         pd.concat([*kept, frame.round(5)]).to_csv(path, index=False)
 
