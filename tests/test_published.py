@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -77,3 +78,15 @@ def test_runs_become_rows(
     assert runs["scan"].value_counts().to_dict() == {"first": 38, "second": 38}
     assert runs.groupby("scan")["key"].nunique().to_dict() == {"first": 38, "second": 38}
     assert {path.stem for path in tmp_path.glob("*.csv")} == set(publish.FRAMES)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda it: it.stem)
+def test_a_benchmark_finds_what_it_uses(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(path.parent)  # as where it is run
+    specification = importlib.util.spec_from_file_location(f"_{path.stem}", path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    specification.loader.exec_module(module)
+    assert module.__doc__
