@@ -117,7 +117,8 @@ def ranking(numbers: Published) -> Chart:
 
 def trees(numbers: Published) -> Chart:
     """AUC of the selected chain minus that of boosted trees."""
-    frame = numbers.reference.dropna(subset=["error"])
+    of_problem = numbers.reference[numbers.reference["problem"] == "htautau"]
+    frame = of_problem.dropna(subset=["error"])
     frame = frame[~frame["candidates"].astype(str).str.contains("side")]
     names = ["jets", "jets, di-jet mass and angles", "jets, mass, angles, image numbers"]
     layers = []
