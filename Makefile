@@ -10,7 +10,7 @@ READY := $(VENV)/.installed
 train: $(READY)
 	$(VENV)/bin/python train.py method=spos task_weight=0.9
 
-test: $(VENV)/.scan-installed $(VENV)/.export-installed
+test: $(VENV)/.scan-installed $(VENV)/.export-installed $(VENV)/.measure-installed
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
