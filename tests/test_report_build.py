@@ -70,6 +70,7 @@ def test_the_command_writes_everything_and_names_what_is_missing(tmp_path: Path)
     }
     assert "result.json cannot be read" in done.stdout
     assert "no fig8_images: " in done.stdout
+    assert ": failed: " not in done.stdout
     page = (out / "index.html").read_text()
     assert "result.json cannot be read" in page
     assert "Selected chains" in page

@@ -80,7 +80,7 @@ def measure_run(settings: Settings, changes: Mapping[str, str]) -> dict[str, Any
     with allowing(settings.allow):
         found, templates = measured(settings, changes)
     from msnas.measurement.workspace import workspace
-    from msnas.plots.figures.measurement import chart
+    from msnas.plots.measurement import chart
     from msnas.plots.paper import save
 
     out.mkdir(parents=True, exist_ok=True)

@@ -71,15 +71,16 @@ def _panel(
     layers: list[Layer] = []
     for name, one in named.items():
         rows = pd.DataFrame(map(vars, one.candidates)).dropna(subset=number)
+        if rows.empty:
+            continue
         misses = rows["refused"].map(lambda refused: "".join(f"<br>misses {it}" for it in refused))
         rows = rows.assign(x=rows["v1"], y=rows[number])
         rows["told"] = "v1 = " + rows["v1"].map("{:g}".format) + misses
         shown = rows[["x", "y", "told", *(["low", "high"] if number == "leakage" else [])]]
-        if len(rows):
-            layers.append(Points(rows=shown, look=looks[name], label=name, width=1.2))
-            best = shown[shown["x"] == one.v1]
-            if stars and len(best):
-                layers.append(Points(rows=best, look=STAR, size=8, edge="#000000"))
+        layers.append(Points(rows=shown, look=looks[name], label=name, width=1.2))
+        best = shown[shown["x"] == one.v1]
+        if stars and len(best):
+            layers.append(Points(rows=best, look=STAR, size=8, edge="#000000"))
     if not layers:
         return None
     if bound is not None:
