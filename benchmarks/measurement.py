@@ -14,10 +14,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from reference import TREES
+from reference import booster, event_features
 from rich.console import Console
 from rich.table import Table
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from msnas.measure import Settings, chosen_yields
 from msnas.measurement.expected import sigma
@@ -33,13 +32,13 @@ TREE = "jets, mass, angles, image numbers"
 
 def tree_samples(run: Opened, seed: int = 0) -> tuple[Sample, Sample]:
     """The validation and the (also shifted) test events as a tree of two classes scores them."""
-    scoring, events, numbers = run.parts.scoring, run.parts.events, TREES[TREE]
+    scoring, events = run.parts.scoring, run.parts.events
     also = [name for shift in scoring.shifted.shifts.values() for name in shift.also]
     raw = {part: events.raw(part, also) for part in ("train", "valid", "test")}
-    tree = HistGradientBoostingClassifier(
-        learning_rate=0.05, max_iter=1000, early_stopping=True, random_state=seed
+    tree = booster(seed)
+    train, valid = (
+        (event_features(raw[part])[TREE], raw[part]["label"]) for part in ("train", "valid")
     )
-    train, valid = ((numbers(raw[part]), raw[part]["label"]) for part in ("train", "valid"))
     tree.fit(*train, X_val=valid[0], y_val=valid[1])
     shifted = {
         point.name: scoring.shifted.shifts[point.shift].apply(
@@ -48,7 +47,7 @@ def tree_samples(run: Opened, seed: int = 0) -> tuple[Sample, Sample]:
         for point in scoring.shifted.points
     }
     scores = {
-        name: tree.predict_proba(numbers(one))[:, 1]
+        name: tree.predict_proba(event_features(one)[TREE])[:, 1]
         for name, one in {AS_IT_IS: raw["test"], **shifted}.items()
     }
     measurement = scoring.measurement

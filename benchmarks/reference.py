@@ -186,14 +186,19 @@ def selected_chain(words: list[str], seed: int) -> tuple[Plan, dict[str, Any]]:
     return plan, run(cfg, console=Console(quiet=True))
 
 
+def booster(seed: int) -> HistGradientBoostingClassifier:
+    """A tree as all comparisons have it, before it is fitted."""
+    return HistGradientBoostingClassifier(
+        learning_rate=0.05, max_iter=1000, early_stopping=True, random_state=seed
+    )
+
+
 def tree_answers(features: np.ndarray, truth: np.ndarray, parts: Arrays, seed: int) -> np.ndarray:
     """Class probabilities [event, ..., class] from a tree of the training part.
 
     `truth` is [event] or [event, jet], `features` have a row for each of its values.
     """
-    tree = HistGradientBoostingClassifier(
-        learning_rate=0.05, max_iter=1000, early_stopping=True, random_state=seed
-    )
+    tree = booster(seed)
     rows = np.arange(truth.size).reshape(truth.shape)
     train, valid = (rows[parts[name]].ravel() for name in ("train", "valid"))
     label = truth.ravel()
