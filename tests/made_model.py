@@ -38,8 +38,8 @@ def made_model(problem: str, chain: list[str], words: list[str]) -> Model:
     if conditioning is not None:
         few = {name: one.encode(np.zeros((2, *one.shape))) for name, one in fields.items()}
         condition_chain(made, conditioning, few, layers=config["conditioning"]["layers"], seed=0)
-        share = 0.7 / (len(conditioning.tasks) - 1)
-        weights = dict.fromkeys(conditioning.tasks, share) | {conditioning.tasks[0]: 0.3}
+        first, *others = conditioning.tasks
+        weights = {first: 0.3, **{task: 0.7 / len(others) for task in others}}
         point = own_point(conditioning, weights=weights, tasks=config["tasks"])
     torch.manual_seed(0)
     for module in made.modules():
