@@ -79,17 +79,17 @@ def test_folds_share_out_the_events() -> None:
     """Each event is once a test event and once a validation event, and else trains."""
     loaded = [load(numbered(11, 30), fold=(number, 5)) for number in range(5)]
     for one, after in zip(loaded, [*loaded[1:], loaded[0]], strict=True):
-        assert sorted(np.concatenate(list(one.rows.values()))) == list(range(41))
-        assert set(one.rows["valid"]) == set(after.rows["test"])
-        for part, rows in one.rows.items():
+        assert sorted(np.concatenate(list(one.origin.indices.values()))) == list(range(41))
+        assert set(one.origin.indices["valid"]) == set(after.origin.indices["test"])
+        for part, rows in one.origin.indices.items():
             assert getattr(one, part)["number"].int().tolist() == rows.tolist()
         labels = one.test["label"].tolist()
         assert (labels.count(0) in (2, 3), labels.count(1)) == (True, 6)
-    assert sorted(np.concatenate([one.rows["test"] for one in loaded])) == list(range(41))
+    assert sorted(np.concatenate([one.origin.indices["test"] for one in loaded])) == list(range(41))
     again = load(numbered(11, 30), fold=(2, 5), fractions={"train": 9, "valid": 1, "test": 1})
-    assert again.rows["train"].tolist() == loaded[2].rows["train"].tolist()
+    assert again.origin.indices["train"].tolist() == loaded[2].origin.indices["train"].tolist()
     other = load(numbered(11, 30), fold=(2, 5), split_seed=1)
-    assert set(other.rows["test"]) != set(loaded[2].rows["test"])
+    assert set(other.origin.indices["test"]) != set(loaded[2].origin.indices["test"])
 
 
 def test_events_that_cannot_be_shared_out() -> None:
@@ -250,7 +250,7 @@ def test_spoilt_events_change_no_training_of_the_fold_that_judges_them(
 
     def read(*arguments: Any) -> Events:
         events = read_events(*arguments)
-        spoilt_events.extend(events.rows["test"].tolist())
+        spoilt_events.extend(events.origin.indices["test"].tolist())
         return dataclasses.replace(events, test=spoilt(events.test))
 
     monkeypatch.setattr(msnas.pipeline, "read_events", read)

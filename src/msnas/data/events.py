@@ -32,10 +32,11 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """The way from a source to the parts of the data: which events, and their frame."""
+    """The way from a source to the parts of the data: which events, their fold, their frame."""
 
     source: Source
     indices: Mapping[str, np.ndarray]
+    fold: Fold | None
     frame: Frame | None
     where: str
 
@@ -44,8 +45,7 @@ class Origin:
 class Events:
     """The three parts of the data as named tensors in memory, and the fields that encoded them.
 
-    `augment` draws other versions of the training part. `origin` is where all are from; `rows` are
-    the places of each part's events in the source, where they are one fold of several.
+    `augment` draws other versions of the training part. `origin` is where all are from.
     """
 
     train: Batch
@@ -54,7 +54,6 @@ class Events:
     fields: Mapping[str, Field]
     augment: Augment | None = None
     origin: Origin | None = None
-    rows: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def in_detector(self, events: Batch) -> Batch:
         """Events with their fields in the detector's frame."""
@@ -192,8 +191,7 @@ def load_events(
         **parts,
         fields=fields,
         augment=augment,
-        origin=Origin(source=source, indices=indices, frame=frame, where=where),
-        rows={} if fold is None else indices,
+        origin=Origin(source=source, indices=indices, fold=fold, frame=frame, where=where),
     )
     counts = loaded.class_counts(stratify)
     log.info(

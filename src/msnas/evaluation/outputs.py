@@ -56,8 +56,8 @@ def write_outputs(
         file.attrs.update(attributes)
         for name, values in arrays.items():
             file.create_dataset(name, data=values.detach().cpu().numpy())
-        if "test" in events.rows:
-            file.create_dataset("event", data=events.rows["test"])
+        if events.origin is not None and events.origin.fold is not None:
+            file.create_dataset("event", data=events.origin.indices["test"])
 
 
 def kept_chains(scores: Sequence[ChainScore]) -> list[int]:
