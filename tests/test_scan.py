@@ -535,7 +535,7 @@ def test_workers_on_one_machine_share_the_works_out(
     share = Share(works, tmp_path, folders=(str(CONF),), config_name="sweep")
     job = ScanJob(tmp_path, Tether.to_this_process(), share)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("msnas.scan.job._answer", lambda config: config["seed"])
+    monkeypatch.setattr("msnas.scan.job._answer", lambda config, _: config["seed"])
     assert share.claim(1)
     assert job(OmegaConf.create()) == {0: 0, 2: 2}
     assert job(OmegaConf.create()) == {}

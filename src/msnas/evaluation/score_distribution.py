@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 
 from msnas.chain.output import Binary, Classes
 from msnas.evaluation.applied import Applied
@@ -51,8 +52,4 @@ def distance(some: Float[np.ndarray, " event"], others: Float[np.ndarray, " othe
     >>> distance(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.5, 2.5, 3.5, 4.5]))
     0.25
     """
-    places = np.concatenate((some, others))
-    shares = [
-        np.searchsorted(np.sort(one), places, side="right") / len(one) for one in (some, others)
-    ]
-    return float(np.abs(shares[0] - shares[1]).max())
+    return float(stats.ks_2samp(some, others, method="asymp").statistic)

@@ -30,6 +30,7 @@ VALIDITY = "validity/joint"
 """Share of events whose first output is valid in all variables."""
 
 TASK_WEIGHT = "task_weight"
+TASK_WEIGHTS = "task_weights"
 """The parameter that stands for v1 where a run was trained for a range of it."""
 
 OF_BOTH = ("Constant", "Mean", "Random", "Sum")
@@ -178,7 +179,7 @@ class Result:
         relative = {
             task: float(parameters[key])
             for task in others
-            if (key := f"{TASK_WEIGHT}s.{task}") in parameters
+            if (key := f"{TASK_WEIGHTS}.{task}") in parameters
         }
         if len(relative) != len(others) or not others:
             return dict(self.task_weights)

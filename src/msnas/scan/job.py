@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, final
 
 from omegaconf import DictConfig
+from rich.console import Console
 
 from msnas.scan.compose import Composer
 from msnas.scan.tether import Tether
+from msnas.terminal import terminal
 
 Answer = dict[str, Any]
 """The `key` of what was done, or an `error` (None if all went well) and its `traceback`."""
@@ -65,11 +67,12 @@ class ScanJob:
             redirect_stdout(nowhere),
             redirect_stderr(nowhere),
         ):
+            console = terminal(file=nowhere)
             if self.share is None:
-                return {0: _answer(cfg)}
+                return {0: _answer(cfg, console)}
             composer = _composer(self.share.folders, self.share.config_name)
             return {
-                place: _answer(composer.values(overrides))
+                place: _answer(composer.values(overrides), console)
                 for place, overrides in enumerate(self.share.works)
                 if self.share.claim(place)
             }
@@ -80,14 +83,12 @@ def _composer(folders: tuple[str, ...], config_name: str | None) -> Composer:
     return Composer(folders, config_name)
 
 
-def _answer(cfg: DictConfig | Mapping[str, Any]) -> Answer:
+def _answer(cfg: DictConfig | Mapping[str, Any], console: Console) -> Answer:
     from msnas.errors import one_line
     from msnas.run import run
-    from msnas.terminal import terminal
 
     try:
-        with open(os.devnull, "w") as nowhere:
-            result = run(cfg, console=terminal(file=nowhere))
+        result = run(cfg, console=console)
     except Exception as error:
         text = "".join(traceback.format_exception(error))
         return {"error": one_line(error), "traceback": text}

@@ -85,10 +85,10 @@ class Ledger:
             return None
         times: dict[str, list[float]] = {}
         for run in recent:
-            times.setdefault(run.plan.config["method"]["name"], []).append(run.seconds or 0.0)
+            times.setdefault(run.method, []).append(run.seconds or 0.0)
         overall = statistics.median(time for own in times.values() for time in own)
         medians = {method: statistics.median(own) for method, own in times.items()}
-        left = [run.plan.config["method"]["name"] for run in self.runs if run.left]
+        left = [run.method for run in self.runs if run.left]
         return sum(medians.get(method, overall) for method in left) / self.workers
 
     def write(self) -> None:

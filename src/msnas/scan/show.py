@@ -93,8 +93,8 @@ class Watch:
 
     def _table(self) -> Table:
         rows = []
-        for method in sorted({_method(run) for run in self.ledger.runs}):
-            runs = [run for run in self.ledger.runs if _method(run) == method]
+        for method in sorted({run.method for run in self.ledger.runs}):
+            runs = [run for run in self.ledger.runs if run.method == method]
             counts = {
                 told: sum(run.state == state for run in runs) for state, told in STATES.items()
             }
@@ -110,8 +110,8 @@ class Watch:
 def show_best(ledger: Ledger, console: Console) -> None:
     """The best finished run of each method, on validation data."""
     rows = []
-    for method in sorted({_method(run) for run in ledger.runs}):
-        best = best_of([run.result for run in ledger.runs if run.result and _method(run) == method])
+    for method in sorted({run.method for run in ledger.runs}):
+        best = best_of([run.result for run in ledger.runs if run.result and run.method == method])
         if best is not None:
             judged = zip(("judged by", "value", "v"), _judged(best), strict=True)
             rows.append({"method": method, **dict(judged), "seed": best.seed})
@@ -181,10 +181,6 @@ def show_damage(ledger: Ledger, console: Console) -> None:
 
 def _told(failure: dict[str, Any]) -> tuple[str, str]:
     return str(failure.get("error")), str(failure.get("traceback", ""))
-
-
-def _method(run: RunWork) -> str:
-    return str(run.plan.config["method"]["name"])
 
 
 def _left(runs: list[RunWork]) -> int:

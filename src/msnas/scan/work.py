@@ -103,6 +103,11 @@ class RunWork(Work):
         return int(self.failure["attempts"]) if self.failure else 0
 
     @property
+    def method(self) -> str:
+        """The name of its method."""
+        return str(self.plan.config["method"]["name"])
+
+    @property
     def seconds(self) -> float | None:
         """What its trainings took, if it is finished."""
         return None if self.result is None else self.result.seconds_here
