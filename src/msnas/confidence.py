@@ -6,14 +6,16 @@ all chains, as seeds are few) is what another training would change, e what othe
 mean over S seeds and n events then has the covariance V = tau^2/S + cov(e + eps/S)/n: seeds cannot
 shrink its second part.
 
-The true mu are taken as normal around their mean with an unknown spread g, uniform a priori
-(Gelman, Bayesian Analysis 1 (2006) 515), so that the best of many chains that are alike does not
-look better than it is. A chain more than five standard errors behind the leading one has no part
-in that spread: it would hide that the others are alike. A posteriori, from Monte Carlo draws of a
-fixed seed: the probability of each chain to be the best, its regret (by how much its mu is above
-the lowest), and the tie set, the smallest set of chains that holds the best with the wanted
-confidence. With one seed tau^2 is not known: then all of it is about the chains as they are
-trained.
+The true mu are taken as normal around their mean with a covariance g^2 cov(e): chains whose losses
+agree event by event, as those with a candidate in common, are a priori near each other, too. Were
+they independent, what chains share would be taken for chance, and the regret of those far behind
+for too little. The spread g is not known, uniform a priori (Gelman, Bayesian Analysis 1 (2006)
+515), so that the best of many chains that are alike does not look better than it is. A chain more
+than five standard errors behind the leading one has no part in that spread: it would hide that the
+others are alike. A posteriori, from Monte Carlo draws of a fixed seed: the probability of each
+chain to be the best, its regret (by how much its mu is above the lowest), and the tie set, the
+smallest set of chains that holds the best with the wanted confidence. With one seed tau^2 is not
+known: then all of it is about the chains as they are trained.
 
 Chains may have different seeds, as in a race: the means are then those of least squares with a
 level for each seed, whose weights take the place of 1/S in V.

@@ -24,6 +24,9 @@ SPREADS = 48
 HOPELESS = 5.0
 """Standard errors behind the leading chain from which on a chain tells nothing of the others."""
 
+UNRELATED = 0.03
+"""Of the mean variance by events, added to every axis of the prior, as `alike` is estimated."""
+
 TINY = 1e-12
 """Of the variance of the means: one that is smaller is taken for rounding."""
 
@@ -90,14 +93,16 @@ class Posterior:
     """The means of the chains without what all share: in the `basis` of their differences.
 
     The covariance of the means is `of_events` plus a value of `from_seeds` [quantile] times
-    `of_seeds`. `tau2` is the likeliest of these or, where chance must not make it 0, their mean;
-    None where nothing is known.
+    `of_seeds`. `alike` is what would be left of `of_events` after many seeds. `tau2` is the
+    likeliest of `from_seeds` or, where chance must not make it 0, their mean; None where nothing
+    is known.
     """
 
     basis: Float[np.ndarray, "chain axis"]
     means: Float[np.ndarray, " axis"]
     of_events: Float[np.ndarray, "axis axis"]
     of_seeds: Float[np.ndarray, "axis axis"]
+    alike: Float[np.ndarray, "axis axis"]
     from_seeds: Float[np.ndarray, " quantile"]
     tau2: float | None
 
@@ -113,12 +118,14 @@ class Posterior:
             total = means.residual * means.freedom / stats.chi2.ppf(levels, means.freedom)
             from_seeds = np.maximum(total - means.noise, 0.0)
             tau2 = float(from_seeds.mean()) if by_mean else max(means.residual - means.noise, 0.0)
-        weights = basis.T @ means.weights
+        of_events = basis.T @ np.atleast_2d(np.cov(means.by_event)) @ basis / events
+        of_seeds = basis.T @ means.weights @ means.weights.T @ basis
         return cls(
             basis=basis,
             means=basis.T @ means.by_event.mean(1),
-            of_events=basis.T @ np.atleast_2d(np.cov(means.by_event)) @ basis / events,
-            of_seeds=weights @ weights.T,
+            of_events=of_events,
+            of_seeds=of_seeds,
+            alike=of_events - means.noise * of_seeds,
             from_seeds=from_seeds,
             tau2=tau2,
         )
@@ -166,13 +173,23 @@ class Posterior:
     def _contenders(
         self, covariance: Float[np.ndarray, "axis axis"]
     ) -> Float[np.ndarray, "contender axis"]:
-        """The chains at most HOPELESS errors behind the first, without what these share."""
+        """The chains at most HOPELESS errors behind the first, on axes of which g is the spread.
+
+        What they share is left out.
+        """
         loss = self.basis @ self.means
         first = int(loss.argmin())
         errors = [self.error(covariance, one, first) for one in range(len(loss))]
         chosen = self.basis[loss - loss[first] <= HOPELESS * np.array(errors) + 1e-9 * np.ptp(loss)]
-        contenders: Float[np.ndarray, "contender axis"] = chosen - chosen.mean(0)
-        return contenders
+        apart: Float[np.ndarray, "contender axis"] = chosen - chosen.mean(0)
+        alike, of_events = (apart @ one @ apart.T for one in (self.alike, self.of_events))
+        values, axes = np.linalg.eigh(alike)
+        values = np.maximum(values, 0.0) + UNRELATED * np.trace(of_events) / max(len(apart) - 1, 1)
+        if not values.max() > 0:
+            return apart
+        spreads = np.sqrt(values / values.mean())
+        shaped: Float[np.ndarray, "contender axis"] = axes / spreads @ axes.T @ apart
+        return shaped
 
     def enough(
         self, leader: int, confidence: float, *, seeds: int | None = None, events: int = 0
