@@ -5,7 +5,7 @@
 
 Without runs: banks of known truth, made anew in each repetition. With runs: grid searches that
 differ in their seed; right is what all their seeds and events say, and each repetition draws some
-seeds without, and as many events as there are with replacement.
+seeds without, and as many events as there are with replacement. Banks need twice these seeds.
 """
 
 from __future__ import annotations
@@ -143,6 +143,7 @@ def main() -> None:
         banks = [
             (f"{name}, chains x seeds x events {bank.shape}", resampled(bank, seeds))
             for name, bank in banks_of(Path(folder), seeds=sys.maxsize)
+            if bank.shape[1] >= 2 * seeds
         ]
     headings = "stated", "right", "expected", "intervals that cover", "tie sets that hold", "size"
     table = Table("bank", *headings, title=f"{repetitions} repetitions, stated: P >= {STATED}")

@@ -157,12 +157,20 @@ def test_uncertainties_impacts_and_the_scan_fit_together() -> None:
         assert np.interp(1.0, height[right], mu[right]) - 1 == pytest.approx(told[name], rel=0.08)
 
 
-def test_pulls_of_toys() -> None:
-    yields = np.array([[4000.0, 1500, 400], [80, 200, 300]])
+@pytest.mark.parametrize(
+    ("error", "signal"),
+    [
+        pytest.param(0.02, [80, 200, 300], id="many simulated"),
+        pytest.param(0.2, [20, 50, 75], id="few simulated", marks=pytest.mark.slow),
+    ],
+)
+def test_pulls_of_toys(error: float, signal: list[float]) -> None:
+    """Also where the statistics of the simulation leave the strength open by more than itself."""
+    yields = np.array([[4000.0, 1500, 400], signal])
     likelihood = Likelihood(
         templates(
             yields.tolist(),
-            errors=0.02 * yields,
+            errors=error * yields,
             rates={"w_rate": {"w": 0.1}},
             shapes={"jets": (yields * [1.0, 1.02, 1.04], yields * [1.01, 0.98, 0.97])},
         )
@@ -170,6 +178,7 @@ def test_pulls_of_toys() -> None:
     found = pulls(likelihood, toys=500, generator=np.random.default_rng(3))
     assert abs(found.mean()) < 0.1
     assert abs(found.std() - 1) < 0.1
+    assert (sigma(likelihood) > 1) == (error > 0.1)
     again = pulls(likelihood, toys=5, generator=np.random.default_rng(3))
     np.testing.assert_array_equal(again, found[:5])
 
