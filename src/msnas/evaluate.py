@@ -120,7 +120,8 @@ def main(arguments: list[str]) -> None:
         }
         for one in found
     )
-    console.print(text_table(f"Numbers of the {settings.part.value} events", rows))
+    labels = len(found[0]["parameters"]) or 1
+    console.print(text_table(f"Numbers of the {settings.part.value} events", rows, labels=labels))
     for one in found:
         at = ", ".join(f"{name}={value:g}" for name, value in one["parameters"].items())
         part = settings.part.value

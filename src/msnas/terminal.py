@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, final
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 NUMBER = re.compile(r"[-+]?\d[\d.,e+-]*(?!\S)")
 """How the text of a number, or of a range of them, begins."""
+
+WIDEST = 10_000
+"""Characters of a line that nothing needs."""
 
 
 def terminal(**settings: Any) -> Console:
@@ -25,15 +30,77 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-def text_table(title: str, rows: Iterable[Mapping[str, Any]]) -> Table:
+def text_table(title: str, rows: Iterable[Mapping[str, Any]], *, labels: int = 1) -> Table:
     """A row for each mapping: texts, and on the right numbers, which are never broken.
 
-    What a row lacks is empty.
+    What a row lacks is empty. The first `labels` columns say what a row is about.
     """
     cells = [{name: told(value) for name, value in row.items()} for row in rows]
-    look: Any = {"box": SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
-    made = Table(title=title, title_justify="left", **look)
-    names = list(dict.fromkeys(name for row in cells for name in row))
+    return FittedTable(title, cells, labels=labels)
+
+
+@final
+class FittedTable(Table):
+    """As wide as its content; where that is too wide, in blocks below each other, nothing cut.
+
+    A block repeats the `labels` first columns. A table of few rows is turned on its side instead.
+    """
+
+    def __init__(self, title: str, cells: Sequence[Mapping[str, str]], *, labels: int) -> None:
+        super().__init__(title=title, title_justify="left")
+        self.cells = cells
+        self.labels = labels
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The title in lines as wide as the console, the blocks, the caption."""
+        if self.title:
+            yield Text(f"\n{self.title}", style="table.title")
+        yield from self._blocks(lambda made: _width(made, console, options) <= options.max_width)
+        if self.caption:
+            yield Text(str(self.caption), style="table.caption")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """As that of the whole."""
+        return Measurement.get(console, options, _made(self._names, self.cells))
+
+    @property
+    def _names(self) -> list[str]:
+        return list(dict.fromkeys(name for row in self.cells for name in row))
+
+    def _blocks(self, fits: Callable[[Table], bool]) -> Iterator[Table]:
+        names = self._names
+        if fits(whole := _made(names, self.cells)):
+            yield whole
+            return
+        kept, others = names[: self.labels], names[self.labels :]
+        if len(self.cells) == 1:
+            kept, others = [], names
+        heads = [" ".join(row.get(name, "") for name in kept) or " " for row in self.cells]
+        turned = [
+            {"": name, **dict(zip(heads, (row.get(name, "") for row in self.cells), strict=True))}
+            for name in others
+        ]
+        if len(set(heads)) == len(heads) < len(others) and fits(
+            made := _made(["", *heads], turned)
+        ):
+            yield made
+            return
+        block = others[:1]
+        for name in others[1:]:
+            if not fits(_made([*kept, *block, name], self.cells)):
+                yield _made([*kept, *block], self.cells)
+                block = []
+            block.append(name)
+        yield _made([*kept, *block], self.cells)
+
+
+def _width(made: Table, console: Console, options: ConsoleOptions) -> int:
+    """The least that the table needs, on a console of any width."""
+    return Measurement.get(console, options.update_width(WIDEST), made).minimum
+
+
+def _made(names: Sequence[str], cells: Sequence[Mapping[str, str]]) -> Table:
+    made = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for name in names:
         texts = [text for row in cells if (text := row.get(name))]
         if texts and all(map(NUMBER.match, texts)):

@@ -38,6 +38,7 @@ def shift_tables(
         "what the truth of all earlier outputs adds; score: largest difference of its distribution "
         "functions)",
         rows,
+        labels=2,
     )
     if choice := told.get("choice"):
         yield text_table(
