@@ -18,7 +18,7 @@ from made_events import load as load_source
 from torch import Tensor
 
 from msnas.data.event_file import EventFile
-from msnas.data.events import PARTS, Events
+from msnas.data.events import OWN_WEIGHT, PARTS, Events
 from msnas.data.fields import ClassLabel, Field, JetMomentum, LogPixels, Numbers, TauMomentum
 from msnas.data.module import InOrder, StageData
 from msnas.errors import ConfigError, DataError
@@ -39,6 +39,7 @@ def made_up(events: int = 40, seed: int = 0) -> dict[str, np.ndarray]:
     """Plausible raw events; the mass of the first jet is the number of the event."""
     generator = np.random.default_rng(seed)
     jet = generator.uniform(20, 100, (events, 2, 4)).astype(np.float32)
+    jet[..., 1:3] /= 32
     jet[:, 0, 3] = np.arange(events)
     image = generator.exponential(2.0, (events, 2, 3, 16, 16)).astype(np.float32)
     image[generator.random(image.shape) < 0.8] = 0
@@ -188,7 +189,7 @@ def test_scales_are_fitted_on_the_training_part_alone() -> None:
     train = numbers(reference)["train"]
     others = np.setdiff1d(np.arange(60), train)
     changed = {name: value.copy() for name, value in arrays.items()}
-    changed["jet"][others] *= 3
+    changed["jet"][others] *= [3, 1.5, 1.5, 3]
     changed["image"][others] = changed["image"][others] * 7 + 1
     changed["tau"][others] += 2
     events = load(changed)
@@ -422,7 +423,7 @@ def test_other_data_sets_and_groups_of_the_file_are_ignored(tmp_path: Path) -> N
     named = ["jet", "label"]
     assert set(EventFile(file=str(path)).load(named)) == {*named, "weight", "part"}
     arrays = EventFile(file=str(path)).load(fields())
-    assert set(load(dict(arrays)).train) == {*fields(), "weight"}
+    assert set(load(dict(arrays)).train) == {*fields(), "weight", OWN_WEIGHT}
 
 
 def test_numbers_are_taken_as_they_are() -> None:

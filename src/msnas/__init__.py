@@ -20,6 +20,7 @@ _WHERE = {
     "load_problem": "msnas.problem",
     "Problem": "msnas.problem",
     "Task": "msnas.chain.task",
+    "Standardised": "msnas.data.standardised",
     "Regression": "msnas.chain.output",
     "Binary": "msnas.chain.output",
     "Classes": "msnas.chain.output",

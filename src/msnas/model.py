@@ -37,14 +37,15 @@ from msnas.training.store import read_torch
 class Model:
     """A chain of one candidate per task, the fields with their scales, and where it is from.
 
-    `point` are the run's own values of what it is conditioned on, if it is; `judges` settings and
-    weights of the judges of validity, by task.
+    `source` are the settings of the run's events. `point` are the run's own values of what it is
+    conditioned on, if it is; `judges` settings and weights of the judges of validity, by task.
     """
 
     chain: Chain
     path: ChainPath
     fields: Mapping[str, Field]
     provenance: Mapping[str, str]
+    source: Mapping[str, Any] = field(default_factory=dict)
     frame: Frame | None = None
     conditioning: Conditioning | None = None
     point: Point | None = None
@@ -73,8 +74,8 @@ class Model:
         """
         check_batch(batch)
         fields = {name: self.fields[name] for name in self.inputs}
-        check_events(arrays, fields, where=where)
-        raw = {name: np.asarray(arrays[name]) for name in self.inputs}
+        raw = {name: np.asarray(arrays[name]) for name in fields if name in arrays}
+        check_events(raw, fields, where=where)
         turn = None
         if self.frame is not None:
             raw, turned = self.frame.turn(raw, where=where)
@@ -96,7 +97,7 @@ class Model:
             scored = task.scored(output)
             if turn is not None:
                 scored = task.output.turn_back(scored, turn)
-            predictions[task.name] = task.output.prediction(scored)
+            predictions[task.name] = task.prediction(scored)
         return predictions
 
     def judges_of_validity(self) -> dict[str, Judge]:
@@ -150,11 +151,11 @@ def load_model(directory: Path, *, for_use: bool = False) -> Model:
             }
             for name, chosen in zip(names, path, strict=True)
         }
-        chain = build_chain(tasks, names, seed=0)
         fields: dict[str, Field] = {}
         for name, settings in config["data"]["fields"].items():
             fields[name] = build(settings, key=f"data.fields.{name}", of=Field)
             fields[name].restore(model["scales"][name])
+        chain = build_chain(tasks, names, seed=0, fields=fields)
         frame = make_frame(config["data"])
         conditioning = build_conditioning(config.get("conditioning"), chain)
         point = None
@@ -175,6 +176,7 @@ def load_model(directory: Path, *, for_use: bool = False) -> Model:
         chain=chain,
         path=path,
         fields=fields,
+        source=config["data"]["source"],
         frame=frame,
         conditioning=conditioning,
         point=point,

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+import torch
+from torch.optim import Optimizer
+
 from msnas.build import build
 from msnas.chain.chain import Chain, check_chain
 from msnas.chain.from_config import build_chain
-from msnas.conditioning.conditioning import Conditioning
+from msnas.conditioning.conditioning import Conditioning, Point
 from msnas.conditioning.from_config import build_conditioning, condition_chain, own_point
 from msnas.data.augment import Augment
 from msnas.data.events import Events, load_events
@@ -94,23 +97,40 @@ class Parts:
             )
 
 
-def make_parts(
-    plan: Plan,
-    events: Events,
-    *,
-    store: Store,
-    display: Display,
-    epochs: Mapping[tuple[str, str], int] | None = None,
-) -> Parts:
-    """Make them; raise ConfigError for what does not go together. `epochs` is for `Fit`."""
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Named:
+    """What is made without events. `weights` judge, `training_weights` train, by task."""
+
+    chain: Chain
+    method: Method
+    weights: dict[str, float]
+    training_weights: dict[str, float]
+    weighting: Weighting
+    conditioning: Conditioning | None
+    point: Point | None
+    shifts: dict[str, Shift]
+    measurement: Measurement | None
+
+
+def check_parts(plan: Plan) -> None:
+    """Raise ConfigError for what cannot be made, or does not go together, whatever the events."""
     config = plan.config
-    chain = build_chain(config["tasks"], plan.chain, seed=config["seed"])
-    check_chain(chain, events.train)
-    interventions = Interventions(
-        chain, events.train, {task: config["tasks"][task].get("words") or {} for task in plan.chain}
-    )
-    for task in chain.tasks:
-        task.fit_loss(events.train)
+    named = _make(plan, {})
+    parameters = [*named.chain.parameters()] or [torch.nn.Parameter(torch.zeros(1))]
+    build(config["recipe"]["optimizer"], key="recipe.optimizer", of=Optimizer, params=parameters)
+    judged = {name: one for name in plan.chain if (one := config["tasks"][name].get("validity"))}
+    if judged:
+        # gpytorch takes a second to import
+        from msnas.evaluation.validity import Validity
+
+        for name, settings in judged.items():
+            build(settings, key=f"tasks.{name}.validity", of=Validity)
+
+
+def _make(plan: Plan, fields: Mapping[str, Field]) -> _Named:
+    config = plan.config
+    chain = build_chain(config["tasks"], plan.chain, seed=config["seed"], fields=fields)
     conditioning = build_conditioning(config["conditioning"], chain)
     settings = {name: value for name, value in config["method"].items() if name != "name"}
     method = build(settings, key="method", of=Method)
@@ -156,18 +176,47 @@ def make_parts(
         )
     measurement = Measurement(config["measurement"], chain) if config.get("measurement") else None
     method.check(chain, weighting)
+    return _Named(
+        chain=chain,
+        method=method,
+        weights=weights,
+        training_weights=training_weights,
+        weighting=weighting,
+        conditioning=conditioning,
+        point=point,
+        shifts=shifts,
+        measurement=measurement,
+    )
+
+
+def make_parts(
+    plan: Plan,
+    events: Events,
+    *,
+    store: Store,
+    display: Display,
+    epochs: Mapping[tuple[str, str], int] | None = None,
+) -> Parts:
+    """Make them; raise ConfigError for what does not go together. `epochs` is for `Fit`."""
+    named = _make(plan, events.fields)
+    chain, conditioning, weighting = named.chain, named.conditioning, named.weighting
+    check_chain(chain, events.train)
+    words = {task: plan.config["tasks"][task].get("words") or {} for task in plan.chain}
+    interventions = Interventions(chain, events.train, words)
+    for task in chain.tasks:
+        task.fit_loss(events.train)
     return Parts(
         plan=plan,
         events=events,
         chain=chain,
-        method=method,
-        weights=weights,
+        method=named.method,
+        weights=named.weights,
         conditioning=conditioning,
         fit=Fit(
             plan,
             events,
             weighting=weighting,
-            task_weights=training_weights,
+            task_weights=named.training_weights,
             conditioning=conditioning,
             store=store,
             display=display,
@@ -177,12 +226,12 @@ def make_parts(
             plan,
             events,
             conditioning=conditioning,
-            point=point,
+            point=named.point,
             weighting=weighting,
-            weights=weights,
+            weights=named.weights,
             interventions=interventions,
-            shifted=ShiftedEvents(events, shifts),
-            measurement=measurement,
+            shifted=ShiftedEvents(events, named.shifts),
+            measurement=named.measurement,
             store=store,
             display=display,
         ),

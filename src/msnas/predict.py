@@ -31,7 +31,9 @@ class Settings:
     run: str = field(
         default=MISSING, metadata={"help": "directory of a finished run, or an ONNX file"}
     )
-    data: str = field(default=MISSING, metadata={"help": "HDF5 file with the inputs"})
+    data: str = field(
+        default=MISSING, metadata={"help": "file with the inputs, as the run's source reads it"}
+    )
     out: str = field(default=MISSING, metadata={"help": "HDF5 file to write"})
     overwrite: bool = field(default=False, metadata={"help": "replace `out` if it exists"})
     batch: int = field(default=500, metadata={"help": "events at a time"})
@@ -58,8 +60,10 @@ def predict(
 def _predict(settings: Settings, conditions: Mapping[str, str]) -> dict[str, np.ndarray]:
     import h5py
 
+    from msnas.build import build
     from msnas.data.event_file import EventFile
-    from msnas.export.read import load_onnx
+    from msnas.data.source import Source
+    from msnas.export.read import OnnxModel, load_onnx
     from msnas.model import load_model
 
     out = Path(settings.out)
@@ -67,7 +71,11 @@ def _predict(settings: Settings, conditions: Mapping[str, str]) -> dict[str, np.
         raise DataError(f"out: {out} exists; choose another name or overwrite=true")
     run = Path(settings.run)
     model = load_onnx(run) if run.is_file() else load_model(run, for_use=True)
-    raw = EventFile(file=settings.data).load(model.inputs)
+    told = {} if isinstance(model, OnnxModel) else model.source
+    # whose source reads a file reads this one alike
+    own = {**told, "file": settings.data} if "file" in told else None
+    source = EventFile(file=settings.data) if own is None else build(own, key="data", of=Source)
+    raw = source.load(model.inputs)
     predictions = model.predict(
         raw, conditions=conditions, batch=settings.batch, where=settings.data
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from inspect import isclass, signature
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from msnas.conf_folders import CONF
 from msnas.config import is_name
 from msnas.errors import ConfigError, DataError
 from msnas.given import Arrays, give, same
@@ -87,8 +89,10 @@ class Problem(AnyProblem):
     ones. `fields` say how arrays become tensors; by default numbers stay numbers, and the target of
     a classification becomes classes. `stratify` is the array by whose classes events are split and
     counted; by default the target of the last classification. `reference` names one candidate a
-    task, for methods that train one given chain. `allow` names packages whose classes are told by
-    name and arguments, as on the command line, not by content.
+    task, for methods that train one given chain. `validity[task]` has that task's outputs judged by
+    a Gaussian process: `inputs` are arrays of few numbers that it sees, `variables` names of the
+    target's numbers; other settings as in conf/validity. `allow` names packages whose classes are
+    told by name and arguments, as on the command line, not by content.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class Problem(AnyProblem):
         events: int | str = "all",
         split_seed: int = 0,
         reference: Sequence[str] | None = None,
+        validity: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
         allow: Sequence[str] = (),
     ) -> None:
         if not is_name(name):
@@ -114,10 +119,13 @@ class Problem(AnyProblem):
         known = [task.name for task in tasks]
         if candidates.keys() != set(known):
             raise ConfigError(f"candidates: found {sorted(candidates)}, expected those of {known}")
+        if odd := sorted(validity.keys() - set(known)):
+            raise ConfigError(f"validity: found {odd[0]!r}, expected some of {known}")
         made = Arrays(_checked(arrays)) if source is None and arrays is not None else source
         assert made is not None
         with allowing(allow):
-            chosen = dict(fields) if fields is not None else _fields(made, tasks, candidates)
+            seen = {name for judge in validity.values() for name in judge.get("inputs", ())}
+            chosen = _fields(made, tasks, candidates, seen) if fields is None else dict(fields)
             if stratify is None:
                 classes = [one.target for one in tasks if _is_classification(one)]
                 stratify = classes[-1] if classes else None
@@ -136,15 +144,28 @@ class Problem(AnyProblem):
                     **({"reference_chain": list(reference)} if reference else {}),
                 },
                 "data": data,
-                "tasks": {task.name: _task(task, candidates[task.name]) for task in tasks},
+                "tasks": {
+                    task.name: _task(task, candidates[task.name])
+                    | ({"validity": _judge(judge)} if (judge := validity.get(task.name)) else {})
+                    for task in tasks
+                },
                 "task_weights": dict.fromkeys(known),
                 "allow": list(allow),
             }
         super().__init__(words=["~problem"], values={}, nodes=nodes)
 
 
+def _judge(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The judge of a task's outputs: as in conf/, but of the target itself."""
+    usual: Any = OmegaConf.to_container(OmegaConf.load(CONF / "validity" / "gaussian_process.yaml"))
+    own = {"residual_of": None, "latents": len(settings.get("variables", ()))}
+    return {**usual, **own, **settings}
+
+
 def _task(task: Task, candidates: Mapping[str, Maker]) -> dict[str, Any]:
     key = f"tasks.{task.name}"
+    if task.field is not None:
+        raise ConfigError(f"{key}.field: given by the run itself; fields={{{task.target!r}: ...}}")
     return {
         "inputs": list(task.inputs),
         "target": task.target,
@@ -218,15 +239,18 @@ def _is_classification(task: Task) -> bool:
 
 
 def _fields(
-    source: Source, tasks: Sequence[Task], candidates: Mapping[str, Mapping[str, Maker]]
+    source: Source,
+    tasks: Sequence[Task],
+    candidates: Mapping[str, Mapping[str, Maker]],
+    seen: Collection[str],
 ) -> dict[str, Field]:
-    """A field for every array that a task or a candidate reads, or that a task is to find."""
+    """A field for every array that a task or candidate reads, is to find, or a judge has `seen`."""
     from msnas.data.fields import ClassLabel, Numbers
 
     outputs = {task.target for task in tasks}
     labels = {task.target for task in tasks if _is_classification(task)}
     own = (getattr(one, "reads", None) for named in candidates.values() for one in named.values())
-    wanted = {name for names in own for name in names or ()}
+    wanted = {name for names in own for name in names or ()}.union(seen)
     wanted = wanted.union(*(task.inputs for task in tasks)) - outputs
     wanted = wanted.union(*(task.truths for task in tasks if task.supervised))
     raw = source.load(sorted(wanted))

@@ -48,6 +48,12 @@ def check_tasks(tasks: Mapping[str, Any], chain: Sequence[str], fields: Mapping[
             raise ConfigError(
                 f"tasks.{name}.counts: {counts!r} is not a field; fields are {sorted(fields)}"
             )
+        judge = task.get("validity") or {}
+        for key in (*judge.get("inputs", ()), judge.get("residual_of")):
+            if key is not None and key not in fields:
+                raise ConfigError(
+                    f"tasks.{name}.validity: {key!r} is not a field; fields are {sorted(fields)}"
+                )
         if not task["candidates"]:
             raise ConfigError(
                 f"candidate/{name}: no candidate; choose some with candidate/{name}=[...]"

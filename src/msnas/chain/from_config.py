@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,13 +13,18 @@ from msnas.build import build
 from msnas.chain.chain import Chain
 from msnas.chain.output import Output
 from msnas.chain.task import Task
+from msnas.data.fields import Field
 from msnas.errors import ConfigError
 from msnas.identity import derived_seed
 from msnas.losses.loss import Loss
 
+NO_FIELDS: Mapping[str, Field] = MappingProxyType({})
 
-def build_tasks(tasks: Mapping[str, Any], chain: Sequence[str]) -> list[Task]:
-    """The tasks of `chain`, in its order."""
+
+def build_tasks(
+    tasks: Mapping[str, Any], chain: Sequence[str], fields: Mapping[str, Field] = NO_FIELDS
+) -> list[Task]:
+    """The tasks of `chain`, in its order; `fields` know the units of their targets."""
     return [
         Task(
             name=name,
@@ -31,6 +37,7 @@ def build_tasks(tasks: Mapping[str, Any], chain: Sequence[str]) -> list[Task]:
                 for metric, config in tasks[name]["metrics"].items()
             },
             counts=tasks[name].get("counts"),
+            field=fields.get(tasks[name]["target"]),
         )
         for name in chain
     ]
@@ -46,8 +53,14 @@ def _build_loss(config: Mapping[str, Any] | None, *, task: str) -> Loss | None:
         raise ConfigError(f"tasks.{task}.{text}" if text.startswith("loss.") else text) from error
 
 
-def build_chain(tasks: Mapping[str, Any], chain: Sequence[str], *, seed: int) -> Chain:
-    """All candidates of all tasks, freshly initialised.
+def build_chain(
+    tasks: Mapping[str, Any],
+    chain: Sequence[str],
+    *,
+    seed: int,
+    fields: Mapping[str, Field] = NO_FIELDS,
+) -> Chain:
+    """All candidates of all tasks, freshly initialised; `fields` know the units of their targets.
 
     Each one's initial weights depend on (seed, task, name) only, not on which others there are.
     """
@@ -60,4 +73,4 @@ def build_chain(tasks: Mapping[str, Any], chain: Sequence[str], *, seed: int) ->
                 candidates[name][candidate] = build(
                     config, key=f"tasks.{name}.candidates.{candidate}", of=torch.nn.Module
                 )
-    return Chain(build_tasks(tasks, chain), candidates)
+    return Chain(build_tasks(tasks, chain, fields), candidates)

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from msnas.chain.output import Output
+from msnas.chain.output import Output, Regression
+from msnas.data.events import OWN_WEIGHT
+from msnas.data.fields import Field
 from msnas.data.frames import TURN
 from msnas.errors import ConfigError, DataError, TrainingError
 from msnas.evaluation.variable_metric import VariableMetric
+from msnas.evaluation.weighted import check_weighted, per_object, weighted_value
 from msnas.losses.loss import Loss
 
 
@@ -34,7 +37,8 @@ class Task:
 
     `inputs` are names of fields or of earlier tasks' targets; `target` is a field. A task without
     `loss` has no truth of its own, such as layers that several tasks share: `target` is then the
-    name under which later tasks read its output, and it learns from their losses alone.
+    name under which later tasks read its output, and it learns from their losses alone. `field` is
+    that of the target, which a run gives: it knows the units of numbers.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Task:
     loss: Loss | None
     metrics: Mapping[str, Metric]
     counts: str | None = None
+    field: Field | None = None
 
     def __post_init__(self) -> None:
         """Tell the loss what it will see."""
@@ -68,9 +73,12 @@ class Task:
         """Let the loss learn what it needs, such as class counts, from the training part.
 
         Raises DataError naming the task if it cannot, ConfigError if its loss does not take what
-        the task puts out.
+        the task puts out, or a metric no weights where events have some.
         """
         if self.loss is not None:
+            if OWN_WEIGHT in train:
+                for name, metric in self.metrics.items():
+                    check_weighted(metric, key=f"tasks.{self.name}.metrics.{name}")
             self._check_counting(self.counting(train), train[self.target])
             try:
                 self.loss.fit(train[self.target])
@@ -149,6 +157,20 @@ class Task:
         """The finished output as metrics and later tasks read it."""
         return self.loss.score(output) if self.loss is not None else output
 
+    def measured(self, values: Tensor) -> Tensor:
+        """An output or a truth as metrics read it: numbers in the unit that the source has."""
+        if self.field is not None and isinstance(self.output, Regression):
+            return self.field.decode(values)
+        return values
+
+    def prediction(self, output: Tensor) -> Tensor:
+        """A scored output in the units a user reads."""
+        return self.measured(self.output.prediction(output))
+
+    def truth(self, target: Tensor) -> Tensor:
+        """The truth in the units a user reads."""
+        return self.measured(self.output.truth(target))
+
     def hand_on(self, output: Tensor) -> Tensor:
         """What later tasks read of a finished output."""
         return self.output.from_output(self.scored(output))
@@ -156,25 +178,25 @@ class Task:
     def measure(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Any]:
         """Every metric, as `<task>/<metric>`, of the outputs of all events in the detector's frame.
 
-        Of the objects that count, where that is told. A number, or for a metric with `variables` a
-        number for each of them.
+        Of the objects that count, where that is told; an event counts by its own weight, if it has
+        one. A number, or for a metric with `variables` a number for each of them.
         """
         values: dict[str, Any] = {}
         output, truth = self.scored(output), batch[self.target]
         if TURN in batch:
             output, truth = (self.output.turn_back(one, batch[TURN]) for one in (output, truth))
+        output, truth, weight = self.measured(output), self.measured(truth), batch.get(OWN_WEIGHT)
         if (counting := self.counting(batch)) is not None:
+            if weight is not None:
+                weight = per_object(weight, counting)[counting]
             output, truth = output[counting], truth[counting]
         for name, metric in self.metrics.items():
-            metric.to(output.device).reset()
-            metric.update(output, truth)
-            value = metric.compute()
+            value = weighted_value(metric, output, truth, weight)
             values[f"{self.name}/{name}"] = (
                 dict(zip(metric.variables, value.tolist(), strict=True))
                 if isinstance(metric, VariableMetric)
                 else float(value)
             )
-            metric.reset()
         for name, value in values.items():
             numbers = value.values() if isinstance(value, dict) else [value]
             if not all(math.isfinite(number) for number in numbers):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from msnas.data.augment import Augment
+from msnas.data.bounds import check_bounds
 from msnas.data.checks import NUMBERS, check_names, finite
 from msnas.data.fields import Field
 from msnas.data.frames import TURN, Frame
@@ -28,6 +29,9 @@ Fold = tuple[int, int]
 
 Batch = dict[str, Tensor]
 """Named tensors with one entry per event; `weight` [event] is an event's weight, if there are."""
+
+OWN_WEIGHT = "weight of the source"
+"""Name of a batch's tensor [event]: weights for metrics, without what thinning adds to `weight`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +159,11 @@ def load_events(
     if set(fractions) != set(PARTS) or min(fractions.values()) <= 0:
         raise ConfigError(f"data.fractions: expected {list(PARTS)}, all > 0, found {fractions}")
     raw_label = np.zeros(len(next(iter(raw.values()))), int) if stratify is None else raw[stratify]
+    if (odd := raw_label[raw_label % 1 != 0]).size:
+        raise DataError(
+            f"{where}: data.stratify: {stratify!r} holds numbers such as {odd[0]:g}, expected "
+            "classes; stratify=null splits the events as they are"
+        )
     indices = split_indices(
         raw_label,
         events=events,
@@ -182,6 +191,7 @@ def load_events(
             raise DataError(f"{where}: weight: mean {mean} of the training part, expected > 0")
         for part in PARTS:
             parts[part]["weight"] = torch.from_numpy(weight[indices[part]] / np.float32(mean))
+            parts[part][OWN_WEIGHT] = parts[part]["weight"]
     if thin is not None:
         for part in ("valid", "test"):
             weight = mixture_weights(raw_label[indices[part]], raw_label[indices["train"]])
@@ -207,6 +217,7 @@ def check_events(raw: Mapping[str, np.ndarray], fields: Mapping[str, Field], *, 
     check_names(raw, list(fields), where=where)
     for name, field in fields.items():
         field.check(name, raw[name], where=where)
+        check_bounds(name, raw[name], field, where=where)
     if "weight" in raw:
         _check_weight(raw["weight"], where=where)
     if "part" in raw:

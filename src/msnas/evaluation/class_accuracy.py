@@ -19,6 +19,7 @@ from torchmetrics import Metric
 
 from msnas.errors import ConfigError
 from msnas.evaluation.variable_metric import VariableMetric
+from msnas.evaluation.weighted import per_object
 from msnas.losses.logits import is_single
 from msnas.part import Part
 
@@ -56,14 +57,18 @@ class ClassAccuracy(Part, Metric):
         self.add_state("total", default=torch.tensor(0), dist_reduce_fx="sum")
 
     def update(
-        self, output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]
+        self,
+        output: Float[Tensor, "event ..."],
+        target: Integer[Tensor, "event ..."],
+        weight: Float[Tensor, " event"] | None = None,
     ) -> None:
         """Add the logits and truths of some events."""
-        right = decided(output, target) == target
+        right, each = decided(output, target) == target, per_object(weight, target)
         if self.class_index is not None:
-            right = right[target == self.class_index]
-        self.right += right.sum()
-        self.total += right.numel()
+            of_class = target == self.class_index
+            right, each = right[of_class], each[of_class]
+        self.right = self.right + each[right].sum()
+        self.total = self.total + each.sum()
 
     def compute(self) -> Tensor:
         """The share of right ones, a scalar; NaN if there are none of the class."""
@@ -92,10 +97,14 @@ class BalancedAccuracy(Part, Metric):
         self.add_state("matrix", default=zeros, dist_reduce_fx="sum")
 
     def update(
-        self, output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]
+        self,
+        output: Float[Tensor, "event ..."],
+        target: Integer[Tensor, "event ..."],
+        weight: Float[Tensor, " event"] | None = None,
     ) -> None:
         """Add the logits and truths of some events."""
-        self.matrix += confusion_matrix(output, target, classes=len(self.matrix))
+        found = confusion_matrix(output, target, classes=len(self.matrix), weight=weight)
+        self.matrix = self.matrix + found
 
     def compute(self) -> Tensor:
         """The mean, a scalar; NaN if a class does not occur."""
@@ -105,7 +114,10 @@ class BalancedAccuracy(Part, Metric):
 
 @final
 class Confusion(VariableMetric):
-    """Numbers of objects `<true class>_as_<decided class>`, for the names `classes` from 0 on."""
+    """Numbers of objects `<true class>_as_<decided class>`, for the names `classes` from 0 on.
+
+    Of weighted events the sums of their weights.
+    """
 
     higher_is_better = None
     full_state_update = False
@@ -119,23 +131,32 @@ class Confusion(VariableMetric):
         self.add_state("matrix", default=zeros, dist_reduce_fx="sum")
 
     def update(
-        self, output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]
+        self,
+        output: Float[Tensor, "event ..."],
+        target: Integer[Tensor, "event ..."],
+        weight: Float[Tensor, " event"] | None = None,
     ) -> None:
         """Add the logits and truths of some events."""
-        self.matrix += confusion_matrix(output, target, classes=len(self.matrix))
+        found = confusion_matrix(output, target, classes=len(self.matrix), weight=weight)
+        self.matrix = self.matrix + found
 
-    def compute(self) -> Integer[Tensor, " variable"]:
-        """All numbers, those of true class 0 first."""
+    def compute(self) -> Tensor:
+        """All numbers [variable], those of true class 0 first."""
         return self.matrix.flatten()
 
 
 def confusion_matrix(
-    output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."], *, classes: int
-) -> Integer[Tensor, "true decided"]:
-    """How many objects of each class are decided for each class."""
+    output: Float[Tensor, "event ..."],
+    target: Integer[Tensor, "event ..."],
+    *,
+    classes: int,
+    weight: Float[Tensor, " event"] | None = None,
+) -> Tensor:
+    """How many objects, or what weight, of each class is decided for each: [true, decided]."""
     found = decided(output, target)
     highest = int(torch.maximum(found, target).max())
     if highest >= classes:
         raise ConfigError(f"metrics: class {highest} occurs, but there are only {classes} classes")
-    pairs = torch.bincount((target * classes + found).flatten(), minlength=classes**2)
+    weights = None if weight is None else per_object(weight, target).flatten()
+    pairs = torch.bincount((target * classes + found).flatten(), weights, minlength=classes**2)
     return pairs.view(classes, classes)

@@ -13,6 +13,7 @@ from torchmetrics.functional.classification import binary_auroc
 from torchmetrics.utilities import dim_zero_cat
 
 from msnas.evaluation.variable_metric import VariableMetric
+from msnas.evaluation.weighted import per_object, weighted_auc
 from msnas.part import Part
 
 
@@ -25,9 +26,15 @@ def log_odds(output: Float[Tensor, "event ... class"]) -> Float[Tensor, "event .
 
 
 def auc_of(
-    output: Float[Tensor, "event ... class"], target: Integer[Tensor, "event ..."], one: int
+    output: Float[Tensor, "event ... class"],
+    target: Integer[Tensor, "event ..."],
+    one: int,
+    weight: Float[Tensor, " event"] | None = None,
 ) -> Float[Tensor, ""]:
     """AUC of the probability of class `one` against all others; 0 if there is but one of both."""
+    if weight is not None:
+        each = per_object(weight, target).flatten()
+        return weighted_auc(log_odds(output)[..., one].flatten(), (target == one).flatten(), each)
     # between 0 and 1, so that torchmetrics takes them as they are: ranks are all that counts
     rank = log_odds(output)[..., one].flatten().double()
     order = torch.unique(rank, return_inverse=True)[1].double() / max(1, rank.numel())
@@ -41,22 +48,30 @@ class _Gathering(Metric):
     full_state_update = False
     outputs: list[Tensor]
     targets: list[Tensor]
+    weights: list[Tensor]
 
     def __init__(self) -> None:
         super().__init__()
         self.add_state("outputs", default=[], dist_reduce_fx="cat")
         self.add_state("targets", default=[], dist_reduce_fx="cat")
+        self.add_state("weights", default=[], dist_reduce_fx="cat")
 
     def update(
-        self, output: Float[Tensor, "event ... class"], target: Integer[Tensor, "event ..."]
+        self,
+        output: Float[Tensor, "event ... class"],
+        target: Integer[Tensor, "event ..."],
+        weight: Float[Tensor, " event"] | None = None,
     ) -> None:
         """Add the logits and truths of some events."""
         self.outputs.append(output)
         self.targets.append(target)
+        if weight is not None:
+            self.weights.append(weight)
 
-    def gathered(self) -> tuple[Tensor, Tensor]:
-        """All outputs, and all truths."""
-        return dim_zero_cat(self.outputs), dim_zero_cat(self.targets)
+    def auc(self, one: int) -> Float[Tensor, ""]:
+        """The area of class `one` against all others, over all events."""
+        weight = dim_zero_cat(self.weights) if self.weights else None
+        return auc_of(dim_zero_cat(self.outputs), dim_zero_cat(self.targets), one, weight)
 
 
 @final
@@ -80,7 +95,7 @@ class ClassAUC(Part, _Gathering):
 
     def compute(self) -> Tensor:
         """The area, a scalar."""
-        return auc_of(*self.gathered(), self.class_index)
+        return self.auc(self.class_index)
 
 
 @final
@@ -92,5 +107,4 @@ class ClassAUCs(VariableMetric, _Gathering):
 
     def compute(self) -> Float[Tensor, " variable"]:
         """All areas, that of class 0 first."""
-        output, target = self.gathered()
-        return torch.stack([auc_of(output, target, one) for one in range(output.shape[-1])])
+        return torch.stack([self.auc(one) for one in range(self.outputs[0].shape[-1])])

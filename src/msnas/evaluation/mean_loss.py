@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -32,10 +33,17 @@ class MeanLoss(Part, Metric):
         self.add_state("total", default=zero, dist_reduce_fx="sum")
         self.add_state("events", default=torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, output: Tensor, target: Tensor) -> None:
+    def update(
+        self, output: Tensor, target: Tensor, weight: Float[Tensor, " event"] | None = None
+    ) -> None:
         """Add the outputs and truths of some events."""
-        self.total += self.loss(output, target).sum(dtype=torch.float64)
-        self.events += len(output)
+        losses = self.loss(output, target)
+        if weight is None:
+            self.total += losses.sum(dtype=torch.float64)
+            self.events += len(output)
+        else:
+            self.total += (losses * weight).sum(dtype=torch.float64)
+            self.events = self.events + weight.sum(dtype=torch.float64)
 
     def compute(self) -> Tensor:
         """The mean, a scalar."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from msnas.evaluation.variable_metric import VariableMetric
+from msnas.evaluation.weighted import weighted_quantile
 from msnas.momentum import decode_pt, wrap_angle
 
 
@@ -22,13 +23,18 @@ class MomentumResiduals(VariableMetric):
 
     full_state_update = False
     residuals: list[Tensor]
+    weights: list[Tensor]
 
     def __init__(self, *, variables: Sequence[str]) -> None:
         super().__init__(variables=variables)
         self.add_state("residuals", default=[], dist_reduce_fx="cat")
+        self.add_state("weights", default=[], dist_reduce_fx="cat")
 
     def update(
-        self, output: Float[Tensor, "event particle 3"], target: Float[Tensor, "event particle 3"]
+        self,
+        output: Float[Tensor, "event particle 3"],
+        target: Float[Tensor, "event particle 3"],
+        weight: Float[Tensor, " event"] | None = None,
     ) -> None:
         """Add events: encoded momenta (log(0.1 + pT/GeV), eta, phi)."""
         true_pt = decode_pt(target[..., 0])
@@ -41,6 +47,15 @@ class MomentumResiduals(VariableMetric):
             -1,
         )
         self.residuals.append(residuals.flatten(1))
+        if weight is not None:
+            self.weights.append(weight)
+
+    def quantile(self, share: float) -> Float[Tensor, " variable"]:
+        """The quantile of every variable's residuals."""
+        values = dim_zero_cat(self.residuals)
+        if self.weights:
+            return weighted_quantile(values, share, dim_zero_cat(self.weights))
+        return torch.quantile(values, share, dim=0)
 
 
 @final
@@ -51,7 +66,7 @@ class MomentumBias(MomentumResiduals):
 
     def compute(self) -> Float[Tensor, " variable"]:
         """The median of every variable."""
-        return torch.quantile(dim_zero_cat(self.residuals), 0.5, dim=0)
+        return self.quantile(0.5)
 
 
 @final
@@ -62,7 +77,4 @@ class MomentumResolution(MomentumResiduals):
 
     def compute(self) -> Float[Tensor, " variable"]:
         """The half width of every variable."""
-        values = dim_zero_cat(self.residuals)
-        low, high = torch.quantile(values, values.new_tensor([0.15865, 0.84135]), dim=0)
-        width: Tensor = high - low
-        return width / 2
+        return (self.quantile(0.84135) - self.quantile(0.15865)) / 2

@@ -47,9 +47,9 @@ def write_outputs(
         if math.prod(field.shape) <= LARGEST_INPUT:
             arrays[f"inputs/{name}"] = field.decode(test[name])
     for task in tasks:
-        arrays[f"{task.name}/output"] = task.output.prediction(task.scored(outputs[task.name]))
+        arrays[f"{task.name}/output"] = task.prediction(task.scored(outputs[task.name]))
         if task.supervised:
-            arrays[f"{task.name}/target"] = task.output.truth(test[task.target])
+            arrays[f"{task.name}/target"] = task.truth(test[task.target])
         if (counting := task.counting(test)) is not None:
             arrays[f"{task.name}/counts"] = counting.to(torch.uint8)
     with whole(path) as new, h5py.File(new, "w") as file:

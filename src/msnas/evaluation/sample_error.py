@@ -15,8 +15,10 @@ from torchmetrics.classification import BinaryAUROC
 
 from msnas.auc import auc_contrast_error
 from msnas.chain.task import Task
+from msnas.data.events import OWN_WEIGHT
 from msnas.evaluation.class_auc import ClassAUC, log_odds
 from msnas.evaluation.mean_loss import MeanLoss
+from msnas.evaluation.weighted import per_object, weighted_value
 
 RESAMPLES = 300
 """Of the bootstrap over events, for metrics without a formula."""
@@ -34,20 +36,28 @@ def sample_error(
 
     `outputs` are a task's finished ones of the same `events`; `metric_name` is a metric's, or
     `loss`. For an area under the ROC curve of one score for each event from DeLong's covariance;
-    for a mean over events from the spread of the events' combined losses; else from a bootstrap
-    over events.
+    for a mean over events from the spread of the events' combined losses; else, and for events with
+    weights, from a bootstrap over events.
     """
-    truth, counting = events[task.target], task.counting(events)
+    truth, counting = task.measured(events[task.target]), task.counting(events)
+    weight = events.get(OWN_WEIGHT)
     if metric_name not in task.metrics:
         return _mean_error([task.event_losses(output, events) for output in outputs], weights)
     metric = task.metrics[metric_name]
-    scored = [task.scored(output) for output in outputs]
-    if isinstance(metric, MeanLoss) and counting is None:
+    scored = [task.measured(task.scored(output)) for output in outputs]
+    plain = counting is None and weight is None
+    if isinstance(metric, MeanLoss) and plain:
         return _mean_error([metric.loss(output, truth) for output in scored], weights)
-    if counting is None and (classes := _scores_and_classes(metric, scored, truth)) is not None:
+    if plain and (classes := _scores_and_classes(metric, scored, truth)) is not None:
         return auc_contrast_error(*classes, weights)
     return bootstrap_error(
-        metric, scored, truth, weights, generator=np.random.default_rng(0), counting=counting
+        metric,
+        scored,
+        truth,
+        weights,
+        generator=np.random.default_rng(0),
+        counting=counting,
+        event_weight=weight,
     )
 
 
@@ -59,21 +69,25 @@ def bootstrap_error(
     *,
     generator: np.random.Generator,
     counting: Tensor | None = None,
+    event_weight: Tensor | None = None,
 ) -> float:
     """Standard error of sum_k weights_k metric(outputs_k), by drawing events with replacement.
 
     `outputs` are [event, ...] each; all models get the same draws. Of the events drawn the metric
-    gets the objects that are `counting` [event, object], if that is told.
+    gets the objects that are `counting` [event, object], if that is told, with the `event_weight`
+    of their events.
     """
+    if event_weight is not None and counting is not None:
+        event_weight = per_object(event_weight, counting)
     metric = copy.deepcopy(metric)
     combined = []
     for _ in range(RESAMPLES):
         chosen = torch.from_numpy(generator.integers(len(truth), size=len(truth)))
+        own = None if event_weight is None else _rows(event_weight, chosen, counting)
         values = []
         for output in outputs:
-            metric.reset()
-            metric.update(*(_rows(one, chosen, counting) for one in (output, truth)))
-            values.append(float(metric.compute()))
+            drawn, true = (_rows(one, chosen, counting) for one in (output, truth))
+            values.append(float(weighted_value(metric, drawn, true, own)))
         combined.append(float(weights @ np.array(values)))
     return float(np.std(combined, ddof=1))
 

@@ -112,7 +112,7 @@ class Band(nn.Module):
         mean, sigma = judge.band(self.form, part, target)  # type: ignore[arg-type]
         pull = judge.difference(judge.checked(part[target], "the output"), mean)
         edges = [
-            self.task.output.prediction((mean + side * WIDTH * sigma).view(output.shape))
+            self.task.prediction((mean + side * WIDTH * sigma).view(output.shape))
             for side in (-1, 1)
         ]
         return torch.stack(edges, 1), (pull.abs() <= WIDTH * sigma).all(1).view(flags)

@@ -1,0 +1,44 @@
+"""What no particle of a collider has: such a number is in another unit, or stands for no number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from msnas.data.fields import Field, JetMomentum, LogPixels, TauMomentum
+from msnas.errors import DataError
+
+MOST_ENERGY = 1e5
+"""GeV: twice the energy of the beams of any collider that is planned."""
+
+MOST_ETA = 20.0
+"""Beyond that a particle of 1 GeV has more energy than `MOST_ENERGY`."""
+
+MOST_PHI = 2 * np.pi
+"""Whatever the range of angles [rad] begins with."""
+
+MOMENTUM = {"pT [GeV]": MOST_ENERGY, "eta": MOST_ETA, "phi [rad]": MOST_PHI, "m [GeV]": MOST_ENERGY}
+
+BOUNDS: Mapping[type[Field], Mapping[str, float]] = {
+    TauMomentum: MOMENTUM,
+    JetMomentum: MOMENTUM,
+    LogPixels: {"pixel [GeV]": MOST_ENERGY},
+}
+"""The largest absolute value of each component along the last axis, or of all if it is but one."""
+
+
+def check_bounds(name: str, raw: np.ndarray, field: Field, *, where: str) -> None:
+    """Raise DataError, naming data, key, found and expected, for what no particle has."""
+    bounds = BOUNDS.get(type(field), {})
+    for index, (component, most) in enumerate(bounds.items()):
+        if len(bounds) > 1 and index >= raw.shape[-1]:
+            return
+        values = raw if len(bounds) == 1 else raw[..., index]
+        largest = max(abs(float(values.max())), abs(float(values.min())))
+        if largest > most:
+            size = np.abs(values).reshape(len(values), -1).max(1)
+            raise DataError(
+                f"{where}: {name}: found {component} {largest:g} (event {size.argmax()}), "
+                f"expected at most {most:g}; is it in another unit?"
+            )
