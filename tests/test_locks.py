@@ -180,6 +180,21 @@ def test_a_lock_of_somebody_else_is_told(
     assert not is_held(colleagues)
 
 
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_that_refuses_locks_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    said = rf"one\.lock: this disk refuses locks \({os.strerror(number)}\), .* output=<folder>"
+    with pytest.raises(StorageError, match=said), file_lock(tmp_path / "one.lock", what="testing"):
+        pytest.fail("held")
+    assert (tmp_path / "one.lock").is_file()
+    assert not is_held(tmp_path / "one.lock")
+
+
 def test_a_lock_that_may_only_be_read_is_seen_to_be_held(
     holder: subprocess.Popen[str], colleagues: Path
 ) -> None:

@@ -172,7 +172,10 @@ def test_conditioning_is_known_too() -> None:
     [
         ({"dry_run": "x"}, "dry_run: expected true or false, found 'x'"),
         ({"scan": {"nam": "x"}}, "scan.nam: unknown; did you mean scan.name? known: name"),
-        ({"scan": {"name": [1]}}, "scan.name: expected a name or null, found [1]"),
+        (
+            {"scan": {"name": [1]}},
+            "scan.name: expected null or a name of letters, digits, _ and, after ",
+        ),
     ],
 )
 def test_settings_of_a_scan(settings: dict[str, Any], said: str) -> None:

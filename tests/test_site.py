@@ -238,6 +238,7 @@ def test_the_commands_of_a_page_run(page: str, folder: Path) -> None:
         ("methd=spos", "unknown; did you mean method?"),
         ("trainer.gradient_clip_val=1", "not given so far; add it with"),
         ("data.file=no.h5", "not found (looked in"),
+        ("output=a,b", "a text of any characters has quotes"),
         ("method._target_=mine.X", "is not allowed; classes may come from"),
     ],
 )

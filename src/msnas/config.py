@@ -25,9 +25,9 @@ DEEPEST = 50
 NAME = re.compile(r"\w[\w.-]{0,99}")
 """What becomes the name of a file or folder."""
 
-NO_NAME = (
-    "is no name; allowed are letters, digits, _ and, after the first, . and -, at most 100 of them"
-)
+NAMED = "letters, digits, _ and, after the first, . and -, at most 100 of them"
+
+NO_NAME = f"is no name; allowed are {NAMED}"
 
 
 def plain(config: Any) -> Any:

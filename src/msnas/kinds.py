@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
-from pydantic import PlainValidator
+from pydantic import ConfigDict, PlainValidator, with_config
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
-from msnas.config import is_name
+from msnas.config import NAMED, is_name
 
 
 def expected(words: str, accepts: Callable[[Any], bool]) -> PlainValidator:
@@ -65,6 +66,13 @@ def _named(value: Any) -> Any:
 
 
 Name = Annotated[str, PlainValidator(_named)]
+NameOrNull = Annotated[
+    str | int | None,
+    expected(
+        f"null or a name of {NAMED}",
+        lambda value: value is None or (type(value) in (str, int) and is_name(str(value))),
+    ),
+]
 Text = Annotated[str, expected("text", lambda value: isinstance(value, str))]
 TextOrNull = Annotated[
     str | None, expected("text or null", lambda value: isinstance(value, str | None))
@@ -89,3 +97,11 @@ Node = Annotated[
         "a mapping with _target_", lambda value: isinstance(value, dict) and "_target_" in value
     ),
 ]
+
+
+@with_config(ConfigDict(extra="allow"))
+class Optimizer(TypedDict):
+    """An optimiser and its arguments."""
+
+    _target_: Text
+    lr: NotRequired[Share]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -17,6 +18,9 @@ from msnas.errors import StorageError
 
 GRACE = 0.2
 """Seconds to wait without a word: `is_held` takes a lock for a moment."""
+
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
+"""What a disk without locks says; filelock knows what to do about ENOSYS."""
 
 _HOLDER = re.compile(r"(\d{1,10}) ([\w.-]{1,64}) (\d{1,11})\n", re.ASCII)
 """What a lock file holds: process, host and time of the last one that took it."""
@@ -59,14 +63,21 @@ def is_held(path: Path) -> bool:
         raise _no_access(path, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:  # held; or a disk without locks, where the file is there only while it is held
-        return True
+    except OSError as error:
+        # held; or a disk where filelock has the file there only while it is held
+        return error.errno not in NO_LOCKS
     finally:
         os.close(descriptor)
     return False
 
 
 def _no_access(path: Path, error: OSError) -> StorageError:
+    if error.errno in NO_LOCKS:
+        return StorageError(
+            f"lock file {path}: this disk refuses locks ({error.strerror}), without which two "
+            "processes could write the same run at once; choose a folder on another disk: "
+            "output=<folder>"
+        )
     return StorageError(
         f"lock file {path} cannot be opened ({error.strerror or error}); if it is somebody else's, "
         "they can share it (chmod g+rw, umask 002); or choose another folder: output=<folder>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -26,6 +27,8 @@ ADVICE = (
 )
 """Lines that do not say what is wrong: a key that is added would do nothing."""
 
+AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*)'$", re.MULTILINE)
+
 NO_REASON = ("Error parsing override", "See https")
 
 
@@ -34,7 +37,11 @@ def refusal(error: Exception) -> ConfigError:
     if isinstance(error, OverrideParseException):
         lines = [line for line in error.message.splitlines() if not line.startswith(NO_REASON)]
         reason = " ".join(" ".join(lines).split())
-        return ConfigError(f"{error.override!r}: expected key=value; {reason}")
+        hint = quoted(error.override)
+        return ConfigError(f"{error.override!r}: expected key=value; {reason}{hint}")
+    if ambiguous := AMBIGUOUS.search(str(error)):
+        word = ambiguous[1]
+        return ConfigError(f"{word}: several values, expected one; sweep does many{quoted(word)}")
     lines = []
     for one in (error, error.__cause__):
         for line in str(one or "").splitlines():
@@ -42,6 +49,19 @@ def refusal(error: Exception) -> ConfigError:
                 break
             lines.append(line)
     return ConfigError(" ".join(" ".join(lines).split()) or type(error).__name__)
+
+
+def quoted(override: str) -> str:
+    """How a text with a comma, a space, an = or letters beyond ASCII is typed into a shell.
+
+    >>> print(quoted("output=a, b"))
+    ; a text of any characters has quotes: "output='a, b'"
+    """
+    key, given, text = override.partition("=")
+    if not given or not text or text[0] in "'\"[{":
+        return ""
+    told = text.replace("'", "\\'")
+    return f"; a text of any characters has quotes: \"{key}='{told}'\""
 
 
 def no_option(group: str, option: object, options: Iterable[str]) -> ConfigError:

@@ -31,6 +31,7 @@ def run(
     *,
     console: Console | None = None,
     command: Sequence[str] = (),
+    of_scan: bool = False,
 ) -> dict[str, Any]:
     """Do the configured run, or show it if it is finished; return its result.
 
@@ -38,16 +39,19 @@ def run(
 
     With `pretrain.only` the result is empty: one candidate's weights are in the store, no more.
     An error leaves its record in the run directory, unless there is an earlier result: that is
-    kept until a new one is whole. Raises ConfigError, DataError or
-    TrainingError for what the user can mend.
+    kept until a new one is whole; or unless it was known before anything was done: only a run
+    `of_scan` has a record of that, too. Raises ConfigError, DataError or TrainingError for what the
+    user can mend.
     """
     console = console or terminal()
     plan = make_plan(cfg)
     with allowing(plan.allow):
-        return _run(plan, console, command)
+        return _run(plan, console, command, checked=of_scan)
 
 
-def _run(plan: Plan, console: Console, command: Sequence[str] = ()) -> dict[str, Any]:
+def _run(
+    plan: Plan, console: Console, command: Sequence[str] = (), *, checked: bool = True
+) -> dict[str, Any]:
     if plan.config["pretrain"]["only"] is not None:
         for one in plan.folds or [plan]:
             _pretrain(one, console)
@@ -57,6 +61,11 @@ def _run(plan: Plan, console: Console, command: Sequence[str] = ()) -> dict[str,
     if (finished := _shown(plan, directory, console, command)) is not None:
         _mirror_if_missing(plan, directory, finished, console)
         return finished
+    if not checked:
+        build(plan.config["logger"], key="logger", of=Tracker)
+        from msnas.parts import check_parts
+
+        check_parts(plan)
     try:
         directory.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

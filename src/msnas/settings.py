@@ -19,7 +19,9 @@ from msnas.config import NO_NAME, below, check_name, short, unknown
 from msnas.errors import ConfigError
 from msnas.kinds import (
     Name,
+    NameOrNull,
     Node,
+    Optimizer,
     Positive,
     Seed,
     Share,
@@ -84,7 +86,7 @@ class Stage(TypedDict):
 class Recipe(TypedDict):
     """How to train."""
 
-    optimizer: Node
+    optimizer: Optimizer
     pretrain: Stage
     search: Stage
     posttrain: Stage
@@ -223,10 +225,7 @@ class Scale(TypedDict):
 class ScanName(TypedDict):
     """What a scan is called."""
 
-    name: Annotated[
-        str | int | None,
-        expected("a name or null", lambda value: value is None or type(value) in (str, int)),
-    ]
+    name: NameOrNull
 
 
 class ScanSettings(TypedDict):

@@ -12,7 +12,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from msnas.conf_folders import SEARCH_PATH, declared, folders_of, parsed
@@ -44,9 +44,11 @@ def start(command: str, words: Sequence[str]) -> None:
         sys.exit(f"error: {one_line(error)}")
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         explained = _explained(config, words)
-        if explained is None and isinstance(error, ValueError):
+        if explained is None and not isinstance(error, HydraException | OmegaConfBaseException):
             raise
         sys.exit(f"error: {one_line(explained or refusal(error))}")
+    except OSError as error:  # of Hydra's own folders
+        sys.exit(f"error: {one_line(error)}")
 
 
 def _train(cfg: DictConfig, *, options: Sequence[str]) -> float | None:
@@ -58,7 +60,9 @@ def _train(cfg: DictConfig, *, options: Sequence[str]) -> float | None:
     if many := [name for name in OF_A_SCAN if name in cfg]:
         sys.exit(f"error: {many[0]}: only for many runs (sweep.py or --multirun)")
     try:
-        overrides = HydraConfig.get().overrides.task
+        # as they were typed: references in them are to the run's settings, not to Hydra's
+        overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+        assert isinstance(overrides, list)
         result = run(cfg, command=[*program, *options, *overrides])
     except (MsnasError, OSError) as error:
         sys.exit(f"error: {error}")

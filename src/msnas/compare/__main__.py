@@ -71,6 +71,12 @@ def compare(settings: Settings) -> Comparison:
     recommended = recommendations(runs.finished, bounds)
     fronts = fronts_of(runs.finished, confidence=settings.confidence)
     groups, repeats = group_runs(runs.finished)
+    methods = {run.method for run in runs.finished}.union(*(group.runs for group in groups))
+    if settings.reference not in {TABLE_METHOD, *methods}:
+        raise ConfigError(
+            f"reference: {settings.reference!r} is no method of these runs; there are "
+            f"{sorted(methods)}"
+        )
     others = [*runs.others, *repeats]
     with allowing(settings.allow):
         found = [

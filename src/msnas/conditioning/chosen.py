@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from itertools import product
 
-from msnas.conditioning.conditioning import Conditioning, Point
+from msnas.conditioning.conditioning import TASK_WEIGHT, Conditioning, Point
 from msnas.errors import ConfigError
 
 
@@ -16,14 +16,16 @@ def chosen_points(
     """Every combination of the values in `conditions` (`a` or `a,b`), else the run's own ones.
 
     Values outside the range of the training are moved into it, with a warning. Raises
-    ConfigError for a key the run is not conditioned on, or a value that is no number.
+    ConfigError for a key the run is not conditioned on, or a value that is no number, or no weight.
     """
     known = [one.key for one in conditioning.parameters] if conditioning else []
     for key in conditions:
         if key not in known:
             raise ConfigError(
-                f"{key}: the run is {'not conditioned on it' if known else 'not conditioned'}; "
-                f"allowed are {known}"
+                f"{key}: the run is not conditioned on it; allowed are {known}"
+                if known
+                else f"{key}: the run is not conditioned: it has one value, the one it was trained "
+                "with; leave it out, or train with conditioning=yoto"
             )
     if conditioning is None or own is None:
         return []
@@ -48,4 +50,6 @@ def _numbers(key: str, text: str) -> list[float]:
         raise ConfigError(f"{key}: expected a number, or several as a,b; found {text!r}") from error
     if not all(math.isfinite(value) for value in values):
         raise ConfigError(f"{key}: expected finite numbers, found {text!r}")
+    if key == TASK_WEIGHT and not all(0 <= value <= 1 for value in values):
+        raise ConfigError(f"{key}: expected a number from 0 to 1, found {text!r}")
     return values

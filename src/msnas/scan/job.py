@@ -88,7 +88,7 @@ def _answer(cfg: DictConfig | Mapping[str, Any], console: Console) -> Answer:
     from msnas.run import run
 
     try:
-        result = run(cfg, console=console)
+        result = run(cfg, console=console, of_scan=True)
     except Exception as error:
         text = "".join(traceback.format_exception(error))
         return {"error": one_line(error), "traceback": text}
