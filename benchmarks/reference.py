@@ -27,7 +27,7 @@ from rich.table import Table
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from msnas.auc import auc_contrast_error, auc_covariance
-from msnas.data.events import split_indices
+from msnas.data.split import split_indices
 from msnas.model import load_model
 from msnas.plan import Plan, make_plan
 from msnas.run import run

@@ -11,7 +11,7 @@ import pytest
 from conftest import QUIET, compose_config, renew_checksums, small_run
 from hostile_run import Trap
 
-from msnas.data.events import split_indices
+from msnas.data.split import split_indices
 from msnas.errors import ConfigError, DataError
 from msnas.predict import Settings, main, predict
 from msnas.run import run

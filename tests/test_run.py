@@ -26,7 +26,7 @@ from sklearn.metrics import roc_auc_score
 
 from msnas.chain.from_config import build_chain
 from msnas.data.event_file import EventFile
-from msnas.data.events import split_indices
+from msnas.data.split import split_indices
 from msnas.plan import make_plan
 
 CANDIDATES = {"tau_calibration": ["mlp", "sf"], "higgs_id": ["mlp", "mass"]}

@@ -54,6 +54,7 @@ def read_events(plan: Plan) -> Events:
         if data.get("augment")
         else None,
         fold=None if data.get("fold") is None else (data["fold"], data["folds"]),
+        memory=data.get("memory", "auto"),
     )
 
 

@@ -198,6 +198,8 @@ def _plan(
     if (config.get("conditioning") or {}).get("draws") == "independent":
         config["conditioning"].pop("draws")
     config["pretrain"].setdefault("only", None)
+    if config["data"].get("memory") == "auto":
+        config["data"].pop("memory")
     for name in ("frame", "augment", "folds", "fold"):
         if config["data"].get(name) is None:
             config["data"].pop(name, None)
@@ -226,6 +228,8 @@ def _plan(
     _check_pretrain_only(config)
     source = _source(config["data"]["source"], sources if sources is not None else {})
     data = {name: value for name, value in config["data"].items() if name not in ("file", "source")}
+    if data.get("memory") != "float16":  # all others give the same numbers
+        data.pop("memory", None)
     return Plan(
         config=config,
         source=source,

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict, is_typeddict
 
 from msnas.config import NO_NAME, below, check_name, short, unknown
+from msnas.data.compact import MEMORIES
 from msnas.errors import ConfigError
 from msnas.kinds import (
     Name,
@@ -125,6 +126,7 @@ class Data(TypedDict):
     stratify: TextOrNull
     tau_fraction: NotRequired[Any]
     thin: NotRequired[Thin | None]
+    memory: NotRequired[Annotated[str, one_of(*MEMORIES)]]
     momenta: NotRequired[Texts]
     images: NotRequired[Texts]
     frame: NotRequired[Node | None]

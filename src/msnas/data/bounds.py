@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from msnas.data.compact import Compact, in_pieces
 from msnas.data.fields import Field, JetMomentum, LogPixels, TauMomentum
 from msnas.errors import DataError
 
@@ -28,17 +29,17 @@ BOUNDS: Mapping[type[Field], Mapping[str, float]] = {
 """The largest absolute value of each component along the last axis, or of all if it is but one."""
 
 
-def check_bounds(name: str, raw: np.ndarray, field: Field, *, where: str) -> None:
+def check_bounds(name: str, raw: Compact, field: Field, *, where: str) -> None:
     """Raise DataError, naming data, key, found and expected, for what no particle has."""
     bounds = BOUNDS.get(type(field), {})
-    for index, (component, most) in enumerate(bounds.items()):
-        if len(bounds) > 1 and index >= raw.shape[-1]:
-            return
-        values = raw if len(bounds) == 1 else raw[..., index]
-        largest = max(abs(float(values.max())), abs(float(values.min())))
-        if largest > most:
-            size = np.abs(values).reshape(len(values), -1).max(1)
-            raise DataError(
-                f"{where}: {name}: found {component} {largest:g} (event {size.argmax()}), "
-                f"expected at most {most:g}; is it in another unit?"
-            )
+    first = 0
+    for piece in in_pieces(raw) if bounds else ():
+        for index, (component, most) in enumerate(bounds.items()):
+            values = piece if len(bounds) == 1 else piece[..., index : index + 1]
+            size = np.abs(values).reshape(len(values), -1).max(1, initial=0.0)
+            if (largest := size.max()) > most:
+                raise DataError(
+                    f"{where}: {name}: found {component} {largest:g} (event "
+                    f"{first + size.argmax()}), expected at most {most:g}; is it in another unit?"
+                )
+        first += len(piece)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from msnas.data.checks import check_names
+from msnas.data.compact import Compact
 from msnas.data.hdf5 import read_hdf5
 from msnas.data.source import OPTIONAL, Source
 from msnas.errors import DataError
@@ -36,10 +37,19 @@ class EventFile(Source):
 
         Raises DataError where `read_hdf5` does, and if one of `names` is missing.
         """
+        found = self.load_compact(names, compact=(), memory="plain")
+        return {name: np.asarray(array) for name, array in found.items()}
+
+    def load_compact(
+        self, names: Collection[str], *, compact: Collection[str], memory: str
+    ) -> Mapping[str, Compact]:
+        """The same; data sets in `compact` are read piece by piece."""
         where = str(self.path)
-        content = read_hdf5(self.path, list(dict.fromkeys((*names, *OPTIONAL))), where=where)
-        check_names({*content.names, *content.arrays}, names, where=where)
-        return dict(content.arrays)
+        wanted = list(dict.fromkeys((*names, *OPTIONAL)))
+        content = read_hdf5(self.path, wanted, where=where, compact=compact, memory=memory)
+        arrays = {**content.arrays, **content.compact}
+        check_names({*content.names, *arrays}, names, where=where)
+        return arrays
 
     @cached_property
     def sha256(self) -> str:

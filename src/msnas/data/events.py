@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,17 +15,17 @@ from torch import Tensor
 from msnas.data.augment import Augment
 from msnas.data.bounds import check_bounds
 from msnas.data.checks import NUMBERS, check_names, finite
+from msnas.data.compact import PIECE, Compact, Growing, in_pieces
 from msnas.data.fields import Field
 from msnas.data.frames import TURN, Frame
+from msnas.data.kept import tensor_of
 from msnas.data.source import OPTIONAL, PARTS, Source
+from msnas.data.split import Fold, split_indices
 from msnas.data.thinning import mixture_weights
 from msnas.data.thinning import thin as thinned
 from msnas.errors import ConfigError, DataError
 
 log = logging.getLogger("msnas")
-
-Fold = tuple[int, int]
-"""Which fold, from 0, of how many."""
 
 Batch = dict[str, Tensor]
 """Named tensors with one entry per event; `weight` [event] is an event's weight, if there are."""
@@ -135,6 +135,7 @@ def load_events(
     frame: Frame | None = None,
     augment: Augment | None = None,
     fold: Fold | None = None,
+    memory: str = "auto",
 ) -> Events:
     """Load, check, choose, split, thin and encode events.
 
@@ -147,18 +148,24 @@ def load_events(
     (see `split_indices`). `thin` (see `thinning.thin`) drops events
     of one class of `stratify` from the training part; validation and test events stay, and get
     weights that give their losses the training part's mixture. `frame` turns every event; by what
-    is told as TURN. Scales are fitted on the training part. `where` names the data in errors.
+    is told as TURN. Scales are fitted on the training part. What is large is kept in a `memory`
+    (see `Growing`): float16 alone changes numbers. `where` names the data in errors.
 
     Raises DataError for data that do not fit `fields`, ConfigError for values out of range.
     """
-    raw = source.load(list(fields))
+    compact = {name for name, field in fields.items() if field.compact and name != stratify}
+    raw = dict(
+        source.load_compact(
+            list(fields), compact=compact, memory="auto" if memory == "float16" else memory
+        )
+    )
     check_events(raw, fields, where=where)
-    turn = None
-    if frame is not None:
-        raw, turn = frame.turn(raw, where=where)
     if set(fractions) != set(PARTS) or min(fractions.values()) <= 0:
         raise ConfigError(f"data.fractions: expected {list(PARTS)}, all > 0, found {fractions}")
-    raw_label = np.zeros(len(next(iter(raw.values()))), int) if stratify is None else raw[stratify]
+    small = {name: value for name, value in raw.items() if isinstance(value, np.ndarray)}
+    raw_label = (
+        np.zeros(len(next(iter(raw.values()))), int) if stratify is None else small[stratify]
+    )
     if (odd := raw_label[raw_label % 1 != 0]).size:
         raise DataError(
             f"{where}: data.stratify: {stratify!r} holds numbers such as {odd[0]:g}, expected "
@@ -170,22 +177,30 @@ def load_events(
         generator=np.random.default_rng(split_seed),
         fractions=[fractions[part] / sum(fractions.values()) for part in PARTS],
         where=where,
-        part=raw.get("part"),
+        part=small.get("part"),
         fold=fold,
     )
     if thin is not None:
         indices["train"] = thinned(raw_label, indices["train"], thin)
+    framed = {
+        part: _framed(
+            {name: raw[name] for name in fields}, rows, frame, compact, memory, where=where
+        )
+        for part, rows in indices.items()
+    }
+    raw.clear()
     parts: dict[str, Batch] = {part: {} for part in PARTS}
     for name, field in fields.items():
-        values = raw.pop(name)
-        field.fit(values[indices["train"]])
+        field.fit(cast("np.ndarray", framed["train"][name]))
         for part in PARTS:
-            parts[part][name] = field.encode(values[indices[part]])
-    if turn is not None:
-        for part in PARTS:
-            parts[part][TURN] = torch.from_numpy(turn[indices[part]].astype(np.float32))
-    if "weight" in raw:
-        weight = raw["weight"].astype(np.float32)
+            values = framed[part].pop(name)
+            parts[part][name] = _encoded(field, values, memory if name in compact else "plain")
+    for part in PARTS:
+        if TURN in framed[part]:
+            turn = np.asarray(framed[part][TURN])
+            parts[part][TURN] = torch.from_numpy(turn.astype(np.float32))
+    if "weight" in small:
+        weight = small["weight"].astype(np.float32)
         mean = float(weight[indices["train"]].mean(dtype=np.float64))
         if mean <= 0:
             raise DataError(f"{where}: weight: mean {mean} of the training part, expected > 0")
@@ -212,16 +227,48 @@ def load_events(
     return loaded
 
 
-def check_events(raw: Mapping[str, np.ndarray], fields: Mapping[str, Field], *, where: str) -> None:
+def _framed(
+    raw: Mapping[str, Compact],
+    rows: np.ndarray,
+    frame: Frame | None,
+    compact: Collection[str],
+    memory: str,
+    *,
+    where: str,
+) -> dict[str, Compact]:
+    """Some events in the frame, and their turn."""
+    kept: dict[str, Growing] = {}
+    for start in range(0, len(rows), PIECE):
+        chosen = rows[start : start + PIECE]
+        piece = {name: value[chosen] for name, value in raw.items()}
+        if frame is not None:
+            piece, piece[TURN] = frame.turn(piece, where=where)
+        for name, values in piece.items():
+            how = "plain" if name not in compact else "auto" if memory == "float16" else memory
+            kept.setdefault(name, Growing(len(rows), how)).add(values)
+    return {name: one.done() for name, one in kept.items()}
+
+
+def _encoded(field: Field, values: Compact, memory: str) -> Tensor:
+    """All events of a field; what is not in memory as a whole, or shall not be, in pieces."""
+    if isinstance(values, np.ndarray) and memory in ("auto", "plain"):
+        return field.encode(values)
+    kept = Growing(len(values), memory)
+    for piece in in_pieces(values):
+        kept.add(field.encode(piece).numpy())
+    return tensor_of(kept.done())
+
+
+def check_events(raw: Mapping[str, Compact], fields: Mapping[str, Field], *, where: str) -> None:
     """Raise DataError, naming data, key, found and expected, unless `raw` fits `fields`."""
     check_names(raw, list(fields), where=where)
     for name, field in fields.items():
-        field.check(name, raw[name], where=where)
+        field.check(name, cast("np.ndarray", raw[name]), where=where)
         check_bounds(name, raw[name], field, where=where)
     if "weight" in raw:
-        _check_weight(raw["weight"], where=where)
+        _check_weight(np.asarray(raw["weight"]), where=where)
     if "part" in raw:
-        _check_part(raw["part"], where=where)
+        _check_part(np.asarray(raw["part"]), where=where)
     names = [*fields, *(name for name in OPTIONAL if name in raw)]
     lengths = {name: len(raw[name]) for name in names}
     if len(set(lengths.values())) > 1:
@@ -243,86 +290,3 @@ def _check_part(part: np.ndarray, *, where: str) -> None:
     values = np.unique(part)
     if not np.array_equal(values, range(len(PARTS))):
         raise DataError(f"{where}: part: found {values[:8].tolist()}, {expected}")
-
-
-def split_indices(
-    label: np.ndarray,
-    *,
-    events: int | str,
-    generator: np.random.Generator,
-    fractions: list[float],
-    where: str,
-    part: np.ndarray | None = None,
-    fold: Fold | None = None,
-) -> dict[str, np.ndarray]:
-    """Indices of the events of train, valid and test, each in random order.
-
-    `label` is [event], or [event, ...] with each distinct row a class of its own. `part` [event]
-    (0, 1, 2 for train, valid, test) decides the split instead of `fractions`. So does a `fold`: all
-    events are cut into equal folds, the same for every fold; it is the test part, the next one the
-    validation part, the others are the training part. Raises DataError for too few events of a
-    class, and for a `fold` of a `part` that is given.
-    """
-    if part is not None and fold is not None:
-        raise DataError(f"{where}: data.folds: part is given, which already splits the events")
-    _, classes = np.unique(label.reshape(len(label), -1), axis=0, return_inverse=True)
-    members = [
-        generator.permutation(np.flatnonzero(classes == one)) for one in range(classes.max() + 1)
-    ]
-    if events != "all":
-        if isinstance(events, bool) or not isinstance(events, int) or events < 1:
-            raise ConfigError(f"data.events: expected a number of events or all, found {events!r}")
-        share = events // len(members)
-        if (fewest := min(len(one) for one in members)) < share:
-            raise DataError(
-                f"{where}: data.events={events} needs {share} events of each class, "
-                f"found {fewest} of one; at most {fewest * len(members)}, or all"
-            )
-        members = [_thin(one, share, part) for one in members]
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in PARTS}
-    for one in members:
-        if fold is not None:
-            if len(one) < fold[1]:
-                raise DataError(
-                    f"{where}: data.folds: found {fold[1]} folds for the {len(one)} events of a "
-                    "class, expected no more folds than events of each class"
-                )
-            pieces = _fold(one, *fold)
-        else:
-            pieces = _cut(one, fractions) if part is None else _by_part(one, part)
-        for name, chosen in zip(PARTS, pieces, strict=True):
-            if not len(chosen):
-                needed = "at least 5" if part is None else "some there"
-                raise DataError(
-                    f"{where}: too few events: {len(one)} of a class leave none for {name}, "
-                    f"expected {needed} of each class"
-                )
-            parts[name].append(chosen)
-    return {name: generator.permutation(np.concatenate(own)) for name, own in parts.items()}
-
-
-def _thin(one: np.ndarray, count: int, part: np.ndarray | None) -> np.ndarray:
-    """The first `count` of some events, with `part` in proportion to their numbers in the parts."""
-    if part is None:
-        return one[:count]
-    given = _by_part(one, part)
-    wanted = _cut(one[:count], [len(piece) / len(one) for piece in given])
-    return np.concatenate([piece[: len(cut)] for piece, cut in zip(given, wanted, strict=True)])
-
-
-def _by_part(one: np.ndarray, part: np.ndarray) -> list[np.ndarray]:
-    return [one[part[one] == number] for number in range(len(PARTS))]
-
-
-def _fold(one: np.ndarray, fold: int, folds: int) -> list[np.ndarray]:
-    """Its part to train, to validate and to test with."""
-    pieces = np.array_split(one, folds)
-    after = (fold + 1) % folds
-    train = [piece for number, piece in enumerate(pieces) if number not in (fold, after)]
-    return [np.concatenate(train), pieces[after], pieces[fold]]
-
-
-def _cut(one: np.ndarray, fractions: Sequence[float]) -> list[np.ndarray]:
-    """Three consecutive pieces of the given shares."""
-    first, second = (round(len(one) * sum(fractions[: n + 1])) for n in range(2))
-    return np.split(one, [first, second])

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from msnas.data.checks import NUMBERS, finite
+from msnas.data.compact import in_pieces
 from msnas.errors import DataError
 from msnas.momentum import decode_pt, encode_pt, turn_back
 from msnas.part import Part
@@ -23,12 +24,15 @@ from msnas.part import Part
 class Field(Part, ABC):
     """One named array: its shape per event, its checks, its encoding."""
 
+    compact: ClassVar[bool] = False
+    """Whether `check` and `fit` take a `Sparse` as well, as those that look `in_pieces` do."""
+
     def __init__(self, *, shape: Sequence[int]) -> None:
         self.shape = tuple(shape)
 
     def check(self, name: str, raw: np.ndarray, *, where: str) -> None:
         """Raise DataError unless `raw` [event, *shape] is numeric, finite and not empty."""
-        if raw.shape[1:] != self.shape or raw.ndim == 0:
+        if raw.shape[1:] != self.shape or not raw.shape:
             raise DataError(
                 f"{where}: {name}: found shape {list(raw.shape)}, "
                 f"expected [event{''.join(f', {size}' for size in self.shape)}]"
@@ -37,8 +41,8 @@ class Field(Part, ABC):
             raise DataError(f"{where}: {name}: holds no event")
         if raw.dtype.kind not in NUMBERS:
             raise DataError(f"{where}: {name}: found type {raw.dtype}, expected numbers")
-        if not (good := finite(raw)).all():
-            bad = np.flatnonzero(~good.reshape(len(raw), -1).all(1))
+        good = [finite(one).reshape(len(one), -1).all(1) for one in in_pieces(raw)]
+        if len(bad := np.flatnonzero(~np.concatenate(good))):
             raise DataError(
                 f"{where}: {name}: found NaN or infinity in {len(bad)} events "
                 f"(first: event {bad[0]}), expected finite numbers (as float32)"
@@ -72,6 +76,8 @@ class Field(Part, ABC):
 @final
 class Numbers(Field):
     """Numbers as they are, as float32."""
+
+    compact = True
 
     def encode(self, raw: np.ndarray) -> Tensor:
         """The raw values."""
@@ -171,20 +177,25 @@ class LogPixels(Field):
     The scale is the standard deviation of the non-empty pixels' log(1 + pixel).
     """
 
+    compact = True
     channel_scales: Sequence[float] = ()
 
     def check(self, name: str, raw: np.ndarray, *, where: str) -> None:
         """Also raise DataError for a negative pixel."""
         super().check(name, raw, where=where)
-        if (lowest := float(raw.min(initial=0.0))) < 0:
+        if (lowest := min(float(one.min(initial=0.0)) for one in in_pieces(raw))) < 0:
             raise DataError(f"{where}: {name}: found a pixel of {lowest} GeV, expected >= 0")
 
     def fit(self, raw: np.ndarray) -> None:
         """Learn one scale per channel (1 for a channel without two different pixels)."""
+        pixels: list[list[np.ndarray]] = [[] for _ in range(self.shape[-3])]
+        for piece in in_pieces(raw):
+            for channel, own in enumerate(pixels):
+                values = piece[..., channel, :, :]
+                own.append(values[values > 0])
         self.channel_scales = []
-        for channel in range(self.shape[-3]):
-            pixels = raw[..., channel, :, :]
-            filled = np.log1p(pixels[pixels > 0].astype(np.float64))
+        for own in pixels:
+            filled = np.log1p(np.concatenate(own).astype(np.float64))
             self.channel_scales.append(float(filled.std()) or 1.0 if len(filled) else 1.0)
 
     def encode(self, raw: np.ndarray) -> Tensor:

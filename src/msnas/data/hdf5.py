@@ -13,7 +13,7 @@ import struct
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
@@ -21,7 +21,8 @@ import h5py
 import numpy as np
 
 from msnas.data.checks import NUMBERS
-from msnas.errors import DataError
+from msnas.data.compact import PIECE, Compact, Growing
+from msnas.errors import DataError, MsnasError
 
 LZF = 32000
 """Number of the filter that h5py calls lzf."""
@@ -46,11 +47,15 @@ LONGEST_TEXT = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What was read: data sets and text attributes by name; `names` is the file's top level."""
+    """What was read: data sets and text attributes by name; `names` is the file's top level.
+
+    Data sets that were asked for `compact` are there, not among `arrays`.
+    """
 
     arrays: Mapping[str, np.ndarray]
     attributes: Mapping[str, str]
     names: Collection[str]
+    compact: Mapping[str, Compact] = field(default_factory=dict)
 
 
 def read_hdf5(
@@ -60,13 +65,15 @@ def read_hdf5(
     where: str,
     attributes: Collection[str] = (),
     limit: int | None = None,
+    compact: Collection[str] = (),
+    memory: str = "plain",
 ) -> Content:
     """Read data sets such as `jet` or `inputs/jet`, and text attributes; absent ones are left out.
 
     A data set is read if it is in the file itself (no link, nothing virtual, no external storage)
     and holds numbers of a fixed size. All of them together may take `limit` bytes (by default half
-    of the machine's memory), which is checked before any is read. What else is in the file does
-    not matter.
+    of the machine's memory), which is checked before any is read. Those in `compact` are read piece
+    by piece and kept in a `memory` (see `Growing`). What else is in the file does not matter.
 
     Raises DataError, which begins with `where` and names the data set, for one that is not so, and
     for a file that is damaged or no HDF5 file.
@@ -78,10 +85,13 @@ def read_hdf5(
                 if (dataset := _find(file, name)) is not None:
                     chosen[name] = dataset
         _check_sizes(chosen, where=where, limit=_half_of_memory() if limit is None else limit)
-        arrays = {}
+        arrays, pieced = {}, {}
         for name, dataset in chosen.items():
             with _errors_of(f"{where}: {name}"):
-                arrays[name] = np.asarray(dataset[()])
+                if name in compact and dataset.size:
+                    pieced[name] = _in_pieces(dataset, memory)
+                else:
+                    arrays[name] = np.asarray(dataset[()])
         texts = {}
         if attributes:
             _check_heaps(path)
@@ -89,7 +99,17 @@ def read_hdf5(
             with _errors_of(f"{where}: attribute {name}"):
                 if name in file.attrs:
                     texts[name] = _text(file.attrs, name)
-        return Content(arrays=arrays, attributes=texts, names=list(file))
+        return Content(arrays=arrays, attributes=texts, names=list(file), compact=pieced)
+
+
+def _in_pieces(dataset: h5py.Dataset, memory: str) -> Compact:
+    """A data set read in pieces of whole chunks, so that none is inflated twice."""
+    whole = dataset.chunks[0] if dataset.chunks else 1
+    step = whole * max(1, PIECE // whole)
+    array = Growing(len(dataset), memory)
+    for start in range(0, len(dataset), step):
+        array.add(np.asarray(dataset[start : start + step]))
+    return array.done()
 
 
 class _RefusedError(Exception):
@@ -101,7 +121,7 @@ def _errors_of(what: str) -> Iterator[None]:
     """Raise whatever goes wrong as DataError that begins with `what`."""
     try:
         yield
-    except DataError:
+    except MsnasError:
         raise
     except _RefusedError as refused:
         raise DataError(f"{what}: {refused}") from None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
+from msnas.data.compact import Compact
 from msnas.part import Part
 
 PARTS = ("train", "valid", "test")
@@ -30,6 +31,15 @@ class Source(Part, ABC):
         * `part` [event]: 0 for training, 1 for validation, 2 for test. For a source that must
           decide the split itself, such as one whose events share images.
         """
+
+    def load_compact(
+        self, names: Collection[str], *, compact: Collection[str], memory: str
+    ) -> Mapping[str, Compact]:
+        """What `load` gives; of those in `compact` some may be kept in a `memory` (see `Growing`).
+
+        A source of arrays in memory leaves them as they are.
+        """
+        return self.load(names)
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:

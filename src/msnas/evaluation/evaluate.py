@@ -76,7 +76,9 @@ def score_outputs(
 ) -> list[ChainScore]:
     """The scores from what `collect_outputs` gave."""
     device = next(iter(outputs.values())).device
-    whole = {name: value.to(device) for name, value in part.items()}
+    truths = {name for task in chain.tasks for name in task.truths}
+    inputs = chain.reads(truths=False) - truths
+    whole = {name: value.to(device) for name, value in part.items() if name not in inputs}
     each: dict[Path, Tensor] = {}
     losses: dict[Path, Tensor] = {}
     values: dict[Path, dict[str, Any]] = {}

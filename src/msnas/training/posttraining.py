@@ -49,8 +49,11 @@ class Posttraining(StageModule):
         return self.weighting.take_record([task.name for task in self.chain.supervised()])
 
     def reads(self) -> set[str]:
-        """The fields of all tasks."""
-        return self.chain.reads()
+        """What its candidates read, and the truths of all tasks."""
+        read = {
+            one for level, name in enumerate(self.path) for one in self.chain.inputs(level, name)
+        }
+        return read.union(*(task.truths for task in self.chain.tasks))
 
     def weights(self) -> dict[str, Tensor]:
         """The chain's parameters and buffers."""
