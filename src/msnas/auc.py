@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Integer
-from scipy import stats
 
 
 def auc_covariance(
@@ -25,6 +24,8 @@ def auc_covariance(
     ones, zeros = positive.shape[1], negative.shape[1]
     if min(ones, zeros) < 2:
         raise ValueError(f"needs two events of each class, found {ones} of 1 and {zeros} of 0")
+    from scipy import stats  # a second to import: only where it is needed
+
     ranks = stats.rankdata(np.concatenate((positive, negative), axis=1), axis=1)
     above = (ranks[:, :ones] - stats.rankdata(positive, axis=1)) / zeros
     below = 1 - (ranks[:, ones:] - stats.rankdata(negative, axis=1)) / ones

@@ -30,7 +30,6 @@ from typing import Literal, final
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import stats
 
 from msnas.errors import ConfigError, DataError
 from msnas.posterior import Means, Posterior, most_probable
@@ -169,6 +168,8 @@ def anytime_confidence(sure: Sureness, confidence: float) -> float:
     """
     from_seeds, from_events = (sure.seed_error or 0.0) ** 2, sure.event_error**2
     share = from_seeds / total if (total := from_seeds + from_events) > 0 else 0.0
+    from scipy import stats  # a second to import: only where it is needed
+
     quantile = stats.norm.ppf(confidence)
     wider = sequence_width(sure.seeds, confidence) / quantile
     return float(stats.norm.cdf(quantile * math.sqrt(1 + share * (wider**2 - 1))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -40,6 +41,9 @@ RESOLVED_OF_DATA = ("momenta", "images")
 
 FOLDS = "folds"
 """The folder, in a run's directory, of the runs that it is put together from."""
+
+DEVICES = ("/dev/nvidiactl", "/dev/nvhost-ctrl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
+"""Where Linux has a graphics card that PyTorch can use, one of these is there."""
 
 HANDED_ON = ("target", "output")
 """The settings of a task that decide what later tasks read in pre-training."""
@@ -300,8 +304,10 @@ def _machine(trainer: Mapping[str, Any], *, elsewhere: bool) -> dict[str, Any]:
 
 @cache
 def _has_card() -> bool:
-    """What PyTorch says; a build of it without cards is not imported for that (2 s)."""
+    """What PyTorch says; it is not imported for that (2 s) where there can be none."""
     if metadata.version("torch").endswith("+cpu"):
+        return False
+    if sys.platform == "linux" and not any(Path(one).exists() for one in DEVICES):
         return False
     import torch
 

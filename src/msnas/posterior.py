@@ -8,7 +8,6 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import stats
 
 from msnas.errors import DataError
 
@@ -114,6 +113,8 @@ class Posterior:
         basis = np.linalg.qr(np.column_stack([np.ones(chains), np.eye(chains)[:, 1:]]))[0][:, 1:]
         from_seeds, tau2 = np.zeros(1), None
         if with_seeds:
+            from scipy import stats  # a second to import: only where it is needed
+
             levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
             total = means.residual * means.freedom / stats.chi2.ppf(levels, means.freedom)
             from_seeds = np.maximum(total - means.noise, 0.0)

@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torchmetrics import Metric
 
 from msnas.build import build
 from msnas.chain.chain import Chain
@@ -16,6 +15,7 @@ from msnas.chain.task import Task
 from msnas.data.fields import Field
 from msnas.errors import ConfigError
 from msnas.identity import derived_seed
+from msnas.libraries import Metric
 from msnas.losses.loss import Loss
 
 NO_FIELDS: Mapping[str, Field] = MappingProxyType({})

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from msnas.chain.output import Output, Regression
 from msnas.data.events import OWN_WEIGHT
@@ -18,6 +17,7 @@ from msnas.data.frames import TURN
 from msnas.errors import ConfigError, DataError, TrainingError
 from msnas.evaluation.variable_metric import VariableMetric
 from msnas.evaluation.weighted import check_weighted, per_object, weighted_value
+from msnas.libraries import Metric
 from msnas.losses.loss import Loss
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from itertools import islice, repeat
 from typing import final
 
-import pytorch_lightning as pl
 import torch
 
 from msnas.conditioning.conditioning import Conditioning
 from msnas.data.augment import Augment
 from msnas.data.events import Batch, Events
 from msnas.identity import derived_seed
+from msnas.libraries import pytorch_lightning as pl
 
 Step = tuple[Batch, Batch | None]
 """A training batch for one optimiser step and, for methods that learn from it, a validation one."""

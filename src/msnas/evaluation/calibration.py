@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Integer
-from scipy import optimize
 from torch import Tensor
 from torch.nn import functional
 
@@ -63,6 +62,8 @@ def best_temperature(logits: Logits, classes: Integer[Tensor, " event"]) -> floa
 
     def loss(logarithm: float) -> float:
         return float(functional.cross_entropy(logits / np.exp(logarithm), classes))
+
+    from scipy import optimize  # a second to import: only where it is needed
 
     found = optimize.minimize_scalar(loss, bounds=(COLDEST, HOTTEST), method="bounded")
     return float(np.exp(found.x))

@@ -15,11 +15,11 @@ from typing import final
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
-from torchmetrics import Metric
 
 from msnas.errors import ConfigError
 from msnas.evaluation.variable_metric import VariableMetric
 from msnas.evaluation.weighted import per_object
+from msnas.libraries import Metric
 from msnas.losses.logits import is_single
 from msnas.part import Part
 

@@ -8,12 +8,12 @@ from typing import final
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.functional.classification import binary_auroc
 from torchmetrics.utilities import dim_zero_cat
 
 from msnas.evaluation.variable_metric import VariableMetric
 from msnas.evaluation.weighted import per_object, weighted_auc
+from msnas.libraries import Metric
 from msnas.part import Part
 
 

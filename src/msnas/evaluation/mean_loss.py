@@ -7,8 +7,8 @@ from typing import final
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics import Metric
 
+from msnas.libraries import Metric
 from msnas.losses.loss import Loss
 from msnas.part import Part
 

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.classification import BinaryAUROC
 
 from msnas.auc import auc_contrast_error
@@ -19,6 +18,7 @@ from msnas.data.events import OWN_WEIGHT
 from msnas.evaluation.class_auc import ClassAUC, log_odds
 from msnas.evaluation.mean_loss import MeanLoss
 from msnas.evaluation.weighted import per_object, weighted_value
+from msnas.libraries import Metric
 
 RESAMPLES = 300
 """Of the bootstrap over events, for metrics without a formula."""

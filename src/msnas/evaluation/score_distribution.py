@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from msnas.chain.output import Binary, Classes
 from msnas.evaluation.applied import Applied
@@ -52,4 +51,6 @@ def distance(some: Float[np.ndarray, " event"], others: Float[np.ndarray, " othe
     >>> distance(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.5, 2.5, 3.5, 4.5]))
     0.25
     """
+    from scipy import stats  # a second to import: only where it is needed
+
     return float(stats.ks_2samp(some, others, method="asymp").statistic)

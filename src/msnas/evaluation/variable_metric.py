@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torchmetrics import Metric
-
+from msnas.libraries import Metric
 from msnas.part import Part
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.classification import BinaryAUROC
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 
 from msnas.errors import ConfigError, DataError
+from msnas.libraries import Metric
 
 
 def per_object(weight: Float[Tensor, " event"] | None, target: Tensor) -> Tensor:

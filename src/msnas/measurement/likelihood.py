@@ -20,7 +20,6 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float
-from scipy import optimize
 
 from msnas.errors import DataError
 from msnas.measurement.templates import Templates
@@ -133,6 +132,8 @@ class Likelihood:
         for name, value in (fixed or {}).items():
             begin[self.names.index(name)] = value
         free = [place for place, name in enumerate(self.names) if name not in (fixed or {})]
+        from scipy import optimize  # a second to import: only where it is needed
+
         covariance = np.linalg.inv(self.information(self.start)[np.ix_(free, free)])
         scale = np.zeros((len(begin), len(free)))
         scale[free] = np.linalg.cholesky(covariance)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 from msnas.report.tracker import Tracker
-from msnas.results.frame import numbers_of
+from msnas.results.records import numbers_of
 from msnas.run_directory import RunDirectory
 from msnas.storage import whole
 

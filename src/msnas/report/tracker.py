@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 from msnas.errors import one_line
-from msnas.results.frame import numbers_of
+from msnas.results.records import numbers_of
 from msnas.results.result import Result
 from msnas.run_directory import RunDirectory
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-import pandas as pd
 
 from msnas.confidence import CONFIDENCE, Over, Standing, Sureness, how_sure
 from msnas.errors import DataError
@@ -17,6 +16,9 @@ from msnas.results.losses import ChainPath, Losses, read_losses
 from msnas.results.result import CHAIN, Result
 from msnas.results.runs import OtherRun
 from msnas.results.schema import ChoiceRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ONE_CHOICE = ("seed", "method.chain", "method.select_by", "selection", *JUDGE)
 """In what runs may differ whose chains are judged together."""
@@ -109,6 +111,8 @@ class Choice:
 
     def table(self) -> pd.DataFrame:
         """A row for each chain, the most probable one first."""
+        import pandas as pd  # half a second: only for a table
+
         rows = []
         for place in self.sure.order:
             one = self.sure.chains[place]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from msnas.results.alike import column, differing, labels, settings_of
-from msnas.results.records import is_number
+from msnas.results.records import numbers_of
 from msnas.results.result import TASK_WEIGHT, Result
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FIRST = ("key", "problem", "method", "label", "seed", "split_seed", "v1", "chain")
 """The first columns of every table, in this order."""
@@ -28,6 +29,8 @@ def tidy_frame(runs: Sequence[Result]) -> pd.DataFrame:
     | parameter/<name> | value of a conditioned run's parameter |
     | part, quantity, value | `valid` or `test`; such as `higgs_id/auc`; the number |
     """
+    import pandas as pd  # half a second: only for a table
+
     rows: list[dict[str, Any]] = []
     for place, (run, label) in enumerate(zip(runs, _labels(runs), strict=True)):
         fixed = {
@@ -72,6 +75,8 @@ def wide_frame(runs: Sequence[Result]) -> pd.DataFrame:
     | versions/<package> | software |
     | set/<key> | every setting that differs between runs of the same problem |
     """
+    import pandas as pd  # half a second: only for a table
+
     rows = [{**_row(run), "label": label} for run, label in zip(runs, _labels(runs), strict=True)]
     for places in _problems(runs):
         settings = [settings_of(runs[place]) for place in places]
@@ -93,6 +98,8 @@ def conditions_frame(runs: Sequence[Result]) -> pd.DataFrame:
     and `parameter/<name>`. Empty, with the columns of `wide_frame`, if no run has conditions: at
     least two of them, as one says no more than the run's own numbers.
     """
+    import pandas as pd  # half a second: only for a table
+
     several = [run for run in runs if len(run.conditions) > 1]
     if not several:
         return wide_frame(runs).iloc[:0]
@@ -119,21 +126,6 @@ def conditions_frame(runs: Sequence[Result]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
-
-
-def numbers_of(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The numbers among `values`, those of inner mappings as `<outer>/<inner>`.
-
-    >>> numbers_of({"stage": "search", "epoch": 0, "alpha": {"one": {"a": 0.5, "b": -0.5}}})
-    {'epoch': 0, 'alpha/one/a': 0.5, 'alpha/one/b': -0.5}
-    """
-    found: dict[str, float] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found |= numbers_of(value, f"{prefix}{name}/")
-        elif is_number(value):
-            found[prefix + name] = value
-    return found
 
 
 def _points(run: Result) -> list[tuple[Mapping[str, float], dict[str, float]]]:
@@ -237,6 +229,8 @@ def _order(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _one_type(values: pd.Series) -> pd.Series:
     """Numbers or truth values as they are, anything mixed as text (a file has typed columns)."""
+    import pandas as pd  # half a second: only for a table
+
     kinds = {
         bool if isinstance(value, bool) else float if isinstance(value, Real) else str
         for value in values.dropna()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Strict, with_config
@@ -41,3 +42,18 @@ class RefitNumbers(TypedDict):
 def is_number(value: Any) -> TypeIs[float]:
     """Whether it is one number, be it NaN; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def numbers_of(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numbers among `values`, those of inner mappings as `<outer>/<inner>`.
+
+    >>> numbers_of({"stage": "search", "epoch": 0, "alpha": {"one": {"a": 0.5, "b": -0.5}}})
+    {'epoch': 0, 'alpha/one/a': 0.5, 'alpha/one/b': -0.5}
+    """
+    found: dict[str, float] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= numbers_of(value, f"{prefix}{name}/")
+        elif is_number(value):
+            found[prefix + name] = value
+    return found

@@ -15,9 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from msnas.errors import DataError, one_line
 from msnas.results.frame import conditions_frame, tidy_frame, wide_frame
@@ -26,6 +24,9 @@ from msnas.results.result import Result
 from msnas.results.schema import check_scan
 from msnas.run_directory import RunDirectory
 from msnas.storage import last_lines, read_record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILES = frozenset({"config.yaml", "result.json", "log"})
 """A folder that holds one of these is a run directory."""

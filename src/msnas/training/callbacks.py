@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterable
 from typing import Any, final
 
-import pytorch_lightning as pl
 from torch import Tensor
 
 from msnas.data.events import Batch
+from msnas.libraries import pytorch_lightning as pl
 from msnas.training.stage_module import StageModule
 from msnas.training.store import Entry
 

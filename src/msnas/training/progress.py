@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, final
 
-import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Task as Row
 from rich.text import Text
 
+from msnas.libraries import pytorch_lightning as pl
 from msnas.training.callbacks import MONITOR
 
 

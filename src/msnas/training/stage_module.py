@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, ClassVar, final
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from msnas.data.events import Batch
 from msnas.data.module import Block
 from msnas.errors import TrainingError
 from msnas.identity import derived_seed
+from msnas.libraries import pytorch_lightning as pl
 from msnas.training.average import Average
 from msnas.weighting.weighting import Weighting
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
@@ -19,6 +18,7 @@ from msnas.data.events import Events
 from msnas.data.module import StageData
 from msnas.errors import ConfigError
 from msnas.identity import derived_seed, training_identity
+from msnas.libraries import pytorch_lightning as pl
 from msnas.training.callbacks import MONITOR, EarlyStopping, EpochCheckpoint, KeptWeights
 from msnas.training.course import set_course
 from msnas.training.lightning import passed_on
