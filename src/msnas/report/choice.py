@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Console
 
 from msnas.results.choice import Choice
@@ -15,20 +17,37 @@ MOST_SHOWN = 20
 def show_choice(choice: Choice, console: Console) -> None:
     """Print a row for each chain, the most probable one first, and what it means."""
     say(console, f"How sure is the choice? {choice.title}")
-    shown = choice.table()
-    shown = shown[(shown.index < MOST_SHOWN) | shown["tie set"] | shown["default"]]
-    texts = {
-        "chain": shown["chain"],
-        "loss": shown["loss"].map("{:.4f}".format),
-        "P(best)": shown["P(best)"].map("{:.3f}".format),
-        "regret": shown["regret"].map("{:.4f}".format),
-        f"{choice.sure.confidence * 100:g} %": shown["low"].map("{:.4f} to ".format)
-        + shown["high"].map("{:.4f}".format),
-    }
-    if "latency" in shown:  # of some chains: those have a size
-        texts["parameters"] = shown["parameters"].map("{:,.0f}".format, na_action="ignore")
-        texts["µs/event"] = (1e6 * shown["latency"]).map("{:.3g}".format, na_action="ignore")
-    marks = {name: shown[name].map({True: name, False: None}) for name in ("tie set", "default")}
-    texts[""] = pd.DataFrame(marks).agg(lambda one: ", ".join(one.dropna()), axis=1)
-    console.print(text_table("", pd.DataFrame(texts).to_dict("records")))
+    shown = [
+        row
+        for place, row in enumerate(choice.rows())
+        if place < MOST_SHOWN or row["tie set"] or row["default"]
+    ]
+    sized = any("latency" in row for row in shown)  # some chains are
+    console.print(
+        text_table(
+            "",
+            (
+                {
+                    "chain": row["chain"],
+                    "loss": f"{row['loss']:.4f}",
+                    "P(best)": f"{row['P(best)']:.3f}",
+                    "regret": f"{row['regret']:.4f}",
+                    f"{choice.sure.confidence * 100:g} %": f"{row['low']:.4f} to {row['high']:.4f}",
+                    **(_size(row) if sized else {}),
+                    "": ", ".join(name for name in ("tie set", "default") if row[name]),
+                }
+                for row in shown
+            ),
+        )
+    )
     say(console, " ".join(choice.words()))
+
+
+def _size(row: Mapping[str, Any]) -> dict[str, str]:
+    """Of a chain that has one."""
+    if "latency" not in row:
+        return {"parameters": "", "µs/event": ""}
+    return {
+        "parameters": f"{row['parameters']:,.0f}",
+        "µs/event": f"{1e6 * row['latency']:.3g}",
+    }

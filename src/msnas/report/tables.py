@@ -145,7 +145,7 @@ def choice_table(runs: Runs) -> NamedTable:
             "events": choice.sure.events,
         }
         meanings.append(f"{choice.title}: {' '.join(choice.words())}")
-        for row in choice.table().to_dict("records"):
+        for row in choice.rows():
             marks = {name: "yes" if row[name] else "" for name in ("tie set", "default")}
             rows.append({**fixed, **row, **marks})
     return NamedTable(

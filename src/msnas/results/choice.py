@@ -109,10 +109,8 @@ class Choice:
             )
         return said
 
-    def table(self) -> pd.DataFrame:
+    def rows(self) -> list[dict[str, Any]]:
         """A row for each chain, the most probable one first."""
-        import pandas as pd  # half a second: only for a table
-
         rows = []
         for place in self.sure.order:
             one = self.sure.chains[place]
@@ -129,7 +127,13 @@ class Choice:
                     **self.sizes.get(self.paths[place], {}),
                 }
             )
-        return pd.DataFrame(rows)
+        return rows
+
+    def table(self) -> pd.DataFrame:
+        """The rows."""
+        import pandas as pd  # half a second: only for a table
+
+        return pd.DataFrame(self.rows())
 
     def to_json(self) -> ChoiceRecord:
         """The same for result.json and choice.json; what is not known is absent."""
