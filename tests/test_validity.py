@@ -323,6 +323,28 @@ def test_epochs_are_reported_and_the_loss_falls(fitted: Fitted) -> None:
 # --- any regression ------------------------------------------------------------------------------
 
 
+def test_ten_times_the_events_cost_no_more_and_do(
+    other: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    step = torch.optim.Adam.step
+
+    def counted(optimizer: torch.optim.Adam) -> None:
+        steps.append(1)
+        step(optimizer)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", counted)
+    monkeypatch.setattr("msnas.evaluation.gaussian_process.MOST_STEPS", 16)
+    judge = validity(epochs=20)
+    many, valid = make_part(20_000, seed=11), make_part(1000, seed=12)
+    weights = judge.fit(many, valid, target="truth", seed=0)
+    assert len(steps) == 16 * 20  # 2,000 of 20,000 events each
+    mean, sigma = band(Fitted(judge, weights, []), other)
+    error = distance(mean, other["mean"]).square().mean(0).sqrt()
+    assert (error < 0.25 * NOISE).all()
+    torch.testing.assert_close(sigma.mean(0), NOISE, rtol=0.08, atol=0)
+
+
 def test_particles_and_single_numbers_are_flattened(few: Batch) -> None:
     pairs = {
         "x": few["x"],

@@ -32,6 +32,9 @@ with warnings.catch_warnings():
 BLOCK = 500
 """Events predicted at a time: memory and time grow with the square."""
 
+MOST_STEPS = 200
+"""Steps of an epoch: of larger samples each sees other events, at the cost of a smaller one."""
+
 
 @final
 class _Functions(ApproximateGP):  # type: ignore[misc]
@@ -164,8 +167,9 @@ def fit_gaussian_process(
     the inducing points' places and values, the kernels, the mixing and the noise. The inducing
     points start at `inducing` different events (at all, if there are fewer), the same for each of
     the `latents` functions; `ard` gives every input a length scale of its own. That choice, the
-    initial mixing and the order of events come from `seed` alone. After an epoch, `on_epoch` is
-    called with the epochs done, from 1, and their last one's mean loss.
+    initial mixing and the order of events come from `seed` alone. An epoch is MOST_STEPS batches at
+    most, of other events each time. After an epoch, `on_epoch` is called with the epochs done, from
+    1, and their last one's mean loss.
 
     Raises TrainingError if the training diverges.
     """
@@ -186,8 +190,8 @@ def fit_gaussian_process(
     process.train()
     for epoch in range(1, epochs + 1):
         total = 0.0
-        order = torch.randperm(len(x), generator=generator)
-        for start in range(0, len(x), batch):
+        order = torch.randperm(len(x), generator=generator)[: MOST_STEPS * batch]
+        for start in range(0, len(order), batch):
             events = order[start : start + batch]
             optimizer.zero_grad()
             try:
@@ -200,7 +204,7 @@ def fit_gaussian_process(
         if not math.isfinite(total):
             raise TrainingError(_diverged(epoch, lr))
         if on_epoch is not None:
-            on_epoch(epoch, total / len(x))
+            on_epoch(epoch, total / len(order))
     return process.eval()
 
 
