@@ -75,11 +75,18 @@ class Browser:
         for what in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=what, x=x, y=y, button="left", clickCount=1)
 
-    def press_enter(self) -> None:
-        """On what has the focus."""
-        key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
-        self.call("Input.dispatchKeyEvent", type="keyDown", **key)
-        self.call("Input.dispatchKeyEvent", type="keyUp", key="Enter", code="Enter")
+    def press(self, name: str) -> None:
+        """A key, Enter or an arrow, on what has the focus."""
+        codes = {"Enter": 13, "ArrowLeft": 37, "ArrowRight": 39}
+        key = {"key": name, "code": name, "windowsVirtualKeyCode": codes[name]}
+        text = {"text": "\r"} if name == "Enter" else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **key, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **key)
+
+    def colours(self, scheme: str) -> None:
+        """What pages are told the user prefers: light or dark."""
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.call("Emulation.setEmulatedMedia", features=[feature])
 
     def screenshot(self, path: Path) -> None:
         """What the window shows, as a PNG file."""

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import yaml
-from made_scan import made_result
+from made_scan import made_result, made_scan
 from plotly.subplots import make_subplots
 
-from msnas.plots.draw import Drawn
-from msnas.report.page import write_page
-from msnas.report.tables import NamedTable
+from msnas.plots.draw import Drawn, figures_found
+from msnas.plots.page import interactive
+from msnas.report.answer import answer
+from msnas.report.page import Page
+from msnas.report.tables import NamedTable, tables_of
 from msnas.results.result import Result
-from msnas.results.runs import OtherRun, Runs
+from msnas.results.runs import OtherRun, Runs, collect
 
 EVIL = "</script><script>alert('here')</script><img src=x onerror=alert(1)>"
 
@@ -29,10 +35,12 @@ def made_run(
         "seed": seed,
         "note": note,
         "recipe": {"lr": 0.1, "batch": 8},
+        "data": {"split_seed": 0},
         "problem": {"name": "toy", "chain": ["one", "two"]},
         "tasks": {"one": {"candidates": {"a": {}}}, "two": {"candidates": {"b": {}}}},
     }
-    result = {
+    result: dict[str, Any] = {
+        **{"schema": 1, "chains": [], "data": {}},
         "key": key,
         "problem": "toy",
         "method": "spos",
@@ -47,7 +55,27 @@ def made_run(
     }
     (directory / "config.yaml").write_text(yaml.safe_dump(config))
     (directory / "result.json").write_text(json.dumps(result))
+    history = [
+        {
+            **{"stage": stage, "model": model, "epoch": epoch, "train/loss": 1 / (epoch + 1)},
+            **{"valid/loss": 1.5 / (epoch + 1), "time": 1.0},
+            **({"alpha": {"one": {"a": 0.5 * epoch, note: -0.5}}} if stage == "search" else {}),
+        }
+        for stage, model in (("pretrain", "one/a"), ("search", "super-network"))
+        for epoch in range(3)
+    ]
+    (directory / "history.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in history))
+    (directory / "log").write_text(f"selected a -> b {note}\n")
     return made_result(directory, config, **result)
+
+
+def held(page: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a page holds: its data, and what is shown of single runs."""
+    scripts = dict(
+        re.findall(r'<script type="[^"]*" id="(\w+)">(.*?)</script>', page.read_text(), re.DOTALL)
+    )
+    details = gzip.decompress(base64.b64decode(scripts["details"]))
+    return json.loads(scripts["data"]), json.loads(details)
 
 
 def made_page(folder: Path, *, note: str = "none") -> Path:
@@ -74,12 +102,12 @@ def made_page(folder: Path, *, note: str = "none") -> Path:
     files = {name: (out / f"{name}.png", out / f"{name}.pdf") for name in names}
     for file in sum(files.values(), ()):
         file.write_bytes(b"")
-    table = pd.DataFrame({"run": keys, "v1": v1, "auc": [0.1, 1e-3, None], "seeds": [9, 10, 8]})
+    table = pd.DataFrame({"name": keys, "v1": v1, "auc": [0.1, 1e-3, None], "seeds": [9, 10, 8]})
     failed = folder / "runs" / "toy" / "spos" / "dddd"
     failed.mkdir()
-    return write_page(
-        Runs(runs, [OtherRun(directory=failed, reason=f"failed: {note}")]),
-        [
+    page = Page(
+        runs=Runs(runs, [OtherRun(directory=failed, reason=f"failed: {note}")]),
+        figures=[
             Drawn(
                 name=name,
                 title=f"Title of {name}",
@@ -89,7 +117,29 @@ def made_page(folder: Path, *, note: str = "none") -> Path:
             )
             for name, interactive in zip(names, (points, violin, panels), strict=True)
         ],
-        [("fig8_data", f"no images {note}")],
-        [NamedTable(name="summary", title="By run", caption="Numbers.", table=table)],
-        out,
+        missing=[("fig8_data", f"no images {note}")],
+        tables=[NamedTable(name="summary", title="By run", caption="Numbers.", rows=table)],
+        answer=[("Selected chain", f"a -> b {note}")],
+        provenance=[("Command", f"python -m msnas.report {note}")],
     )
+    return page.write(out)
+
+
+def scan_page(folder: Path, **more: Any) -> tuple[Path, Runs]:
+    """The page of a made scan with all its tables, and two figures."""
+    runs = collect([made_scan(folder / "runs")])
+    tables = [one for one in tables_of(runs) if len(one.rows)]
+    found = [one for one in figures_found() if one.name in ("fig5_selected", "fig6_methods")]
+    figures = [
+        Drawn(
+            name=one.name,
+            title=one.title,
+            caption=one.caption,
+            interactive=interactive(one.chart(runs)),
+            files=(),
+        )
+        for one in found
+    ]
+    said = answer(runs, [], {one.name: one for one in tables})
+    page = Page(runs=runs, figures=figures, tables=tables, answer=said, **more)
+    return page.write(folder / "report"), runs

@@ -30,7 +30,7 @@ from msnas.errors import ConfigError, DataError, MsnasError
 from msnas.parts import read_events
 from msnas.plan import make_plan
 from msnas.problems.toy import Toy
-from msnas.report.page_runs import places_of
+from msnas.report.run_views import told
 from msnas.results.folds import Folds
 from msnas.results.losses import read_losses
 from msnas.results.result import Result
@@ -370,5 +370,4 @@ def test_an_event_judged_twice_is_noticed(crossed: Result) -> None:
 
 
 def test_the_page_says_so(crossed: Result) -> None:
-    (place,) = places_of([crossed], {crossed.problem: {}})
-    assert place.trained == ", cross-fitted in 3 folds"
+    assert told(crossed).endswith(", cross-fitted in 3 folds")

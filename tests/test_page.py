@@ -1,4 +1,4 @@
-"""The report's page: what it holds, read back with an HTML parser of its own."""
+"""The report's page: what it holds, and what it may load."""
 
 from __future__ import annotations
 
@@ -7,30 +7,29 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import pandas as pd
 import pytest
-from made_page import EVIL, made_page, made_run
+from made_page import EVIL, held, made_page, made_run, scan_page
 
 from msnas.report.config_difference import beside, common_part
-from msnas.report.page import page_table, write_page
+from msnas.report.page import Page, state_of
+from msnas.report.provenance import provenance
 from msnas.report.tables import NamedTable
-from msnas.results.runs import Runs
+from msnas.results.alike import flat
+from msnas.results.runs import OtherRun, Runs
 
 
 class Parsed(HTMLParser):
-    """Elements with their attributes, and the text inside each id."""
+    """Elements with their attributes, and the text of each script."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
         self.scripts: dict[str, str] = {}
         self._script: str | None = None
         self.feed(text)
@@ -44,9 +43,7 @@ class Parsed(HTMLParser):
         self._script = None
 
     def handle_data(self, data: str) -> None:
-        if self._script is None:
-            self.texts.append(data)
-        else:
+        if self._script is not None:
             self.scripts[self._script] = self.scripts.get(self._script, "") + data
 
     def all(self, attribute: str) -> list[str]:
@@ -58,39 +55,38 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_page(tmp_path_factory.mktemp("plain"))
 
 
-@pytest.fixture(scope="module")
-def parsed(page: Path) -> Parsed:
-    return Parsed(page.read_text())
-
-
-def test_every_link_leads_somewhere(page: Path, parsed: Parsed) -> None:
-    ids = parsed.all("id")
-    assert len(ids) == len(set(ids))
-    links = parsed.all("href")
-    inside = {link[1:] for link in links if link.startswith("#")}
-    assert inside <= set(ids)
-    assert {"run-aaaa", "run-bbbb", "run-cccc"} <= inside
-    outside = [link for link in links if not link.startswith("#")]
-    for link in outside:
+def test_every_link_leads_somewhere(page: Path) -> None:
+    data, details = held(page)
+    links = [link for one in data["figures"] for _, link in one["files"]]
+    links += [link for run in details.values() for _, link in run["files"]]
+    links += [run["directory"][1] for run in details.values()]
+    place = data["runs"]["columns"].index("run")
+    status = data["runs"]["columns"].index("status")
+    runs = {row[place]: row[status] for row in data["runs"]["rows"]}
+    links += [name for name, state in runs.items() if state != "finished"]
+    assert {name for name, state in runs.items() if state == "finished"} == set(details)
+    for link in links:
         assert not re.match(r"[a-z]+:|//|/", link), link
         assert (page.parent / unquote(link)).exists(), link
     for wanted in (
         "../runs/toy/spos/bbbb/",
         "../runs/toy/spos/bbbb/config.yaml",
-        "../runs/toy/spos/dddd/",
+        "../runs/toy/spos/dddd",
         "fig3.png",
         "fig%202.pdf",
     ):
-        assert wanted in outside
+        assert wanted in links
 
 
-def test_nothing_is_loaded_from_elsewhere(parsed: Parsed) -> None:
-    assert parsed.all("src") == []
-    assert not [found for tag, found in parsed.elements if tag in ("link", "iframe", "img")]
+def test_nothing_is_loaded_from_elsewhere(page: Path) -> None:
+    parsed = Parsed(page.read_text())
+    assert parsed.all("src") == parsed.all("href") == []
+    assert not [tag for tag, _ in parsed.elements if tag in ("link", "iframe", "img")]
 
 
-def test_the_policy_names_the_two_scripts_that_may_run(parsed: Parsed) -> None:
-    """A browser refuses any other, and any address."""
+def test_the_policy_names_the_two_scripts_that_may_run(page: Path) -> None:
+    """A browser refuses any other, any text as a program, and any address."""
+    parsed = Parsed(page.read_text())
     (policy,) = [text for text in parsed.all("content") if "script-src" in text]
     plotly = gzip.decompress(base64.b64decode(parsed.scripts["plotly"])).decode()
     expected = {
@@ -99,104 +95,168 @@ def test_the_policy_names_the_two_scripts_that_may_run(parsed: Parsed) -> None:
     }
     assert set(re.findall(r"'sha256-(.*?)'", policy)) == expected
     assert "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy
     assert "http" not in policy
 
 
 def test_texts_from_outside_stay_texts(tmp_path: Path) -> None:
-    text = made_page(tmp_path, note=EVIL).read_text()
-    evil = Parsed(text)
-    plain = Parsed(made_page(tmp_path / "plain").read_text())
-    assert [tag for tag, _ in evil.elements] == [tag for tag, _ in plain.elements]
-    shown = " ".join(evil.texts)
-    for place in ("Caption", "failed:", "no images", "note:"):
-        assert f"{place} {EVIL}" in re.sub(r"\s+", " ", shown)
-    trace = json.loads(evil.scripts["figure-fig3-data"])["data"][0]
-    assert trace["name"] == EVIL
+    page = made_page(tmp_path, note=EVIL)
+    plain = made_page(tmp_path / "plain")
+    tags = [[tag for tag, _ in Parsed(one.read_text()).elements] for one in (page, plain)]
+    assert tags[0] == tags[1]
+    data, details = held(page)
+    assert data["figures"][0]["data"][0]["name"] == EVIL
+    assert data["answer"] == [["Selected chain", f"a -> b {EVIL}"]]
+    assert details["aaaa"]["settings"] == {"seed": 0, "note": EVIL}
+    assert data["missing"] == [["fig8_data", f"no images {EVIL}"]]
 
 
-def test_the_best_chain_is_chosen_on_validation(parsed: Parsed) -> None:
-    said = " ".join(" ".join(parsed.texts).split())
-    assert "3 finished runs; 1 other run without a usable result." in said
-    assert "a → b : two/auc 0.875 on validation, 0.865 on test data" in said
-    assert "(spos, v1 = 0.5, seed 0; run bbbb )" in said
+def test_what_is_held_of_a_run(page: Path) -> None:
+    data, details = held(page)
+    run = details["bbbb"]
+    assert run["told"] == "toy, spos, v1 = 0.5, seed 0, a -> b"
+    assert run["settings"] == {"seed": 0}
+    assert ["recipe.lr", 0.1] in data["common"]
+    assert run["log"] == "selected a -> b none"
+    assert run["numbers"]["test/two/auc"] == pytest.approx(0.865)
+    first, search = run["curves"]
+    assert (first["stage"], first["model"], first["epochs"]) == ("pretrain", "one/a", [1, 2, 3])
+    assert first["values"]["valid/loss"] == [1.5, 0.75, 0.5]
+    assert search["values"]["alpha/one/a"] == [0, 0.5, 1.0]
+
+
+def test_a_history_that_was_changed_is_no_curve(tmp_path: Path) -> None:
+    run = made_run(tmp_path, "aaaa", v1=0.5, seed=0, valid=0.75)
+    (run.directory / "history.jsonl").write_text("[1]\n")
+    _, details = held(Page(runs=Runs([run])).write(tmp_path / "report"))
+    assert details["aaaa"]["curves"] == []
 
 
 def test_a_page_of_nothing_says_so(tmp_path: Path) -> None:
-    text = write_page(Runs([], []), [], [("fig3", "no finished run")], [], tmp_path / "report")
-    empty = Parsed(text.read_text())
-    said = " ".join(" ".join(empty.texts).split())
-    assert "0 finished runs." in said
-    assert "fig3 : no finished run" in said
-    assert text.stat().st_size < 30_000, "Plotly is there for nothing"
+    page = Page(runs=Runs([], []), missing=[("fig3", "no finished run")]).write(tmp_path)
+    data, details = held(page)
+    assert data["runs"]["rows"] == []
+    assert data["missing"] == [["fig3", "no finished run"]]
+    assert details == {}
+    assert page.stat().st_size < 60_000, "Plotly is there for nothing"
 
 
-def test_the_same_run_in_two_places_has_two_sections(tmp_path: Path) -> None:
+def test_the_same_run_in_two_places_is_there_twice(tmp_path: Path) -> None:
     runs = [
-        made_run(tmp_path / place, "aaaa", v1=0.5, seed=0, valid=0.75) for place in ("one", "two")
+        made_run(tmp_path / place, "aaaa", v1=0.5, seed=0, valid=0.75)
+        for place in ("one", "two", "three")
     ]
-    parsed = Parsed(write_page(Runs(runs, []), [], [], [], tmp_path / "report").read_text())
-    assert [name for name in parsed.all("id") if name.startswith("run-")] == [
-        "run-aaaa",
-        "run-aaaa-2",
-    ]
-
-
-def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(one)
-    for name, value in other.items():
-        below = result.get(name)
-        both = isinstance(below, Mapping) and isinstance(value, Mapping)
-        result[name] = merged(below, value) if both else value
-    return result
+    data, details = held(Page(runs=Runs(runs)).write(tmp_path / "report"))
+    assert [row[0] for row in data["runs"]["rows"]] == ["aaaa", "aaaa-2", "aaaa-3"]
+    assert list(details) == ["aaaa", "aaaa-2", "aaaa-3"]
 
 
 def test_common_part_and_rest_are_the_whole() -> None:
-    configs = [
+    configs: list[dict[str, Any]] = [
         {"a": 0, "b": {"x": [1, 2], "y": {"z": None}}, "c": {"one": 1}, "d": {}, "flag": True},
         {"a": 0.0, "b": {"x": [1, 2], "y": {"z": None}}, "c": {"two": 2}, "d": {"e": 1}, "flag": 1},
         {"a": 0, "b": {"x": [2, 1], "y": {"z": None}}, "c": 5, "f": "text", "flag": True},
     ]
     common = common_part(configs)
-    assert common == {"b": {"y": {"z": None}}}
+    assert common == {"b.y.z": None}
     for config in configs:
         rest = beside(config, common)
-        assert json.dumps(merged(common, rest), sort_keys=True) == json.dumps(
-            config, sort_keys=True
-        )
-    assert common_part(configs[:1]) == configs[0]
-    assert beside(configs[0], configs[0]) == {}
+        assert not rest.keys() & common.keys()
+        assert json.dumps(common | rest, sort_keys=True) == json.dumps(flat(config), sort_keys=True)
+    assert common_part(configs[:1]) == flat(configs[0])
+    assert beside(configs[0], flat(configs[0])) == {}
 
 
-def test_numbers_are_sorted_by_their_full_value() -> None:
-    table = pd.DataFrame(
-        {
-            "method": ["spos", "darts"],
-            "auc median": [0.123456, None],
-            "auc": [12345678, 3],
-            "run": ["aaaa", "<b>"],
-        }
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [
+        ("failed: no space", "failed"),
+        ("unfinished or still running; last in its log: x", "unfinished"),
+        ("not started (seed=1)", "not started"),
+        ("no run: method.chain: x", "no run"),
+        ("result.json cannot be read", "unreadable"),
+    ],
+    ids=["failed", "unfinished", "not started", "impossible", "unreadable"],
+)
+def test_the_state_of_a_run_without_a_result(reason: str, state: str) -> None:
+    assert state_of(OtherRun(directory=Path("x"), reason=reason)) == state
+
+
+def test_where_a_report_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = made_run(tmp_path, "aaaa", v1=0.5, seed=0, valid=0.75)
+    known = {"file": "events.h5", "sha256": "abc", "events": 12}
+    run = replace(run, data=known, versions={"torch": "2.1"})
+    (tmp_path / "scan.json").write_text(
+        json.dumps({"schema": 1, "runs": [], "command": ["problem=toy", "seed=range(0, 2)"]})
     )
-    named = NamedTable(name="t", title="", caption="", table=table)
-    shown = page_table(named, {"aaaa": "#run-aaaa"})
-    assert shown["columns"] == [
-        *(("method", False), ("auc median", True), ("auc", True), ("run", False))
-    ]
-    assert [[cell["text"] for cell in row] for row in shown["rows"]] == [
-        ["spos", "0.1235", "12345678", "aaaa"],
-        ["darts", "", "3", "<b>"],
-    ]
-    assert [cell["value"] for cell in shown["rows"][0]] == [None, "0.123456", "12345678", None]
-    assert shown["rows"][0][3]["link"] == "#run-aaaa"
+    monkeypatch.setattr("sys.argv", ["/x/msnas/report/__main__.py", "runs=a b", "out=c"])
+    lines = provenance(Runs([run]), [tmp_path])
+    told = dict(lines)
+    assert told["Command"] == "python -m msnas.report 'runs=a b' out=c"
+    assert told["Scan"] == "python sweep.py problem=toy 'seed=range(0, 2)'"
+    assert told["Data"].startswith("events.h5, 12 events, sha256 abc, content ")
+    assert told["Versions, runs"] == "torch 2.1"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", told["Written"])
+    assert re.fullmatch(r"[0-9a-f]{40}( and changes since)?", told.get("Commit, report", "0" * 40))
+
+
+def test_a_scan_list_that_is_none_tells_no_command(tmp_path: Path) -> None:
+    for text in ("{", '{"command": "rm"}', '{"command": [1]}'):
+        (tmp_path / "scan.json").write_text(text)
+        assert "Scan" not in dict(provenance(Runs([]), [tmp_path]))
 
 
 def test_a_thousand_runs_stay_small(tmp_path: Path) -> None:
     """A configuration of a real size is on the page once, not a thousand times."""
-    big = {f"setting_{number}": number for number in range(300)}
-    runs = []
-    for number in range(1000):
-        run = made_run(tmp_path, f"{number:04}", v1=0.5, seed=number, valid=0.75)
-        config = {**run.config, "big": big}
-        runs.append(replace(run, config=config))
-    page = write_page(Runs(runs, []), [], [], [], tmp_path / "report")
-    assert page.read_text().count("setting_299: 299") == 1
-    assert page.stat().st_size < 2_000_000
+    run = made_run(tmp_path, "0000", v1=0.5, seed=0, valid=0.75)
+    big = {f"setting_{number}": number for number in range(50)}
+    runs = [
+        replace(run, key=f"{seed:04}", seed=seed, config={**run.config, "big": big, "seed": seed})
+        for seed in range(1000)
+    ]
+    page = Page(runs=Runs(runs)).write(tmp_path / "report")
+    data, details = held(page)
+    assert ["big.setting_49", 49] in data["common"]
+    assert len(details) == len(data["runs"]["rows"]) == 1000
+    assert details["0999"]["settings"] == {"seed": 999}
+    assert page.stat().st_size < 3_000_000
+
+
+def test_rows_that_are_put_together() -> None:
+    import pandas as pd
+
+    rows = pd.DataFrame(
+        {
+            "method": ["b", "b", "a"],
+            "auc": [0.25, 0.75, None],
+            "whole": [7.0, 7.0, 8.0],
+            "keys": [["x"], ["y"], ["z"]],
+        }
+    )
+    named = NamedTable(
+        name="t",
+        title="",
+        caption="",
+        rows=rows,
+        by=["method"],
+        numbers={
+            "runs": ("size", "keys"),
+            "median": ("median", "auc"),
+            "interval": ("interval", "auc"),
+            "above": ("positive", "auc"),
+            "whole": ("whole", "whole"),
+        },
+    )
+    shown = named.table
+    assert list(shown["method"]) == ["b", "a"]
+    assert list(shown["runs"]) == [2, 1]
+    assert shown["median"][0] == 0.5
+    assert pd.isna(shown["median"][1])
+    assert list(shown["interval"]) == ["", ""]
+    assert list(shown["above"]) == [2, 0]
+    assert list(shown["whole"]) == [7, 8]
+
+
+def test_the_address_of_another_problem(tmp_path: Path) -> None:
+    page, _ = scan_page(tmp_path, beside=[("made", ""), ("other", "../other/index.html")])
+    assert held(page)[0]["beside"] == [["made", ""], ["other", "../other/index.html"]]

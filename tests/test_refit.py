@@ -27,7 +27,7 @@ from msnas.errors import ConfigError
 from msnas.model import load_model
 from msnas.plan import make_plan
 from msnas.predict import main as predict
-from msnas.report.page_runs import places_of
+from msnas.report.run_views import told
 from msnas.report.table import command_again
 from msnas.results.result import Result
 from msnas.run import run
@@ -187,8 +187,7 @@ def test_it_is_what_predicts_and_is_not_what_was_judged(
 
 
 def test_the_page_says_so(refit: Result) -> None:
-    (place,) = places_of([refit], {refit.problem: {}})
-    assert place.trained == ", once more for use (refit)"
+    assert told(refit).endswith(", once more for use (refit)")
 
 
 def records(output: Path, stage: str) -> dict[str, dict[str, Any]]:

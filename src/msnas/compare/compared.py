@@ -36,12 +36,12 @@ class Compared:
 
 def compare_group(group: Group, *, reference: str, confidence: float) -> Compared:
     """All that can be said about a group; notes say what could not."""
-    rankings, notes = _rankings(group, confidence=confidence)
+    ranked, notes = rankings(group, confidence=confidence)
     performance, more = _performance(group, reference=reference, confidence=confidence)
-    return Compared(group=group, agreement=rankings, performance=performance, notes=[*notes, *more])
+    return Compared(group=group, agreement=ranked, performance=performance, notes=[*notes, *more])
 
 
-def _rankings(group: Group, *, confidence: float) -> tuple[list[Row], list[str]]:
+def rankings(group: Group, *, confidence: float) -> tuple[list[Row], list[str]]:
     """Rank agreement, regret and hits of every method but grid search."""
     tables, notes = _tables(group)
     rows = []

@@ -66,8 +66,9 @@ def medians(rows: pd.DataFrame) -> pd.DataFrame:
         row = {"x": x, "y": one.median, "low": one.median - below, "high": one.median + above}
         lone = part.iloc[0] if one.count == 1 else {"key": "", "told": told}
         row |= {"n": one.count, "loose": loose, "key": lone["key"], "told": lone["told"]}
+        row["of"] = dict(zip(part["key"], part["y"], strict=True))
         found.append(row)
-    return pd.DataFrame(found, columns=["x", "y", "low", "high", "n", "loose", "key", "told"])
+    return pd.DataFrame(found, columns=["x", "y", "low", "high", "n", "loose", "key", "told", "of"])
 
 
 def panel_of(
@@ -100,7 +101,7 @@ def _layers(
     """A line across for runs at no value; band or bars, single runs, medians."""
     across = rows.loc[rows["x"].isna(), "y"]
     if len(across):
-        middle = pd.DataFrame({"y": [across.median()]})
+        middle = pd.DataFrame({"y": [across.median()], "keys": [list(rows["key"])]})
         yield Rule(rows=middle, look=look, label=series, width=1.1)
     rows, middle = rows.dropna(subset="x"), medians(rows)
     once = bool(rows["once"].all())

@@ -60,13 +60,14 @@ def interactive(chart: Chart) -> go.Figure:
             shift = {"xshift": one.away[0], "yshift": one.away[1], "showarrow": False}
             font = {"color": one.colour, "size": 10}
             figure.add_annotation(
-                x=one.x, y=one.y, text=rich(one.text), font=font, **shift, **place
+                x=one.x, y=one.y, text=rich(one.text), font=font, name="words", **shift, **place
             )
         figure.update_xaxes(_axis(panel.x, panel.limits("x")), **place)
         figure.update_yaxes(_axis(panel.y, panel.limits("y")), **place)
     lines = textwrap.wrap(rich(" ".join(chart.notes)), LINE)
     top = 80 + extra + 16 * len(lines)
     figure.update_layout(
+        template="none",
         barmode="overlay",
         title={
             "text": "<br>".join(textwrap.wrap(rich(chart.title), LINE - 14)),
@@ -129,7 +130,7 @@ def _traces(panel: Panel, listed: set[str]) -> list[Any]:
         mark = {"color": one.look.colour, "symbol": one.look.marker, "size": 9}
         told = f"beyond the axis: {one.text}<extra></extra>"
         point = go.Scatter(x=[one.x], y=[one.y], marker=mark, mode="markers", cliponaxis=False)
-        found.append(point.update(hovertemplate=told, showlegend=False))
+        found.append(point.update(hovertemplate=told, showlegend=False, meta={"all": True}))
     return found
 
 
@@ -155,6 +156,7 @@ def _points(layer: Points, panel: Panel) -> Iterable[Any]:
             "line": {"width": 1, "color": layer.edge} if layer.edge else None,
         },
         **_hover(layer, *_numbers(panel, rows)),
+        meta=_meta(panel, rows),
     )
     if "low" in rows:
         low, high = panel.y.positions(rows["low"]), panel.y.positions(rows["high"])
@@ -170,7 +172,8 @@ def _band(layer: grammar.Band, panel: Panel) -> Iterable[Any]:
     x = _short(panel.x.positions(layer.rows["x"]))
     low, high = (_short(panel.y.positions(layer.rows[name])) for name in ("low", "high"))
     area = go.Scatter(x=x + x[::-1], y=high + low[::-1], fill="toself", hoverinfo="skip")
-    yield area.update(fillcolor=_clear(layer.look.colour, 0.18), line={"width": 0}, mode="lines")
+    area.update(fillcolor=_clear(layer.look.colour, 0.18), line={"width": 0}, mode="lines")
+    yield area.update(meta=_meta(panel, layer.rows))
 
 
 @_draw.register
@@ -192,11 +195,14 @@ def _violin(layer: grammar.Violin, panel: Panel) -> Iterable[Any]:
     if layer.body:
         look: dict[str, Any] = {"line_color": colour, "fillcolor": lighter(colour, 0.55)}
         look |= {"points": False, "box_visible": True, "spanmode": "hard", "hoverinfo": "skip"}
-        yield go.Violin(x=_short(x), y=_short(y), width=layer.width, **look)
+        keys = list(layer.rows["key"]) if "key" in layer.rows else None
+        yield go.Violin(x=_short(x), y=_short(y), width=layer.width, customdata=keys, **look)
     else:
         ends = x.iloc[0] + 0.42 * layer.width * np.array([-1, 1])
         line = go.Scatter(x=_short(ends), y=_short([np.median(y)] * 2), mode="lines")
-        yield line.update(line_color=colour, hovertemplate="median %{y:.4g}<extra></extra>")
+        line.update(line_color=colour, hovertemplate="median %{y:.4g}<extra></extra>")
+        of = dict(zip(layer.rows.get("key", ()), _short(y), strict=False))
+        yield line.update(meta={"of": [of, of]} if of else None)
 
 
 @_draw.register
@@ -210,18 +216,20 @@ def _bars(layer: grammar.Bars, panel: Panel) -> Iterable[Any]:
         marker={"color": layer.look.colour, "line": {"width": 0}},
         textposition="none",
         **_hover(layer, "", [""] * len(rows)),
+        meta=_meta(panel, rows),
     )
 
 
 @_draw.register
 def _rule(layer: grammar.Rule, panel: Panel) -> Iterable[Any]:
     line = {"color": layer.look.colour, "dash": layer.look.dash, "width": 1.5 * layer.width}
+    meta = _meta(panel, layer.rows.loc[layer.rows.index.repeat(2)])
     for x, y in layer.rows.reindex(columns=["x", "y"]).to_numpy():
         across = panel.limits("x") if np.isnan(x) else panel.x.positions([x, x])
         up = panel.limits("y") if np.isnan(y) else panel.y.positions([y, y])
         told = f"{rich(layer.entry)} {y if np.isnan(x) else x:.4g}<extra></extra>"
         rule = go.Scatter(x=_short(across), y=_short(up), mode="lines", line=line)
-        yield rule.update(hovertemplate=told)
+        yield rule.update(hovertemplate=told, meta=meta)
 
 
 @_draw.register
@@ -242,6 +250,17 @@ def _image(layer: grammar.Image, _: Panel) -> Iterable[Any]:
         colorbar={"tickvals": ticks.tolist(), "ticktext": [f"{10**one:g}" for one in ticks]},
         hovertemplate=f"%{{x}}, %{{y}}: %{{text}} {layer.unit}<extra></extra>",
     )
+
+
+def _meta(panel: Panel, rows: pd.DataFrame) -> dict[str, list[Any]] | None:
+    """Of which runs each mark is, for the page to make it of those that are shown."""
+    found = {name: list(rows[name]) for name in ("keys", "share") if name in rows}
+    if "of" in rows:
+        found["of"] = [
+            dict(zip(of, _short(panel.y.positions(list(of.values()))), strict=True))
+            for of in rows["of"]
+        ]
+    return found or None
 
 
 def _numbers(panel: Panel, rows: pd.DataFrame) -> tuple[str, list[str]]:

@@ -78,7 +78,7 @@ def plane_layers(
         width = 0.7 if once else 0.0
         yield Points(rows=small, look=look, size=2.5, width=width, opacity=0.4, loose=True)
     if joined:
-        yield Points(rows=middle[["x", "y"]], look=look, size=0, width=1.3, loose=True)
+        yield Points(rows=middle[["x", "y", "keys"]], look=look, size=0, width=1.3, loose=True)
     for loose, part in middle.groupby(middle["v1"].isin(UNTRAINED)):
         yield Points(
             rows=part,

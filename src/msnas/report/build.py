@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -12,9 +13,17 @@ from rich.console import Console
 from msnas.errors import DataError
 from msnas.locks import file_lock
 from msnas.plots.draw import draw_figures
+from msnas.report.answer import answer
 from msnas.report.honest import honesty_tables_of
-from msnas.report.page import write_page
-from msnas.report.tables import NamedTable, as_rich, missing_table, tables_of
+from msnas.report.page import Page
+from msnas.report.provenance import provenance
+from msnas.report.tables import (
+    NamedTable,
+    agreement_table,
+    as_rich,
+    missing_table,
+    tables_of,
+)
 from msnas.results.constrained import Bounds, recommendations
 from msnas.results.runs import OtherRun, Runs, collect
 from msnas.storage import damage_of, read_record, whole, write_record
@@ -28,32 +37,56 @@ WRITTEN = "written.json"
 
 
 def build_report(
-    folders: Sequence[Path], out: Path, console: Console, *, bounds: Bounds | None = None
+    folders: Sequence[Path],
+    out: Path,
+    console: Console,
+    *,
+    bounds: Bounds | None = None,
+    renew: float = 0.0,
 ) -> None:
     """Read the runs below `folders` and write their report into `out`, over an earlier one.
 
-    Within the `bounds` a v1 is recommended.
+    Within the `bounds` a v1 is recommended; the page loads itself again every `renew` seconds, if
+    that is not 0.
 
     Runs of several problems get a report each, in `out/<problem>`, and a page that leads to them.
     Raises DataError if there is no run at all, or `out` cannot be written. While another process
     writes there, it waits.
     """
-    runs = collect(folders)
+    write_report(collect(folders), folders, out, console, bounds=bounds, renew=renew)
+
+
+def write_report(
+    runs: Runs,
+    folders: Sequence[Path],
+    out: Path,
+    console: Console,
+    *,
+    bounds: Bounds | None = None,
+    renew: float = 0.0,
+) -> None:
+    """The report of these runs, which were read below `folders`: see `build_report`."""
     if not runs.finished and not runs.others:
         raise DataError(f"runs: no run directory below {', '.join(map(str, folders))}")
     problems = runs.by_problem()
     bounds = bounds or Bounds()
+    origin = provenance(runs, folders)
     try:
         out.mkdir(parents=True, exist_ok=True)
         told = partial(say, console)
         with file_lock(out / LOCK, what="writing this report", say=told):
             if len(problems) < 2:
-                _report(runs, out, console, bounds)
+                _report(runs, out, console, bounds, provenance=origin, renew=renew)
             else:
                 for problem, own in problems.items():
                     console.rule(problem)
-                    _report(own, out / problem, console, bounds)
-                _top_page(problems, runs.others, out)
+                    beside = [
+                        (name, "" if name == problem else f"../{name}/index.html")
+                        for name in problems
+                    ]
+                    page = {"provenance": origin, "renew": renew, "beside": beside}
+                    _report(own, out / problem, console, bounds, **page)
+                _top_page(problems, runs.others, out, provenance=origin, renew=renew)
     except OSError as error:
         raise DataError(f"out: cannot write into {out} ({error})") from error
     if runs.others:
@@ -62,12 +95,13 @@ def build_report(
     say(console, f"Report: {out / 'index.html'}")
 
 
-def _report(runs: Runs, out: Path, console: Console, bounds: Bounds) -> None:
+def _report(runs: Runs, out: Path, console: Console, bounds: Bounds, **page: Any) -> None:
     """The report of runs of one problem."""
     out.mkdir(parents=True, exist_ok=True)
     write_results(runs.wide, out)
     recommended = recommendations(runs.finished, bounds)
-    tables = [*tables_of(runs), *honesty_tables_of(runs, recommended)]
+    tables = [*tables_of(runs), agreement_table(runs), *honesty_tables_of(runs, recommended)]
+    tables = [one for one in tables if len(one.rows)]
     folder = _without_earlier(out / "tables")
     written = [*tables, *([missing_table(runs.others)] if runs.others else [])]
     for one in written:
@@ -75,7 +109,11 @@ def _report(runs: Runs, out: Path, console: Console, bounds: Bounds) -> None:
     _remember([folder / f"{one.name}.csv" for one in written])
     figures, missing = draw_figures(runs, _without_earlier(out / "figures"))
     _remember([file for one in figures for file in one.files])
-    write_page(runs, figures, missing, tables, out)
+    said = answer(runs, recommended, {one.name: one for one in tables})
+    shown: Any = {"tables": tables, "figures": figures, "missing": missing, "answer": said}
+    Page(runs=runs, **shown, **page).write(out)
+    for term, text in said:
+        say(console, f"{term}: {text}")
     for one in tables:
         if one.name in ("methods", "recommended"):
             console.print(as_rich(one))
@@ -97,7 +135,9 @@ def write_results(table: pd.DataFrame, out: Path) -> tuple[Path, Path]:
     return paths
 
 
-def _top_page(problems: Mapping[str, Runs], others: Sequence[OtherRun], out: Path) -> None:
+def _top_page(
+    problems: Mapping[str, Runs], others: Sequence[OtherRun], out: Path, **page: Any
+) -> None:
     """A page with a link to the report of each problem, and the runs that are in none."""
     overview = pd.DataFrame(
         [
@@ -111,9 +151,9 @@ def _top_page(problems: Mapping[str, Runs], others: Sequence[OtherRun], out: Pat
         ]
     )
     table = NamedTable(
-        name="problems", title="Problems", caption="Each has a report of its own.", table=overview
+        name="problems", title="Problems", caption="Each has a report of its own.", rows=overview
     )
-    write_page(Runs([], others), [], [], [table], out)
+    Page(runs=Runs([], others), tables=[table], **page).write(out)
 
 
 def _without_earlier(folder: Path) -> Path:

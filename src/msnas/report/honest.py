@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from msnas.report.tables import NamedTable, weights_of
+from msnas.report.tables import KEYS, NamedTable, weights_of
 from msnas.results.alike import labels
 from msnas.results.constrained import Recommended
 from msnas.results.result import Result
@@ -15,9 +15,8 @@ from msnas.results.runs import Runs
 
 
 def honesty_tables_of(runs: Runs, recommended: Sequence[Recommended]) -> list[NamedTable]:
-    """All tables that have a row; the runs are of one problem."""
-    found = [interventions_table(runs), leakage_table(runs), recommended_table(recommended)]
-    return [one for one in found if len(one.table)]
+    """The tables of runs of one problem; some may have no row."""
+    return [interventions_table(runs), leakage_table(runs), recommended_table(recommended)]
 
 
 def interventions_table(runs: Runs) -> NamedTable:
@@ -36,13 +35,14 @@ def interventions_table(runs: Runs) -> NamedTable:
         for row in run.interventions["groups"]
         for name in run.interventions["base"]
     ]
-    return NamedTable(
+    return _over_seeds(
+        rows,
+        ["with it", "difference", "test error"],
         name="interventions",
         title="What perfect intermediate outputs would be worth",
         caption="The last task's test numbers with the truth in place of earlier outputs, and the "
         "difference to the chain as it is. Medians over seeds. Test error: one standard error of "
         "the difference from the choice of test events, paired.",
-        table=_over_seeds(rows, ["truth of", "quantity"], ["with it", "difference", "test error"]),
     )
 
 
@@ -61,14 +61,14 @@ def leakage_table(runs: Runs) -> NamedTable:
         for run, fixed in _identified(runs)
         for task, one in run.leakage("test").items()
     ]
-    numbers = ["in the output", "in the truth", "leakage", "low", "high"]
-    return NamedTable(
+    return _over_seeds(
+        rows,
+        ["in the output", "in the truth", "leakage", "low", "high"],
         name="leakage",
         title="Leakage of intermediate outputs",
         caption="Information on the last task's classes in the output and in the truth of a task, "
         "in shares of all there is, as probes of equal size read it from test events; leakage: "
         "what the output has more. Medians over seeds; low and high: of the runs' 95 % intervals.",
-        table=_over_seeds(rows, ["task"], numbers),
     )
 
 
@@ -87,6 +87,7 @@ def recommended_table(recommended: Sequence[Recommended]) -> NamedTable:
             "leakage, 95 %": _interval(candidate.low, candidate.high),
             "misses": ", ".join(candidate.refused),
             "seeds": one.seeds,
+            KEYS: [run.key for run in one.runs],
         }
         for one, label in zip(recommended, told, strict=True)
         for candidate in one.candidates
@@ -95,7 +96,7 @@ def recommended_table(recommended: Sequence[Recommended]) -> NamedTable:
         name="recommended",
         title="The v1 to recommend",
         caption=_how(recommended[0]) if recommended else "",
-        table=pd.DataFrame(rows).dropna(axis=1, how="all"),
+        rows=pd.DataFrame(rows).dropna(axis=1, how="all"),
     )
 
 
@@ -116,18 +117,14 @@ def _interval(low: float | None, high: float | None) -> str | None:
 def _identified(runs: Runs) -> Iterator[tuple[Result, dict[str, Any]]]:
     """Every run with the columns that say which it is."""
     for run, label in zip(runs.finished, runs.wide.get("label", ()), strict=True):
-        yield run, {"method": label, **weights_of(run)}
+        yield run, {"method": label, **weights_of(run), KEYS: [run.key]}
 
 
 def _over_seeds(
-    rows: Sequence[Mapping[str, Any]], names: Sequence[str], numbers: Sequence[str]
-) -> pd.DataFrame:
+    rows: Sequence[Mapping[str, Any]], numbers: Sequence[str], **words: str
+) -> NamedTable:
     """Medians of the numbers of rows that are the same but for them."""
     table = pd.DataFrame(rows)
-    if table.empty:
-        return table
-    keys = [name for name in table if name not in numbers]
-    grouped = table.groupby(keys, sort=False, dropna=False)
-    found = grouped[list(numbers)].median().reset_index()
-    found.insert(len(keys) - len(names), "runs", grouped.size().to_numpy())
-    return found
+    by = [str(name) for name in table if name not in (*numbers, KEYS)]
+    medians = {name: ("median", name) for name in numbers}
+    return NamedTable(rows=table, by=by, numbers={"runs": ("size", KEYS), **medians}, **words)

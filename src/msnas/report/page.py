@@ -1,83 +1,188 @@
-"""The report as one page that needs no network: index.html. Imports no PyTorch."""
+"""The report as one page that needs no network: index.html. Imports no PyTorch.
+
+The page is drawn by its scripts (template/*.js) from the data that it holds: the runs, the rows of
+the tables, the figures; packed, what is shown of a single run, and plotly.js.
+"""
 
 from __future__ import annotations
 
 import base64
 import gzip
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from numbers import Real
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from msnas.report.config_difference import common_part
-from msnas.report.page_runs import anchor_of, link_to, places_of, problem_summary, run_table
+from msnas.report.run_views import anchors_of, run_view
+from msnas.results.frame import FIRST
+from msnas.results.statistics import FEWEST_SEEDS, LEVEL
 from msnas.storage import whole
-from msnas.terminal import told
 
 if TYPE_CHECKING:
     from msnas.plots.draw import Drawn
     from msnas.report.tables import NamedTable
-    from msnas.results.runs import Runs
+    from msnas.results.runs import OtherRun, Runs
 
 TEMPLATE = Path(__file__).parent / "template"
 
-HEIGHT = 450
-"""Pixels of a figure that names no height: Plotly's own default."""
+SCRIPTS = ("tables.js", "figures.js", "runs.js", "page.js")
+"""In this order they are one script."""
+
+STATES = re.compile(r"failed|new|not started|running|unfinished|no run")
+"""How the reason of a run without a result begins; of another that one cannot be read."""
 
 
-def write_page(
-    runs: Runs,
-    figures: Sequence[Drawn],
-    missing: Sequence[tuple[str, str]],
-    tables: Sequence[NamedTable],
-    out: Path,
-) -> Path:
-    """Write `index.html` into the folder `out` and return its path.
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What a page shows. `missing` are names of figures and why they could not be drawn.
 
-    `missing` are names of figures and why they could not be drawn. Links to files and to run
-    directories are relative to `out`.
+    `answer` and `provenance` are terms and what is said of them, `beside` names and addresses of
+    the other problems' reports. A page that is being renewed loads itself again after so many
+    seconds, `renew`.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    problems = list(dict.fromkeys(run.problem for run in runs.finished))
-    common = {
-        name: common_part([run.config for run in runs.finished if run.problem == name])
-        for name in problems
+
+    runs: Runs
+    figures: Sequence[Drawn] = ()
+    missing: Sequence[tuple[str, str]] = ()
+    tables: Sequence[NamedTable] = ()
+    answer: Sequence[tuple[str, str]] = ()
+    provenance: Sequence[tuple[str, str]] = ()
+    beside: Sequence[tuple[str, str]] = field(default=())
+    renew: float = 0.0
+
+    def write(self, out: Path) -> Path:
+        """Write `index.html` into the folder `out` and return its path.
+
+        Links to files and to run directories are relative to `out`.
+        """
+        out.mkdir(parents=True, exist_ok=True)
+        link = partial(link_to, out=out)
+        runs = self.runs.finished
+        common = common_part([run.config for run in runs])
+        anchors = anchors_of(runs)
+        title = f"msnas: {', '.join(dict.fromkeys(run.problem for run in runs)) or 'report'}"
+        data = {
+            "title": title,
+            "level": LEVEL,
+            "fewest": FEWEST_SEEDS,
+            "answer": self.answer,
+            "provenance": self.provenance,
+            "beside": self.beside,
+            "renew": self.renew,
+            "runs": _run_table(self.runs, anchors, link),
+            "tables": [_table(one) for one in self.tables],
+            "figures": [_figure(one, link) for one in self.figures],
+            "missing": self.missing,
+            "common": list(common.items()),
+        }
+        details = {
+            name: run_view(run, common, link) for name, run in zip(anchors, runs, strict=True)
+        }
+        script = "".join((TEMPLATE / name).read_text() for name in SCRIPTS)
+        plotly = get_plotlyjs() if runs else ""
+        parts = {
+            "title": escape(title),
+            "policy": _policy([script, plotly]),
+            "style": (TEMPLATE / "page.css").read_text(),
+            # in a script element only `<` could end it; JSON may write it as an escape
+            "data": _json(data).replace("<", "\\u003c"),
+            "details": _packed(_json(details)),
+            "plotly": _packed(plotly),
+            "script": script,
+        }
+        text = (TEMPLATE / "page.html").read_text()
+        # in one go, so that nothing that is filled in is filled in again
+        text = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], text)
+        path = out / "index.html"
+        with whole(path, alone=False) as new:
+            new.write_text(text, encoding="utf-8")
+        return path
+
+
+def link_to(path: Path, out: Path) -> str:
+    """The way from the folder `out` to `path`, as an address."""
+    return quote(Path(os.path.relpath(path.resolve(), out.resolve())).as_posix())
+
+
+def state_of(other: OtherRun) -> str:
+    """What a run without a result is, in a word or two."""
+    found = STATES.match(other.reason)
+    return found[0] if found else "unreadable"
+
+
+def _run_table(runs: Runs, anchors: Sequence[str], link: Any) -> dict[str, Any]:
+    """All runs, also those without a result, as in results.csv; which columns are shown first."""
+    wide = runs.wide.drop(columns="directory")
+    table = wide.assign(run=anchors, status="finished", reason="")
+    others = pd.DataFrame(
+        [
+            {"run": link(one.directory), "status": state_of(one), "reason": one.reason}
+            for one in runs.others
+        ]
+    )
+    every = [one for one in (table, others) if len(one)]
+    table = pd.concat(every, ignore_index=True) if every else table
+    names = [name for one in runs.quantities.all for name in (one.valid, one.test)]
+    shown = ["run", "status", "label", "v1", "seed", "chain", *names, "seconds/total"]
+    shown += ["reason"] * bool(runs.others)
+    order = dict.fromkeys([*shown, *FIRST, *table])
+    table = table[[name for name in order if name in table]]
+    return {**_rows(table), "shown": [name for name in shown if name in table]}
+
+
+def _table(named: NamedTable) -> dict[str, Any]:
+    """The rows that a table is made of, and of what runs each is."""
+    needed = dict.fromkeys([*named.by, *(of for _, of in named.numbers.values())])
+    rows = named.rows[[*needed]] if named.by else named.rows
+    keys = named.rows["keys"].tolist() if "keys" in named.rows else None
+    words = {"name": named.name, "title": named.title, "caption": named.caption}
+    rows = rows.drop(columns="keys", errors="ignore")
+    return {**words, "by": named.by, "numbers": named.numbers, "keys": keys, **_rows(rows)}
+
+
+def _figure(one: Drawn, link: Any) -> dict[str, Any]:
+    drawn = json.loads(one.interactive.to_json())
+    return {
+        **{"name": one.name, "title": one.title, "caption": one.caption},
+        "files": [[file.suffix[1:].upper(), link(file)] for file in one.files],
+        **{name: drawn[name] for name in ("data", "layout")},
     }
-    places = places_of(runs.finished, common)
-    links = {place.run.key: f"#{place.anchor}" for place in reversed(places)}
-    plotly = get_plotlyjs() if figures else ""
-    script = (TEMPLATE / "page.js").read_text()
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters["link"] = partial(link_to, out=out)
-    environment.globals["anchor"] = anchor_of
-    text = environment.get_template("page.html").render(
-        title=f"msnas: {', '.join(problems) or 'no finished run'}",
-        policy=_policy([script, plotly]),
-        style=Markup((TEMPLATE / "page.css").read_text()),
-        script=Markup(script),
-        plotly=base64.b64encode(gzip.compress(plotly.encode(), mtime=0)).decode(),
-        sections=_sections(runs, bool(tables), bool(figures or missing)),
-        counts=_counts(runs),
-        problems=[problem_summary(name, places, common[name]) for name in problems],
-        tables=[page_table(one, links) for one in tables],
-        figures=[(one, *_drawn(one)) for one in figures],
-        missing=missing,
-        others=runs.others,
-        run_table=page_table(run_table(places), links),
-        places=places,
-    )
-    path = out / "index.html"
-    with whole(path, alone=False) as new:
-        new.write_text(text, encoding="utf-8")
-    return path
+
+
+def _rows(table: pd.DataFrame) -> dict[str, Any]:
+    """Columns and rows of plain values, None where there is none."""
+    there = table.astype(object).where(table.notna(), None)
+    return {"columns": list(map(str, table)), "rows": there.to_numpy().tolist()}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False, default=str)
+
+
+def _plain(value: Any) -> Any:
+    """Without numbers that JSON has not."""
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None if value != value else str(value)
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value
+
+
+def _packed(text: str) -> str:
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _policy(scripts: Sequence[str]) -> str:
@@ -86,57 +191,8 @@ def _policy(scripts: Sequence[str]) -> str:
         f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'"
         for one in scripts
     )
-    # Plotly compiles its WebGL traces, sets styles, and saves pictures through blobs
+    # plotly sets styles, and saves pictures through blobs
     return (
-        f"default-src 'none'; script-src {hashes} 'unsafe-eval'; style-src 'unsafe-inline'; "
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-
-
-def _sections(runs: Runs, tables: bool, figures: bool) -> list[tuple[str, str]]:
-    there = {
-        "summary": ("Summary", True),
-        "tables": ("Tables", tables),
-        "figures": ("Figures", figures),
-        "others": ("Runs without a result", bool(runs.others)),
-        "runs": ("Runs", bool(runs.finished)),
-    }
-    return [(anchor, name) for anchor, (name, shown) in there.items() if shown]
-
-
-def _counts(runs: Runs) -> str:
-    def of(number: int, what: str) -> str:
-        return f"{number} {what} run" + ("" if number == 1 else "s")
-
-    said = of(len(runs.finished), "finished")
-    if runs.others:
-        said += f"; {of(len(runs.others), 'other')} without a usable result"
-    return f"{said}."
-
-
-def page_table(named: NamedTable, links: Mapping[str, str]) -> dict[str, Any]:
-    """A table with columns, (name, whether of numbers), and rows of cells.
-
-    A number has a `value` to be sorted by; a text that is a key of `links` becomes a link.
-    """
-    there = named.table.astype(object).where(named.table.notna(), None)
-    rows = [[_cell(one, links) for one in row] for row in there.itertuples(index=False, name=None)]
-    columns = [
-        (str(name), any(row[place]["value"] is not None for row in rows))
-        for place, name in enumerate(named.table)
-    ]
-    return {**vars(named), "columns": columns, "rows": rows}
-
-
-def _cell(value: Any, links: Mapping[str, str]) -> dict[str, str | None]:
-    if isinstance(value, Real) and not isinstance(value, bool):
-        exact = str(value).replace("inf", "Infinity")
-        return {"text": told(value), "value": exact, "link": None}
-    return {"text": told(value), "value": None, "link": links.get(str(value))}
-
-
-def _drawn(one: Drawn) -> tuple[int, Markup]:
-    """The height of a figure, and the figure."""
-    # in a script element only `<` could end it; JSON may write it as an escape
-    text = one.interactive.to_json().replace("<", "\\u003c")
-    return int(one.interactive.layout.height or HEIGHT), Markup(text)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 from rich.table import Table
 
+from msnas.compare.compared import rankings
+from msnas.compare.groups import group_runs
 from msnas.confidence import CONFIDENCE
 from msnas.results.alike import METHOD, alike, settings_of, within
 from msnas.results.choice import choices_over_seeds
@@ -17,7 +20,7 @@ from msnas.results.quality import TABLE_METHOD
 from msnas.results.quantity import Quantity
 from msnas.results.result import Result
 from msnas.results.runs import OtherRun, Runs
-from msnas.results.statistics import LEVEL, Median, median_of, paired
+from msnas.results.statistics import LEVEL, median_of
 from msnas.terminal import text_table
 
 INTERVAL = f"{LEVEL * 100:g} %"
@@ -28,43 +31,96 @@ HOW = (
     "(DeLong's of an AUC, binomial of a share); it does not shrink with more seeds."
 )
 
+KEYS = "keys"
+"""The column of the runs that a row is of."""
+
+
+def _median(values: pd.Series) -> float | None:
+    known = values.dropna()
+    return None if known.empty else float(f"{known.median():.6g}")
+
+
+def _interval(values: pd.Series) -> str:
+    """`low to high`, empty if there is no interval."""
+    known = values.dropna()
+    if known.empty or (one := median_of(known.tolist())).low is None:
+        return ""
+    return f"{one.low:.4g} to {one.high:.4g}"
+
+
+def _counts(values: pd.Series) -> str:
+    """`cnn-lstm 3, cnn-mlp 1`."""
+    order = sorted(values.value_counts().items(), key=lambda item: (-int(item[1]), str(item[0])))
+    return ", ".join(f"{name} {count}" for name, count in order)
+
+
+STATISTICS: Mapping[str, Callable[[pd.Series], Any]] = {
+    "median": _median,
+    "interval": _interval,
+    "counts": _counts,
+    "size": len,
+    "positive": lambda values: int((values > 0).sum()),
+    "whole": lambda values: values.iloc[0],
+}
+"""What a number of a table is of the rows that it is made of; `whole` needs all of them at once.
+
+The page works them out again for the runs that are shown (`statistics` in template/tables.js).
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NamedTable:
-    """A table with the name of its file, a heading, and a caption that says how to read it."""
+    """A table with the name of its file, a heading, and a caption that says how to read it.
+
+    Its rows are given, or those that are the same in the columns `by` are put together: `numbers`
+    has a statistic (of `STATISTICS`) and a column of `rows` for each further column. The runs that
+    a row is of are in its column `KEYS`, if it is of runs.
+    """
 
     name: str
     title: str
     caption: str
-    table: pd.DataFrame
+    rows: pd.DataFrame
+    by: Sequence[str] = ()
+    numbers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """What is shown of all runs; a number that none has is no column."""
+        if not self.by or self.rows.empty:
+            return self.rows.drop(columns=KEYS, errors="ignore")
+        found = [
+            dict(zip(self.by, group, strict=True))
+            | {name: STATISTICS[how](part[of]) for name, (how, of) in self.numbers.items()}
+            for group, part in self.rows.groupby(list(self.by), sort=False, dropna=False)
+        ]
+        table = pd.DataFrame(found)
+        empty = [name for name in self.numbers if table[name].isna().all()]
+        return table.drop(columns=empty)
 
 
 def tables_of(runs: Runs) -> list[NamedTable]:
-    """All tables that have a row; the runs are of one problem."""
-    found = [methods_table(runs), differences_table(runs), chains_table(runs), choice_table(runs)]
-    return [one for one in found if len(one.table)]
+    """The tables of runs of one problem; some may have no row."""
+    return [methods_table(runs), differences_table(runs), chains_table(runs), choice_table(runs)]
 
 
 def methods_table(runs: Runs) -> NamedTable:
     """A row per method, with its settings, and task weights."""
-    errors = _test_errors(runs)
-    rows = []
-    for group, table in _by_weights(runs, "method", "label"):
-        seconds = table.get("seconds/total")
-        rows.append(
-            {
-                **group,
-                "runs": len(table),
-                "chains": _counts(table["chain"]),
-                **_medians(table, runs.quantities.all, errors),
-                **({"seconds": round(float(seconds.median()), 1)} if seconds is not None else {}),
-            }
-        )
+    rows = run_rows(runs, {"method": "label"})
+    for one in runs.quantities.all:
+        rows[f"error/{one.name}"] = [event_error(run, one) for run in runs.finished]
     return NamedTable(
         name="methods",
         title="Methods on test events",
         caption=f"Medians over seeds. {HOW} Seconds: all training, also what came from the cache.",
-        table=pd.DataFrame(rows),
+        rows=rows.sort_values(_by(rows, "method"), kind="stable"),
+        by=_by(rows, "method"),
+        numbers={
+            "runs": ("size", KEYS),
+            "chains": ("counts", "chain"),
+            **_numbers(runs, rows),
+            **({"seconds": ("median", "seconds/total")} if "seconds/total" in rows else {}),
+        },
     )
 
 
@@ -83,53 +139,56 @@ def differences_table(runs: Runs) -> NamedTable:
             if run.seed in base and _variant(run) != reference:
                 weights = [round(one, 9) for one in run.task_weights.values()]
                 pairs.setdefault((labels[id(run)], *weights), []).append((run, base[run.seed]))
-    rows = []
-    for _, same in sorted(pairs.items(), key=lambda one: one[0]):
-        run, base_run = same[0]
-        fixed = {
-            "method": labels[id(run)],
-            "reference": labels[id(base_run)],
-            **weights_of(run),
+    rows = [
+        {
+            "method": labels[id(same[0][0])],
+            "reference": labels[id(same[0][1])],
+            **weights_of(same[0][0]),
+            **row,
         }
-        for quantity in runs.quantities.all:
-            if (row := _difference(same, quantity)) is not None:
-                rows.append({**fixed, **row})
+        for _, same in sorted(pairs.items(), key=lambda one: one[0])
+        for quantity in runs.quantities.all
+        for row in _differences(same, quantity)
+    ]
+    told = weights_of(runs.finished[0]) if runs.finished else {}
     return NamedTable(
         name="differences",
         title="Differences of test numbers, paired by seed",
         caption="Method minus reference for runs with the same seed, events, task weights and "
         f"settings. {HOW}",
-        table=pd.DataFrame(rows),
+        rows=pd.DataFrame(rows),
+        by=["method", "reference", *told, "quantity", "better"],
+        numbers={
+            "pairs": ("size", KEYS),
+            "median difference": ("median", "difference"),
+            INTERVAL: ("interval", "difference"),
+            "ahead": ("positive", "gain"),
+            "test error": ("whole", "error"),
+        },
     )
 
 
 def chains_table(runs: Runs) -> NamedTable:
     """A row per selected chain and task weights."""
-    rows = []
-    for group, table in _by_weights(runs, "chain", "chain"):
-        rows.append(
-            {
-                **group,
-                "runs": len(table),
-                "methods": _counts(table["label"]),
-                **_medians(table, runs.quantities.all, {}),
-            }
-        )
-    last = runs.quantities.last
-    found = pd.DataFrame(rows)
-    if last is not None and len(found):
-        names = [name for name in found if name == "v1" or str(name).startswith("weight of ")]
-        found = found.sort_values(
-            [*names, last.axis],
-            ascending=[*(True for _ in names), not last.higher_is_better],
-            ignore_index=True,
-        )
+    rows, last = run_rows(runs, {"chain": "chain", "label": "label"}), runs.quantities.last
+    by = _by(rows, "chain")
+    if last is not None and last.test in rows:
+        middle = rows.groupby(by, dropna=False)[last.test].transform("median")
+        order = [*by[1:], "middle", "chain"]
+        up = [*(True for _ in by[1:]), not last.higher_is_better, True]
+        rows = rows.assign(middle=middle).sort_values(order, ascending=up, kind="stable")
     return NamedTable(
         name="chains",
         title="Chains on test events",
         caption="The chains that runs ended with, all methods together, best first. Medians over "
         f"runs. {INTERVAL}: as above.",
-        table=found,
+        rows=rows,
+        by=by,
+        numbers={
+            "runs": ("size", KEYS),
+            "methods": ("counts", "label"),
+            **_numbers(runs, rows),
+        },
     )
 
 
@@ -143,6 +202,7 @@ def choice_table(runs: Runs) -> NamedTable:
             **weights_of(choice.runs[0]),
             "seeds": len(choice.seeds),
             "events": choice.sure.events,
+            KEYS: [run.key for run in choice.runs],
         }
         meanings.append(f"{choice.title}: {' '.join(choice.words())}")
         for row in choice.rows():
@@ -154,7 +214,35 @@ def choice_table(runs: Runs) -> NamedTable:
         caption="On validation events. P(best): that no chain has a lower expected loss. Regret: "
         f"by how much its loss is above the lowest, low to high with {level}. Tie set: the "
         f"smallest that holds the best with {level}. {' '.join(meanings)}",
-        table=pd.DataFrame(rows),
+        rows=pd.DataFrame(rows),
+    )
+
+
+def agreement_table(runs: Runs) -> NamedTable:
+    """A row per method, task weights and quantity: how well a search ranks what grid search has."""
+    rows = [
+        {
+            "method": row["method"],
+            **weights_of(group.first),
+            "quantity": row["quantity"],
+            "seeds": len(row["seeds"]),
+            "mean": row["mean"],
+            "low": row.get("low"),
+            "high": row.get("high"),
+            "random": row["random"],
+            KEYS: [one.key for label in group.runs for one in group.runs[label].values()],
+        }
+        for group in group_runs(runs.finished)[0]
+        for row in rankings(group, confidence=CONFIDENCE)[0]
+    ]
+    return NamedTable(
+        name="agreement",
+        title="Searches against all trained chains",
+        caption=f"With grid search's validation numbers of the same seed as the truth: tau, rank "
+        "agreement (1: the same order); regret, what the selected chain loses to the best; hit "
+        f"rate, how often it is the best. Means over seeds, low to high with {CONFIDENCE:.0%}. "
+        "Random: the expectation of a uniform choice.",
+        rows=pd.DataFrame(rows).dropna(axis=1, how="all"),
     )
 
 
@@ -164,7 +252,7 @@ def missing_table(others: Sequence[OtherRun]) -> NamedTable:
         name="missing",
         title="Runs without a result",
         caption="They are in no number and no figure of this report.",
-        table=pd.DataFrame(
+        rows=pd.DataFrame(
             [{"directory": str(one.directory), "reason": one.reason} for one in others],
             columns=["directory", "reason"],
         ),
@@ -178,74 +266,20 @@ def as_rich(named: NamedTable) -> Table:
     return text_table(named.title, there.where(there.notna(), None).to_dict("records"))
 
 
-def _variant(run: Result) -> dict[str, Any]:
-    """The method with its settings."""
-    return {key: value for key, value in settings_of(run).items() if within(key, METHOD)}
-
-
-def _difference(
-    pairs: Sequence[tuple[Result, Result]], quantity: Quantity
-) -> dict[str, Any] | None:
-    """What is known of the difference in one quantity; None if nothing is."""
-    there = [pair for pair in pairs if None not in (quantity.of(pair[0]), quantity.of(pair[1]))]
-    if not there:
-        return None
-    first, second = ([float(quantity.of(pair[side]) or 0) for pair in there] for side in (0, 1))
-    found = paired(first, second, event_error=paired_event_error(there, quantity))
-    return {
-        "quantity": quantity.axis,
-        "better": quantity.better,
-        "pairs": len(there),
-        "median difference": _digits(found.median.median),
-        INTERVAL: interval_text(found.median),
-        "ahead": sum(value * (quantity.sign or 1) > 0 for value in found.values),
-        "test error": None if found.event_error is None else _digits(found.event_error),
-    }
-
-
-def _test_errors(runs: Runs) -> dict[str, pd.Series]:
-    """For each quantity, the test error of every run (missing where it is not known)."""
-    return {
-        one.name: pd.Series(
-            [event_error(run, one) for run in runs.finished], index=runs.wide.index, dtype=float
-        )
-        for one in runs.quantities.all
-    }
-
-
-def _medians(
-    table: pd.DataFrame, quantities: Sequence[Quantity], errors: Mapping[str, pd.Series]
-) -> dict[str, Any]:
-    """Median, interval and, if known, median test error of each quantity."""
-    found: dict[str, Any] = {}
-    for one in quantities:
-        values = table[one.test].dropna()
-        if values.empty:
-            continue
-        median = median_of(values.tolist())
-        found[one.axis] = _digits(median.median)
-        found[f"{one.axis}, {INTERVAL}"] = interval_text(median)
-        if one.name in errors and (known := errors[one.name][table.index].dropna()).size:
-            found[f"{one.axis}, test error"] = _digits(float(known.median()))
-    return found
-
-
-def interval_text(median: Median) -> str:
-    """`low to high`, empty if there is no interval."""
-    if median.low is None or median.high is None:
-        return ""
-    return f"{median.low:.4g} to {median.high:.4g}"
-
-
-def _by_weights(
-    runs: Runs, name: str, column: str
-) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Rows of all runs with the same `column` and task weights; and these, the former as `name`."""
-    if runs.finished:
-        keys = pd.DataFrame(map(weights_of, runs.finished), index=runs.wide.index)
-        keys.insert(0, name, runs.wide[column])
-        for group, part in keys.groupby(list(keys), dropna=False, sort=True):
-            yield dict(zip(keys, group, strict=True)), runs.wide.loc[part.index]
+def run_rows(runs: Runs, columns: Mapping[str, str]) -> pd.DataFrame:
+    """A row per run: columns of `runs.wide` under new names, task weights, key, numbers."""
+    wide = runs.wide
+    told = pd.DataFrame(map(weights_of, runs.finished), index=wide.index)
+    names = [one.test for one in runs.quantities.all if one.test in wide]
+    further = [name for name in ("chain", *names, "seconds/total") if name in wide]
+    return pd.DataFrame(
+        {
+            **{name: wide[of] for name, of in columns.items()},
+            **told,
+            **{name: wide[name] for name in further},
+            KEYS: [[key] for key in wide["key"]],
+        }
+    )
 
 
 def weights_of(run: Result) -> dict[str, float]:
@@ -256,12 +290,44 @@ def weights_of(run: Result) -> dict[str, float]:
     return {f"weight of {task}": weights[task] for task in weights if len(weights) > 2}
 
 
-def _counts(values: pd.Series) -> str:
-    """`cnn-lstm 3, cnn-mlp 1`."""
-    counts = values.value_counts()
-    order = sorted(counts.items(), key=lambda item: (-int(item[1]), str(item[0])))
-    return ", ".join(f"{name} {count}" for name, count in order)
+def _by(rows: pd.DataFrame, first: str) -> list[str]:
+    """The first column, and those of the task weights."""
+    weights = [str(name) for name in rows if name == "v1" or str(name).startswith("weight of ")]
+    return [first, *weights]
 
 
-def _digits(value: float) -> float:
-    return float(f"{value:.4g}")
+def _numbers(runs: Runs, rows: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Median, interval and, if known, median test error of each quantity."""
+    found: dict[str, tuple[str, str]] = {}
+    for one in runs.quantities.all:
+        if one.test in rows:
+            found[one.axis] = ("median", one.test)
+            found[f"{one.axis}, {INTERVAL}"] = ("interval", one.test)
+            if f"error/{one.name}" in rows:
+                found[f"{one.axis}, test error"] = ("median", f"error/{one.name}")
+    return found
+
+
+def _variant(run: Result) -> dict[str, Any]:
+    """The method with its settings."""
+    return {key: value for key, value in settings_of(run).items() if within(key, METHOD)}
+
+
+def _differences(
+    pairs: Sequence[tuple[Result, Result]], quantity: Quantity
+) -> list[dict[str, Any]]:
+    """A row for each pair that has the quantity."""
+    numbers = [(pair, quantity.of(pair[0]), quantity.of(pair[1])) for pair in pairs]
+    known = [(pair, own - its) for pair, own, its in numbers if own is not None and its is not None]
+    error = paired_event_error([pair for pair, _ in known], quantity) if known else None
+    return [
+        {
+            "quantity": quantity.axis,
+            "better": quantity.better,
+            "difference": difference,
+            "gain": difference * (quantity.sign or 1),
+            "error": error,
+            KEYS: [pair[0].key],
+        }
+        for pair, difference in known
+    ]

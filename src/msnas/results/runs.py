@@ -137,7 +137,10 @@ def _listed(folder: Path) -> Iterator[_Listed]:
     check_scan(content, where=str(path))
     for run in content["runs"]:
         overrides = " ".join(run.get("overrides") or [])
-        yield _Listed(folder / run["directory"], overrides, run.get("status") or "")
+        directory = folder / run["directory"]
+        if ".." in directory.parts:  # the same folder by its own name
+            directory = Path(os.path.realpath(directory))
+        yield _Listed(directory, overrides, run.get("status") or "")
     for number, run in enumerate(content.get("impossible") or []):
         place = folder / "no run" / str(number)
         yield _Listed(place, " ".join(run["overrides"]), f"no run: {run['error']}")

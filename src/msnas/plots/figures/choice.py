@@ -53,6 +53,7 @@ def _panel(choice: Choice) -> Panel:
     ]
     rows = pd.DataFrame({"x": shown.index, "base": 0.0, "y": shown["P(best)"], "told": told})
     rows["key"] = choice.runs[0].key
+    rows["keys"] = [[run.key for run in choice.runs]] * len(rows)
     rows["kind"] = shown["tie set"].map({True: "tie set", False: "other chains"})
     default = Points(rows=rows[shown["default"]], look=DEFAULT, label="default")
     return bar_panel(

@@ -128,6 +128,7 @@ def _layers(look: Look, rows: pd.DataFrame, label: str, *, law: bool) -> Iterato
     if law and (fit := power_law(list(rows["x"]), list(rows["y"]))) is not None:
         ends = np.array([rows["x"].min(), rows["x"].max()])
         line = pd.DataFrame({"x": ends, "y": fit.factor * ends**fit.exponent})
+        line["keys"] = [list(rows["key"])] * len(line)
         yield Points(rows=line, look=Look(colour=look.colour, dash="dash"), size=0, width=1.0)
         words = f"{fit}, {words}"
     if (middle["n"] > 1).any():

@@ -76,7 +76,8 @@ def _panel(
         misses = rows["refused"].map(lambda refused: "".join(f"<br>misses {it}" for it in refused))
         rows = rows.assign(x=rows["v1"], y=rows[number])
         rows["told"] = "v1 = " + rows["v1"].map("{:g}".format) + misses
-        shown = rows[["x", "y", "told", *(["low", "high"] if number == "leakage" else [])]]
+        rows["keys"] = [[run.key for run in one.runs]] * len(rows)
+        shown = rows[["x", "y", "told", "keys", *(["low", "high"] if number == "leakage" else [])]]
         layers.append(Points(rows=shown, look=looks[name], label=name, width=1.2))
         best = shown[shown["x"] == one.v1]
         if stars and len(best):

@@ -69,7 +69,7 @@ def _layers(name: str, rows: pd.DataFrame, look: Look) -> Iterator[Layer]:
     middle = medians(rows)
     ends = ["left", "right", "low", "high"]
     if (middle["n"] > 1).any():
-        reach = middle[["x", "y", *ends]]
+        reach = middle[["x", "y", "keys", *ends]]
         yield Points(rows=reach, look=look, size=0, opacity=0.45, loose=True)
     yield from plane_layers(name, rows, middle.drop(columns=ends), look)
 
@@ -81,6 +81,7 @@ def medians(rows: pd.DataFrame) -> pd.DataFrame:
         row = {"v1": v1, "x": part["x"].median(), "y": part["y"].median(), "n": len(part)}
         row |= {"left": part["x"].min(), "right": part["x"].max()}
         row |= {"low": part["y"].min(), "high": part["y"].max()}
+        row["keys"] = list(part["key"])
         row["told"] = f"median of {number_of_runs(len(part))}" + (
             f" at v1 = {v1:g}" if v1 == v1 else ""
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import pandas as pd
@@ -34,13 +34,13 @@ def chart(runs: Runs) -> Chart:
     if races:
         choice = min(races, key=lambda one: distance_to_equal(one.runs[0]))
         seeds = Counter(CHAIN.join(run.path) for run in choice.runs)
-        panels.append(_panel(seeds, unit="seeds", run=choice.runs[0], title="over seeds"))
+        panels.append(_panel(seeds, unit="seeds", runs=choice.runs, title="over seeds"))
     if alone := [run for run in runs.finished if run.method == METHOD and run.stages]:
         run = min(alone, key=lambda one: (distance_to_equal(one), one.seed))
         epochs = dict.fromkeys(map(CHAIN.join, product(*run.candidates)), 0)
         trained = run.stages["search"].get("epochs", {}).items()
         epochs |= {name.replace(" -> ", CHAIN): count for name, count in trained}
-        panels.append(_panel(epochs, unit="epochs", run=run, title=f"seed {run.seed}"))
+        panels.append(_panel(epochs, unit="epochs", runs=[run], title=f"seed {run.seed}"))
     if not panels:
         raise NothingToDraw("no run of method=race, and no chains with more seeds than others")
     return Chart(title=runs.finished[0].problem, panels=panels, columns=2, size=(4.6, 3.4))
@@ -51,12 +51,13 @@ def _unequal(choice: Choice) -> bool:
     return len(counts) > 1 and len(set(counts.values())) > 1
 
 
-def _panel(counts: Mapping[str, int], *, unit: str, run: Result, title: str) -> Panel:
+def _panel(counts: Mapping[str, int], *, unit: str, runs: Sequence[Result], title: str) -> Panel:
     names = sorted(counts, key=lambda name: (-counts[name], name))[:MOST_CHAINS]
     most = max(counts.values())
     rows = pd.DataFrame({"x": range(len(names)), "base": 0.0, "y": [counts[one] for one in names]})
     rows["told"] = [f"{name}: {counts[name]} {unit}" for name in names]
-    rows["key"] = run.key
+    rows["key"] = runs[0].key
+    rows["keys"] = [[run.key for run in runs]] * len(rows)
     longest = f"{most} {unit}"
     rows["kind"] = (rows["y"] == most).map({True: longest, False: "dropped before"})
     looks = {longest: LAST, "dropped before": DROPPED}

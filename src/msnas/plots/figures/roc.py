@@ -137,7 +137,8 @@ def _lines(label: str, curves: Sequence[Curve], look: Look) -> Iterator[Points]:
     # the median of a single run is that run
     key = curves[0].run.key if len(curves) == 1 else ""
     words = told_auc(curves)
-    thick = rows.assign(x=middle, key=key)
+    keys = [[one.run.key for one in curves]] * len(rows)
+    thick = rows.assign(x=middle, key=key, keys=keys)
     yield Points(rows=thick, look=look, size=0, width=1.8, label=label, words=words)
 
 

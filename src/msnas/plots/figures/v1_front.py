@@ -111,7 +111,8 @@ def mean(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean over runs at every v1, with n; of runs for all v1 at those that all have."""
     found = mean_front(rows)
     found = found[found["n"] >= (rows["key"].nunique() if rows["once"].all() else 1)]
-    return found.assign(told="mean at v1 = " + found["v1"].map("{:g}".format))
+    keys = [list(rows["key"].unique())] * len(found)
+    return found.assign(told="mean at v1 = " + found["v1"].map("{:g}".format), keys=keys)
 
 
 def front_layers(frame: pd.DataFrame, best: float | None, *, hollow: bool) -> list[Layer]:

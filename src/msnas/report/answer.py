@@ -1,0 +1,164 @@
+"""What the runs of a problem say, in a few sentences: the first thing on the page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msnas.plots.against import number_of_runs
+from msnas.report.tables import INTERVAL, NamedTable, weights_of
+from msnas.results.choice import Choice, choices_over_seeds
+from msnas.results.constrained import Recommended
+from msnas.results.quantity import number_of
+from msnas.results.result import ARROW, Result
+from msnas.results.runs import Runs
+from msnas.results.statistics import FEWEST_SEEDS, median_of
+from msnas.terminal import told
+
+Lines = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Taken:
+    """The runs that the answer is about, alike but for the seed; and why these."""
+
+    label: str
+    runs: Sequence[Result]
+    why: str
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        return weights_of(self.runs[0])
+
+
+def answer(
+    runs: Runs, recommended: Sequence[Recommended], tables: Mapping[str, NamedTable]
+) -> Lines:
+    """Terms and what is said of them; nothing without a finished run.
+
+    Method and task weights are taken by validation events alone, so the test numbers are those of
+    a choice that has not seen them. `tables` are those of the report by their names.
+    """
+    if not runs.finished:
+        return []
+    taken = _taken(runs, recommended)
+    choice = _choice(taken)
+    votes = Counter(run.told for run in taken.runs)
+    chain, count = votes.most_common(1)[0]
+    if choice is not None:
+        tied = [ARROW.join(choice.paths[one]) for one in choice.sure.order][: choice.sure.tied]
+        chain = tied[0] if len(tied) == 1 else f"one of {len(tied)} that are tied: {_all(tied)}"
+    seeds = f"{count} of {len(taken.runs)} runs selected {votes.most_common(1)[0][0]}."
+    sure = seeds if choice is None else f"{' '.join(choice.words())} {seeds}"
+    told_weights = [f"{name} = {value:g}" for name, value in taken.weights.items()]
+    return [
+        ("Selected chain", chain),
+        ("How sure", sure),
+        ("Taken from", f"{', '.join([taken.label, *told_weights])}: {taken.why}"),
+        *(("Test number", one) for one in _test_numbers(taken, tables["methods"])),
+        ("Against the reference", _against(taken, runs, tables.get("differences"))),
+        ("What to do next", _next(runs, taken, choice)),
+    ]
+
+
+def _taken(runs: Runs, recommended: Sequence[Recommended]) -> _Taken:
+    """The runs at the best recommended v1; else those best in the median on validation events."""
+    labels = dict(zip(map(id, runs.finished), runs.wide["label"], strict=True))
+    last = runs.quantities.last
+    sign = -1.0 if last is None else last.sign
+    for one in sorted(recommended, key=lambda one: -sign * _value(one)):
+        at = [run for run in one.runs if run.v1 is not None and round(run.v1, 9) == one.v1]
+        own = at or (one.runs if one.v1 is not None and one.runs[0].conditioned else [])
+        if own:
+            share = next(row.share for row in one.candidates if row.v1 == one.v1)
+            why = (
+                f"v1 = {one.v1:g} has the best {one.quantity} on validation events among those "
+                f"with honest intermediate outputs (chosen by {share:.0%} of resamplings)."
+            )
+            return _Taken(label=labels[id(own[0])], runs=own, why=why)
+    groups: dict[tuple[Any, ...], list[Result]] = {}
+    for run in runs.finished:
+        groups.setdefault((labels[id(run)], *weights_of(run).values()), []).append(run)
+    name = "loss" if last is None else last.name
+    medians = {
+        key: median_of(known).median
+        for key, ones in groups.items()
+        if (known := [value for run in ones if (value := number_of(run.valid, name)) is not None])
+    }
+    key = max(medians, key=lambda key: sign * medians[key]) if medians else next(iter(groups))
+    label = "loss" if last is None else last.label
+    words = "methods" if len(key) == 1 else "combinations of method and task weights"
+    why = f"the best median {label} on validation events among {len(groups)} {words}."
+    return _Taken(label=key[0], runs=groups[key], why=why if len(groups) > 1 else "all runs.")
+
+
+def _value(one: Recommended) -> float:
+    return next((row.value for row in one.candidates if row.v1 == one.v1), float("nan"))
+
+
+def _choice(taken: _Taken) -> Choice | None:
+    """What all seeds say of the choice together; of a single run, what it says itself."""
+    found = choices_over_seeds(taken.runs)
+    return found[0] if found else Choice.of(taken.runs[0]) if len(taken.runs) == 1 else None
+
+
+def _row(taken: _Taken, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    same = {"method": taken.label, **taken.weights}
+    return [row for row in rows if all(row[name] == value for name, value in same.items())]
+
+
+def _test_numbers(taken: _Taken, methods: NamedTable) -> list[str]:
+    """Each quantity with its interval over seeds, and its error from the test events."""
+    found = []
+    (row,) = _row(taken, methods.table.to_dict("records"))
+    for name, (how, _) in methods.numbers.items():
+        if how == "median" and f"{name}, {INTERVAL}" in methods.numbers and name in row:
+            error = row.get(f"{name}, test error")
+            over = f"{INTERVAL} over {row['runs']} seeds: {row[f'{name}, {INTERVAL}']}"
+            if not row[f"{name}, {INTERVAL}"]:
+                over = f"no interval over seeds below {FEWEST_SEEDS} of them, here {row['runs']}"
+            test = "" if error is None or error != error else f"; ± {error:.2g} from test events"
+            found.append(f"{name}: {told(row[name])} ({over}{test})")
+    return found
+
+
+def _against(taken: _Taken, runs: Runs, differences: NamedTable | None) -> str:
+    """The last task's difference to the reference, with both errors."""
+    last = runs.quantities.last
+    rows = [] if differences is None else differences.table.to_dict("records")
+    if any(row["reference"] == taken.label for row in rows):
+        return f"{taken.label} is what the other methods are compared with."
+    for row in _row(taken, rows):
+        if last is not None and row["quantity"] == last.axis:
+            over = f"; {INTERVAL}: {row[INTERVAL]}" if row[INTERVAL] else ""
+            error = row.get("test error")
+            test = f"; ± {error:.2g} from test events" if error is not None else ""
+            return (
+                f"{last.axis} {row['median difference']:+.3g} to {row['reference']} in the median "
+                f"of {row['pairs']} pairs of the same seed ({row['ahead']} ahead{over}{test})."
+            )
+    return "not known: no other method has runs with the same seeds, task weights and settings."
+
+
+def _next(runs: Runs, taken: _Taken, choice: Choice | None) -> str:
+    """The most useful next step."""
+    seeds = len({run.seed for run in taken.runs})
+    if runs.others:
+        left = f"{number_of_runs(len(runs.others))} {'has' if len(runs.others) == 1 else 'have'}"
+        return f"{left} no result: the command of the scan goes on with them."
+    if seeds < FEWEST_SEEDS:
+        return f"Train {FEWEST_SEEDS} seeds or more (here {seeds}): what seeds change is not known."
+    weights = {tuple(run.weights) for run in runs.finished}
+    if len(taken.weights) and len(weights) == 1 and not taken.runs[0].conditioned:
+        return "Scan the task weights (task_weight=..., or conditioning=yoto): only one was tried."
+    if choice is not None and not choice.sure.decided and (enough := choice.sure.enough_seeds):
+        return f"Train about {enough} seeds to decide between the tied chains, or take any of them."
+    return "Train the selected chain for use (refit=all), and export it (python -m msnas.export)."
+
+
+def _all(names: Sequence[str], most: int = 8) -> str:
+    """Names, the first of many."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest

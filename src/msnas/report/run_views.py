@@ -1,0 +1,117 @@
+"""What the page holds of each run: files, settings, chains, learning curves, log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msnas.errors import DataError
+from msnas.folders import entries
+from msnas.report.config_difference import beside
+from msnas.results.frame import numbers_of
+from msnas.results.result import Result
+from msnas.run_directory import RunDirectory
+from msnas.storage import last_lines
+
+SHOWN_FILES = (".yaml", ".json", ".jsonl", ".png", ".pdf", "log")
+"""Endings of the files that a run leads to."""
+
+MOST_EPOCHS = 120
+"""Of a learning curve; of a longer one every second epoch, or every third."""
+
+MOST_LINES = 200
+"""Of a log."""
+
+Curves = list[dict[str, Any]]
+
+
+def anchors_of(runs: Sequence[Result]) -> list[str]:
+    """A name for each run, its key; apart also if two directories hold the same run."""
+    found: dict[str, None] = {}
+    for run in runs:
+        name = wanted = re.sub(r"[^A-Za-z0-9_-]", "_", run.key)
+        count = 1
+        while name in found:
+            count += 1
+            name = f"{wanted}-{count}"
+        found[name] = None
+    return list(found)
+
+
+def run_view(run: Result, common: Mapping[str, Any], link: Any) -> dict[str, Any]:
+    """All that is shown of a run; `link` makes an address of a path."""
+    return {
+        "told": told(run),
+        "directory": [str(run.directory), f"{link(run.directory)}/"],
+        "files": [[path.name, link(path)] for path in _files(run.directory)],
+        "settings": beside(run.config, common),
+        "chains": [
+            {
+                "stage": one["stage"],
+                "chain": "-".join(run.path_of(one["selected"])),
+                "selected": "yes" if one["selected"] == run.selected else "",
+                **numbers_of(one["valid"]),
+            }
+            for one in run.chains
+        ],
+        "numbers": numbers_of({"valid": run.valid, "test": run.test}),
+        "curves": _curves(run),
+        "log": _log(run.directory / "log"),
+    }
+
+
+def told(run: Result) -> str:
+    """A run in a line."""
+    folds = f", cross-fitted in {len(run.folds)} folds" if run.folds else ""
+    again = ", once more for use (refit)" if run.refit else ""
+    weights = f"weights {' / '.join(f'{one:.3g}' for one in run.weights)}"
+    if len(run.weights) == 2:
+        weights = f"v1 = {run.v1:.4g}"
+    return f"{run.problem}, {run.method}, {weights}, seed {run.seed}, {run.told}{folds}{again}"
+
+
+def _files(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in entries(folder)
+        if path.is_file() and path.name.endswith(SHOWN_FILES) and not path.name.startswith(".")
+    ]
+
+
+def _curves(run: Result) -> Curves:
+    """A training each: stage, model, epochs from 1 and numbers by name; none if unreadable."""
+    found: dict[tuple[str, str], list[tuple[float, dict[str, float]]]] = {}
+    try:
+        history = RunDirectory(run.directory).history()
+    except (DataError, OSError):
+        return []
+    for line in history:
+        numbers = numbers_of({name: one for name, one in line.items() if name != "time"})
+        epoch = numbers.pop("epoch", 0.0)
+        names = str(line.get("stage")), str(line.get("model"))
+        found.setdefault(names, []).append((epoch + 1, numbers))
+    curves = []
+    for (stage, model), lines in found.items():
+        own = lines[:: -(-len(lines) // MOST_EPOCHS)]
+        values = {
+            name: [short(numbers.get(name, float("nan"))) for _, numbers in own]
+            for name in dict.fromkeys(name for _, numbers in own for name in numbers)
+        }
+        epochs = [epoch for epoch, _ in own]
+        curves.append({"stage": stage, "model": model, "epochs": epochs, "values": values})
+    return curves
+
+
+def short(value: float) -> float | None:
+    """Five digits; None for what is no number."""
+    return float(f"{value:.5g}") if abs(value) < float("inf") else None
+
+
+def _log(path: Path) -> str:
+    """The end of a log."""
+    try:
+        return "\n".join(last_lines(path)[-MOST_LINES:]) if path.is_file() else ""
+    except OSError:
+        return ""
