@@ -65,7 +65,7 @@ class Browser:
     def wait_for(self, expression: str) -> None:
         """Return when the JavaScript expression is true."""
         end = time.monotonic() + SECONDS
-        while not self.value(expression):
+        while not self.value(f"Boolean({expression})"):
             assert time.monotonic() < end, f"not within {SECONDS} s: {expression}; {self.errors}"
             time.sleep(0.05)
 

@@ -238,6 +238,17 @@ def test_a_filter_is_set_by_the_keyboard_and_kept_in_the_address(
     assert tab.value("document.querySelector('#table-runs').tBodies[0].rows.length") == 6
 
 
+def test_a_page_that_is_renewed_keeps_what_is_looked_at(tab: Browser, tmp_path: Path) -> None:
+    page, _ = scan_page(tmp_path, renew=0.5)
+    tab.open(page, "#label=darts&sort=runs.seed.descending")
+    tab.value("window.mark = 1")
+    tab.wait_for("typeof window.mark === 'undefined' && document.querySelector('#renew')")
+    assert tab.value("location.hash") == "#label=darts&sort=runs.seed.descending"
+    assert tab.value("document.querySelector('#table-runs').tBodies[0].rows.length") == 6
+    tab.value("document.querySelector('#renew').click()")
+    assert tab.value("document.querySelector('#renew').checked") is False
+
+
 def trace(tab: Browser, figure: str, expression: str) -> Any:
     return tab.value(
         f"document.querySelector('#figure-{figure} .js-plotly-plot').data.filter({expression})"

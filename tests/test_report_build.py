@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from made_page import held
 from made_scan import made_scan, write_made_run
 from rich.console import Console
 
 from msnas.errors import DataError
 from msnas.locks import file_lock
 from msnas.plots.draw import figures_found
-from msnas.report.build import LOCK, build_report
+from msnas.report.build import EVERY, LOCK, build_report, watch_report
 
 NAMES = {
     "fig2_reoptimisation",
@@ -136,3 +140,37 @@ def test_no_runs_and_no_place_to_write_are_errors(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="out: cannot write into"):
         report(tmp_path / "runs", out=tmp_path / "file")
+
+
+def test_a_watched_report_is_renewed_until_no_run_is_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written where nothing has changed; the last page does not renew itself."""
+    runs, out = tmp_path / "runs", tmp_path / "report"
+    write_made_run(runs)
+    begun = runs / "made" / "spos" / "begun"
+    begun.mkdir()
+    (begun / "log").write_text("")
+    pages, looks = [], []
+
+    def meanwhile(seconds: float) -> None:
+        """A second look finds nothing new; before the third one the run ends."""
+        assert seconds >= EVERY
+        data, _ = held(out / "index.html")
+        pages.append((data["renew"], len(data["runs"]["rows"])))
+        looks.append((out / "index.html").stat().st_mtime_ns)
+        if len(looks) == 2:
+            shutil.rmtree(begun)
+            write_made_run(runs, seed=1)
+
+    monkeypatch.setattr("msnas.report.build.draw_figures", lambda *_: ([], []))
+    clock = SimpleNamespace(sleep=meanwhile, monotonic=time.monotonic)
+    monkeypatch.setattr("msnas.report.build.time", clock)
+    watch_report([runs], out, Console(file=io.StringIO()))
+    assert pages == [(EVERY, 2)] * 2
+    assert looks[0] == looks[1]
+    data, _ = held(out / "index.html")
+    assert data["renew"] == 0
+    assert [row[data["runs"]["columns"].index("status")] for row in data["runs"]["rows"]] == [
+        "finished"
+    ] * 2

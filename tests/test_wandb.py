@@ -73,6 +73,7 @@ def test_a_repeated_run_is_the_same_run(tmp_path: Path) -> None:
     directory, result = made(tmp_path)
     tracker().mirror(directory, result)
     (first,) = offline_runs(directory.path)
+    directory.write_config({**directory.config(), "seed": 4})
     said = tracker().mirror(directory, {**result, "seed": 4})
     (second,) = offline_runs(directory.path)
     assert first.run.run_group == second.run.run_group == "toy"

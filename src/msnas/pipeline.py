@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import torch
 
-from msnas.build import build
 from msnas.chain.chain import Chain
 from msnas.chain.chain import Path as ChainPath
 from msnas.data.module import event_count
@@ -68,7 +67,7 @@ def pretrain_only(plan: Plan, display: Display) -> None:
 
 
 def run_stages(
-    plan: Plan, directory: RunDirectory, display: Display, *, repeat: bool
+    plan: Plan, directory: RunDirectory, display: Display, tracker: Tracker, *, repeat: bool
 ) -> dict[str, Any]:
     """Train, select, train on, evaluate; write the run directory; return the result.
 
@@ -81,7 +80,6 @@ def run_stages(
         directory = final.again
         since = directory.begin()
     directory.write_config(plan.config)
-    tracker = build(plan.config["logger"], key="logger", of=Tracker)
     parts = ready_parts(plan, display, since=since)
     selected = select_chain(parts)
     path = selected.choice.path

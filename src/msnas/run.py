@@ -19,7 +19,7 @@ from msnas.packages import allowing
 from msnas.plan import Plan, make_plan
 from msnas.report.run_log import run_log
 from msnas.report.table import show_result
-from msnas.report.tracker import Tracker, write_mirror
+from msnas.report.tracker import Tracker, live, write_mirror
 from msnas.results.folds import Folds
 from msnas.results.result import Result
 from msnas.run_directory import RunDirectory
@@ -136,8 +136,11 @@ def _work(plan: Plan, directory: RunDirectory, console: Console, *, repeat: bool
     from msnas.pipeline import run_stages
     from msnas.training.progress import Display
 
-    with run_log(directory.log, console):
-        return run_stages(plan, directory, Display(console), repeat=repeat)
+    tracker = build(plan.config["logger"], key="logger", of=Tracker)
+    with run_log(directory.log, console), live(tracker, directory) as tell:
+        # a repeated run leaves its mirror as it is until all is done
+        display = Display(console) if repeat else Display(console, tell)
+        return run_stages(plan, directory, display, tracker, repeat=repeat)
 
 
 def _cross_fit(

@@ -129,7 +129,7 @@ def train_sequentially(chain: Chain, path: Path, fit: Fit) -> tuple[dict[str, Tr
         for level, (task, name) in enumerate(zip(chain.tasks, path, strict=True)):
             if chain.trainable(level, name):
                 trainings[f"{task.name}/{name}"] = (
-                    fit.pretrain(chain, level, name)
+                    fit.pretrain(chain, level, name, told="posttrain")
                     if level == 0
                     else fit.train_behind(chain, level, name, events)
                 )

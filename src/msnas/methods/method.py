@@ -74,7 +74,7 @@ class Method(Part, ABC):
     def finish(self, chain: Chain, path: Path, fit: Fit) -> tuple[Mapping[str, Trained], Chain]:
         """Train the selected chain: end to end, from the weights it has by now."""
         with fit.display.stage("Post-training: the connected chain, end to end"):
-            trained, finished = fit.posttrain(chain, path)
+            trained, finished = fit.posttrain(chain, path, selected=True)
         return {"chain": trained}, finished
 
 

@@ -32,6 +32,9 @@ class Settings:
     leakage: float = field(
         default=0.0, metadata={"help": "leakage that its interval has to touch, or lie below"}
     )
+    watch: bool = field(
+        default=False, metadata={"help": "write it again as runs end, until none is at work"}
+    )
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -44,11 +47,12 @@ def main(arguments: Sequence[str]) -> None:
         "PDF) and the page index.html.",
     )
     # drawing takes seconds to import: not for --help or a mistyped key
-    from msnas.report.build import build_report
+    from msnas.report.build import build_report, watch_report
     from msnas.results.constrained import Bounds
 
+    make = watch_report if settings.watch else build_report
     try:
-        build_report(
+        make(
             [Path(folder) for folder in settings.runs],
             Path(settings.out),
             terminal(),
@@ -56,6 +60,8 @@ def main(arguments: Sequence[str]) -> None:
         )
     except MsnasError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

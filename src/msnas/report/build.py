@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from msnas.locks import file_lock
 from msnas.plots.draw import draw_figures
 from msnas.report.answer import answer
 from msnas.report.honest import honesty_tables_of
-from msnas.report.page import Page
+from msnas.report.page import Page, state_of
 from msnas.report.provenance import provenance
 from msnas.report.tables import (
     NamedTable,
@@ -32,6 +33,12 @@ from msnas.terminal import say, text_table
 LOCK = ".lock"
 """Held while a report is written: of two scans of the same runs, the later one's report stays."""
 
+EVERY = 10.0
+"""Seconds between two looks at runs that are watched."""
+
+AT_WORK = ("new", "not started", "running", "unfinished")
+"""States of runs that are waited for."""
+
 WRITTEN = "written.json"
 """In the folders of a report: the record of the files there that are the report's own."""
 
@@ -42,30 +49,19 @@ def build_report(
     console: Console,
     *,
     bounds: Bounds | None = None,
+    runs: Runs | None = None,
     renew: float = 0.0,
 ) -> None:
     """Read the runs below `folders` and write their report into `out`, over an earlier one.
 
-    Within the `bounds` a v1 is recommended; the page loads itself again every `renew` seconds, if
-    that is not 0.
+    Within the `bounds` a v1 is recommended. `runs` are those below the folders, if they have been
+    read; the page loads itself again every `renew` seconds, if that is not 0.
 
     Runs of several problems get a report each, in `out/<problem>`, and a page that leads to them.
     Raises DataError if there is no run at all, or `out` cannot be written. While another process
     writes there, it waits.
     """
-    write_report(collect(folders), folders, out, console, bounds=bounds, renew=renew)
-
-
-def write_report(
-    runs: Runs,
-    folders: Sequence[Path],
-    out: Path,
-    console: Console,
-    *,
-    bounds: Bounds | None = None,
-    renew: float = 0.0,
-) -> None:
-    """The report of these runs, which were read below `folders`: see `build_report`."""
+    runs = runs or collect(folders)
     if not runs.finished and not runs.others:
         raise DataError(f"runs: no run directory below {', '.join(map(str, folders))}")
     problems = runs.by_problem()
@@ -93,6 +89,28 @@ def write_report(
         missing = [{"directory": one.directory, "reason": one.reason} for one in runs.others]
         console.print(text_table(f"Runs without a result ({len(missing)})", missing))
     say(console, f"Report: {out / 'index.html'}")
+
+
+def watch_report(
+    folders: Sequence[Path], out: Path, console: Console, *, bounds: Bounds | None = None
+) -> None:
+    """Write the report again whenever a run has ended, until none is at work or yet to come."""
+    seen: list[tuple[Path, str]] | None = None
+    while True:
+        since = time.monotonic()
+        runs = collect(folders)
+        states = [(run.directory, state_of(run)) for run in runs.others]
+        now = [*((run.directory, "finished") for run in runs.finished), *states]
+        left = sum(state in AT_WORK for _, state in states)
+        if now != seen:
+            build_report(
+                folders, out, console, bounds=bounds, runs=runs, renew=EVERY if left else 0.0
+            )
+            seen = now
+        if not left:
+            return
+        # reading many runs takes long: no more than a tenth of the time
+        time.sleep(max(EVERY, 9 * (time.monotonic() - since)))
 
 
 def _report(runs: Runs, out: Path, console: Console, bounds: Bounds, **page: Any) -> None:

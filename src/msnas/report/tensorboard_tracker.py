@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from msnas.report.tracker import Tracker, choices, epoch_numbers, final_numbers
 from msnas.results.alike import OWN_COLUMNS, column, settings_of, within
@@ -11,7 +12,13 @@ from msnas.results.result import Result
 from msnas.run_directory import RunDirectory
 from msnas.storage import whole_folder
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
 FOLDER = "tensorboard"
+
+BEGUN = "begun"
+"""In the folder as long as it holds the epochs of a run at work alone."""
 
 
 @final
@@ -20,15 +27,39 @@ class TensorBoardTracker(Tracker):
 
     The numbers of every epoch at the time when it was trained, the final ones as
     `final/<part>/<name>`, and for the tab HPARAMS what was chosen and every setting that can
-    change a number.
+    change a number. While the run is at work there is one of the epochs that have ended.
     """
 
+    def __init__(self) -> None:
+        self._writer: SummaryWriter | None = None
+
     def missing(self, directory: RunDirectory) -> bool:
-        """Whether there is no folder."""
-        return not (directory.path / FOLDER).exists()
+        """Whether there is no folder, or one of a run at work alone."""
+        folder = directory.path / FOLDER
+        return not folder.exists() or (folder / BEGUN).exists()
+
+    def epoch(self, directory: RunDirectory, line: Mapping[str, Any]) -> None:
+        """Write the epoch's numbers; the first one takes the place of an earlier folder."""
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            folder = directory.path / FOLDER
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            (folder / BEGUN).touch()
+            self._writer = SummaryWriter(str(folder))
+        _write(self._writer, line)
+        self._writer.flush()
+
+    def leave(self) -> None:
+        """Close the file."""
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
 
     def mirror(self, directory: RunDirectory, result: Mapping[str, Any]) -> str:
         """Write the event file; say how to look at it."""
+        self.leave()
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 
@@ -41,12 +72,16 @@ class TensorBoardTracker(Tracker):
             _, start, end = hparams(settings, {})  # type: ignore[no-untyped-call]
             writer.file_writer.add_summary(start)
             for line in lines:
-                for name, value in epoch_numbers(line).items():
-                    writer.add_scalar(name, value, line["epoch"], walltime=line.get("time"))
+                _write(writer, line)
             for name, value in final_numbers(result).items():
                 writer.add_scalar(f"final/{name}", value)
             writer.file_writer.add_summary(end)
         return f"TensorBoard: tensorboard --logdir {folder}"
+
+
+def _write(writer: SummaryWriter, line: Mapping[str, Any]) -> None:
+    for name, value in epoch_numbers(line).items():
+        writer.add_scalar(name, value, line["epoch"], walltime=line.get("time"))
 
 
 def _settings(directory: RunDirectory, result: Mapping[str, Any]) -> dict[str, Any]:

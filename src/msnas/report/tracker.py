@@ -1,10 +1,11 @@
-"""What a tracker is: a mirror of a run directory, written when the run is finished."""
+"""What a tracker is: a mirror of a run directory, whole when the run is finished."""
 
 from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, final
 
 from msnas.errors import one_line
@@ -14,13 +15,23 @@ from msnas.run_directory import RunDirectory
 
 log = logging.getLogger("msnas")
 
+Tell = Callable[[Mapping[str, Any]], None]
+"""Takes a line of the history."""
+
 
 class Tracker(ABC):
     """Mirrors configuration, history and result elsewhere; never the only copy.
 
     A mirror is whole or not there at all, and a new one takes the place of the last. A mirror that
-    fails is a warning: the run is finished before.
+    fails is a warning: the run is finished before. Some show epochs as they end; what they had no
+    time for, such as epochs from the cache, is in the mirror.
     """
+
+    def epoch(self, directory: RunDirectory, line: Mapping[str, Any]) -> None:  # noqa: B027
+        """Show a line of the history as its epoch ends; most wait for the whole."""
+
+    def leave(self) -> None:  # noqa: B027
+        """Close what was shown of a run that ended with an error."""
 
     @abstractmethod
     def missing(self, directory: RunDirectory) -> bool:
@@ -41,6 +52,28 @@ class NoTracker(Tracker):
 
     def mirror(self, directory: RunDirectory, result: Mapping[str, Any]) -> None:
         """Do nothing."""
+
+
+@contextmanager
+def live(tracker: Tracker, directory: RunDirectory) -> Iterator[Tell]:
+    """What takes a line of the history as its epoch ends; a tracker that fails is told no more."""
+    failed: list[Exception] = []
+
+    def tell(line: Mapping[str, Any]) -> None:
+        try:
+            if not failed:
+                tracker.epoch(directory, line)
+        except Exception as error:
+            failed.append(error)
+            name = type(tracker).__name__
+            log.warning("%s shows no epochs (%s); the run goes on", name, one_line(error))
+
+    try:
+        yield tell
+    except BaseException:
+        with suppress(Exception):
+            tracker.leave()
+        raise
 
 
 def write_mirror(tracker: Tracker, directory: RunDirectory, result: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, final
 
 from torch import Tensor
@@ -35,12 +35,19 @@ class KeptWeights(pl.Callback):
     With `start` (the validation batches) the weights that the stage starts from are judged too, as
     epoch -1: they are kept where no other are better. `history` has all epochs but that one; in
     it, `seconds` is what the training took up to an epoch's end, and `time` when that was, in
-    seconds since 1970.
+    seconds since 1970. Each epoch is also told to `tell`.
     """
 
-    def __init__(self, *, last: bool = False, start: Iterable[Batch] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        last: bool = False,
+        start: Iterable[Batch] | None = None,
+        tell: Callable[[dict[str, Any]], None] = lambda line: None,
+    ) -> None:
         self.last = last
         self.start = start
+        self.tell = tell
         self.loss = float("inf")
         self.epoch = -1
         self.weights: dict[str, Tensor] = {}
@@ -75,6 +82,7 @@ class KeptWeights(pl.Callback):
                 "time": time.time(),
             }
         )
+        self.tell(self.history[-1])
         if self.last or values[MONITOR] < self.loss:
             self.loss, self.epoch = values[MONITOR], trainer.current_epoch
             self.weights = pl_module.kept_weights()

@@ -84,8 +84,8 @@ class Fit:
         settings = self.plan.config["recipe"]["optimizer"]
         return build(settings, key="recipe.optimizer", of=Optimizer, params=parameters)
 
-    def pretrain(self, chain: Chain, level: int, name: str) -> Trained:
-        """Train one candidate alone, on the truth."""
+    def pretrain(self, chain: Chain, level: int, name: str, *, told: str = "pretrain") -> Trained:
+        """Train one candidate alone, on the truth; `told` is its stage in the history."""
         label = chain.label(level, name)
         trained = self._trainer.train(
             "pretrain",
@@ -94,6 +94,7 @@ class Fit:
             module=partial(
                 Pretraining, chain=chain, level=level, name=name, optimizer=self.optimizer
             ),
+            told=(told, label),
         )
         return _taken(trained, chain, level, name)
 
@@ -115,6 +116,7 @@ class Fit:
             ),
             settings="pretrain",
             events=events,
+            told=("posttrain", chain.label(level, name)),
         )
         return _taken(trained, chain, level, name)
 
@@ -138,6 +140,7 @@ class Fit:
                     "start": chain.origin,
                 },
                 module=lambda seed: module,
+                told=("search", "super-network"),
             )
         module.load_weights(trained.weights)
         for level, names in enumerate(chain.names()):
@@ -145,9 +148,11 @@ class Fit:
         return trained
 
     def posttrain(
-        self, chain: Chain, path: Path, *, until: int | None = None
+        self, chain: Chain, path: Path, *, until: int | None = None, selected: bool = False
     ) -> tuple[Trained, Chain]:
         """Train a copy of one path of `chain` end to end, from the weights it has by now.
+
+        It is the one that was selected, or one to choose from.
 
         A chain of dummies alone stays as it is. So does the copy with `until`, when a training
         stays unfinished after so many epochs.
@@ -172,6 +177,7 @@ class Fit:
                 optimizer=self.optimizer,
             ),
             until=until,
+            told=("posttrain", "chain") if selected else ("search", " -> ".join(path)),
         )
         if until is None:
             chain.load_state_dict(trained.weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, final
 
@@ -29,10 +29,16 @@ class _TimeLeft(ProgressColumn):
 
 @final
 class Display:
-    """One progress display per stage: a row per training with epoch, losses and time left."""
+    """One progress display per stage: a row per training with epoch, losses and time left.
 
-    def __init__(self, console: Console) -> None:
+    `tell` is given every line of the history as its epoch ends.
+    """
+
+    def __init__(
+        self, console: Console, tell: Callable[[Mapping[str, Any]], None] = lambda line: None
+    ) -> None:
         self.console = console
+        self.tell = tell
         self._progress: Progress | None = None
 
     @contextmanager

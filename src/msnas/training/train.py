@@ -104,6 +104,7 @@ class StageTrainer:
         settings: str | None = None,
         events: Events | None = None,
         until: int | None = None,
+        told: tuple[str, str] | None = None,
     ) -> Trained:
         """Best weights of the training that `identity` describes.
 
@@ -111,6 +112,7 @@ class StageTrainer:
         interrupted; else trained. `module(seed=...)` makes the module. `stage` names the kind of
         entry and, unless `settings` does, the settings of the recipe; `label` is the row shown.
         `events` replaces the trainer's own: derived from them and from what `identity` tells.
+        The history calls it `told`, stage and model, if not by these.
         With `until` it stays unfinished after so many epochs, to be gone on with another time: then
         there are no weights, and nothing is told of further epochs if there are some already.
         """
@@ -143,6 +145,7 @@ class StageTrainer:
                         chosen,
                         seed,
                         row,
+                        told or (stage, label),
                         self.conditioning if stage in CONDITIONED_STAGES else None,
                         until,
                     )
@@ -153,7 +156,13 @@ class StageTrainer:
             log.warning("%s does not fit (%s): trained anew", entry.path, reason)
             self.store.discard(stage, full)
             return self.train(
-                stage, label, identity=identity, module=module, settings=settings, events=events
+                stage,
+                label,
+                identity=identity,
+                module=module,
+                settings=settings,
+                events=events,
+                told=told,
             )
         trained = Trained(
             key=entry.path.name,
@@ -172,6 +181,12 @@ class StageTrainer:
         """The seed of one training."""
         return derived_seed(self.seed, stage, label)
 
+    def _tell(self, stage: str, model: str) -> Callable[[Mapping[str, Any]], None]:
+        """Where epochs are told; those of a training that only repeats another one nowhere."""
+        if self.epochs is not None:
+            return lambda line: None
+        return lambda line: self.display.tell({"stage": stage, "model": model, **line})
+
     def _fit(
         self,
         entry: Entry,
@@ -180,6 +195,7 @@ class StageTrainer:
         settings: Mapping[str, Any],
         seed: int,
         row: TrainingRow,
+        told: tuple[str, str],
         conditioning: Conditioning | None,
         until: int | None,
     ) -> None:
@@ -196,6 +212,7 @@ class StageTrainer:
         kept = KeptWeights(
             last=settings.get("keep") == "last",
             start=data.val_dataloader() if settings.get("start") and module.start_counts else None,
+            tell=self._tell(*told),
         )
         patience = settings["patience"]
         stopping = [] if patience is None else [EarlyStopping(patience=patience)]
