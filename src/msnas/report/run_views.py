@@ -10,7 +10,7 @@ from typing import Any
 from msnas.errors import DataError
 from msnas.folders import entries
 from msnas.report.config_difference import beside
-from msnas.results.frame import numbers_of
+from msnas.results.records import numbers_of
 from msnas.results.result import Result
 from msnas.run_directory import RunDirectory
 from msnas.storage import last_lines
