@@ -114,7 +114,7 @@ def _test_numbers(taken: _Taken, methods: NamedTable) -> list[str]:
     found = []
     (row,) = _row(taken, methods.table.to_dict("records"))
     for name, (how, _) in methods.numbers.items():
-        if how == "median" and f"{name}, {INTERVAL}" in methods.numbers and name in row:
+        if how == "rounded" and f"{name}, {INTERVAL}" in methods.numbers and name in row:
             error = row.get(f"{name}, test error")
             over = f"{INTERVAL} over {row['runs']} seeds: {row[f'{name}, {INTERVAL}']}"
             if not row[f"{name}, {INTERVAL}"]:

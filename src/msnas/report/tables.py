@@ -37,7 +37,13 @@ KEYS = "keys"
 
 def _median(values: pd.Series) -> float | None:
     known = values.dropna()
-    return None if known.empty else float(f"{known.median():.6g}")
+    return None if known.empty else float(known.median())
+
+
+def _rounded(values: pd.Series) -> float | None:
+    """The median with four digits."""
+    median = _median(values)
+    return None if median is None else float(f"{median:.4g}")
 
 
 def _interval(values: pd.Series) -> str:
@@ -56,6 +62,7 @@ def _counts(values: pd.Series) -> str:
 
 STATISTICS: Mapping[str, Callable[[pd.Series], Any]] = {
     "median": _median,
+    "rounded": _rounded,
     "interval": _interval,
     "counts": _counts,
     "size": len,
@@ -119,7 +126,7 @@ def methods_table(runs: Runs) -> NamedTable:
             "runs": ("size", KEYS),
             "chains": ("counts", "chain"),
             **_numbers(runs, rows),
-            **({"seconds": ("median", "seconds/total")} if "seconds/total" in rows else {}),
+            **({"seconds": ("rounded", "seconds/total")} if "seconds/total" in rows else {}),
         },
     )
 
@@ -160,7 +167,7 @@ def differences_table(runs: Runs) -> NamedTable:
         by=["method", "reference", *told, "quantity", "better"],
         numbers={
             "pairs": ("size", KEYS),
-            "median difference": ("median", "difference"),
+            "median difference": ("rounded", "difference"),
             INTERVAL: ("interval", "difference"),
             "ahead": ("positive", "gain"),
             "test error": ("whole", "error"),
@@ -301,10 +308,10 @@ def _numbers(runs: Runs, rows: pd.DataFrame) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for one in runs.quantities.all:
         if one.test in rows:
-            found[one.axis] = ("median", one.test)
+            found[one.axis] = ("rounded", one.test)
             found[f"{one.axis}, {INTERVAL}"] = ("interval", one.test)
             if f"error/{one.name}" in rows:
-                found[f"{one.axis}, test error"] = ("median", f"error/{one.name}")
+                found[f"{one.axis}, test error"] = ("rounded", f"error/{one.name}")
     return found
 
 
@@ -326,7 +333,7 @@ def _differences(
             "better": quantity.better,
             "difference": difference,
             "gain": difference * (quantity.sign or 1),
-            "error": error,
+            "error": None if error is None else float(f"{error:.4g}"),
             KEYS: [pair[0].key],
         }
         for pair, difference in known

@@ -71,7 +71,8 @@ function counts(values) {
 }
 
 const statistics = {
-  median: (values) => (median(values) === null ? null : Number(median(values).toPrecision(6))),
+  median,
+  rounded: (values) => (median(values) === null ? null : Number(median(values).toPrecision(4))),
   interval: (values) => (interval(values) ?? []).map((one) => general(one)).join(" to "),
   counts,
   size: (values) => values.length,
