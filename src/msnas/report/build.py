@@ -14,13 +14,13 @@ from rich.console import Console
 from msnas.errors import DataError
 from msnas.locks import file_lock
 from msnas.plots.draw import draw_figures
+from msnas.report.agreement import agreement_table
 from msnas.report.answer import answer
 from msnas.report.honest import honesty_tables_of
 from msnas.report.page import Page, state_of
 from msnas.report.provenance import provenance
 from msnas.report.tables import (
     NamedTable,
-    agreement_table,
     as_rich,
     missing_table,
     tables_of,

@@ -10,8 +10,6 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from msnas.compare.compared import rankings
-from msnas.compare.groups import group_runs
 from msnas.confidence import CONFIDENCE
 from msnas.results.alike import METHOD, alike, settings_of, within
 from msnas.results.choice import choices_over_seeds
@@ -222,34 +220,6 @@ def choice_table(runs: Runs) -> NamedTable:
         f"by how much its loss is above the lowest, low to high with {level}. Tie set: the "
         f"smallest that holds the best with {level}. {' '.join(meanings)}",
         rows=pd.DataFrame(rows),
-    )
-
-
-def agreement_table(runs: Runs) -> NamedTable:
-    """A row per method, task weights and quantity: how well a search ranks what grid search has."""
-    rows = [
-        {
-            "method": row["method"],
-            **weights_of(group.first),
-            "quantity": row["quantity"],
-            "seeds": len(row["seeds"]),
-            "mean": row["mean"],
-            "low": row.get("low"),
-            "high": row.get("high"),
-            "random": row["random"],
-            KEYS: [one.key for label in group.runs for one in group.runs[label].values()],
-        }
-        for group in group_runs(runs.finished)[0]
-        for row in rankings(group, confidence=CONFIDENCE)[0]
-    ]
-    return NamedTable(
-        name="agreement",
-        title="Searches against all trained chains",
-        caption=f"With grid search's validation numbers of the same seed as the truth: tau, rank "
-        "agreement (1: the same order); regret, what the selected chain loses to the best; hit "
-        f"rate, how often it is the best. Means over seeds, low to high with {CONFIDENCE:.0%}. "
-        "Random: the expectation of a uniform choice.",
-        rows=pd.DataFrame(rows).dropna(axis=1, how="all"),
     )
 
 
