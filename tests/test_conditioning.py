@@ -490,6 +490,7 @@ def test_a_point_outside_the_range_is_moved_with_a_warning(
         ({"tasks.other.loss.gamma": "1"}, r"not conditioned on it; allowed are \['task_weight'"),
         ({"task_weight": "half"}, "expected a number"),
         ({"task_weight": "nan"}, "expected finite numbers"),
+        ({"task_weight": "0.5,1.5"}, "expected a number from 0 to 1"),
     ],
 )
 def test_points_that_cannot_be(
