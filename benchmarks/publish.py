@@ -339,27 +339,28 @@ def axis(numbers: Published) -> str:
     return rows_of([*header, "selected"], rows)
 
 
+def regrets(own: pd.DataFrame, grid: pd.DataFrame, chains: pd.DataFrame) -> list[float]:
+    """What a grid search of the same seed and v1 says the selected chains lose, if it has them."""
+    losses = chains.groupby(["key", "chain"])["valid_loss"].min()
+    keys = {(one.seed, one.v1): one.key for one in grid.itertuples()}
+    judged = [(keys.get((one.seed, one.v1)), one.chain) for one in own.itertuples()]
+    return [losses[one] - losses[one[0]].min() for one in judged if one in losses.index]
+
+
 def methods(numbers: Published) -> str:
     """Every search at v1 = .5, paired with grid search by seed."""
-    grid = numbers.scan("grid")
-    grid = grid[grid["v1"] == 0.5].set_index("seed")
-    ranked = numbers.chains[numbers.chains["scan"] == "grid"].groupby(["key", "chain"])
-    losses = ranked["valid_loss"].min()
+    grid = numbers.scan("bank")
     spos = numbers.scan("v1")
-    tables = {"grid_search": grid.reset_index(), "spos": spos[spos["v1"] == 0.5]}
+    tables = {"grid_search": grid, "spos": spos[spos["v1"] == 0.5]}
     others = numbers.scan("methods")
     tables |= {str(label): own for label, own in others.groupby("label", sort=False)}
     rows = []
     for name, own in tables.items():
-        by_seed = own.set_index("seed")
-        regret = [
-            losses[grid["key"][seed], chain] - losses[grid["key"][seed]].min()
-            for seed, chain in by_seed["chain"].items()
-            if seed in grid.index and (grid["key"][seed], chain) in losses.index
-        ]
+        regret = regrets(own, grid, numbers.chains)
         itself = name == "grid_search"
-        gap, p_value = difference(by_seed["test_auc"], grid["test_auc"])
-        mean = float((by_seed["test_auc"] - grid["test_auc"]).mean())
+        auc, auc_of_grid = (one.set_index("seed")["test_auc"] for one in (own, grid))
+        gap, p_value = difference(auc, auc_of_grid)
+        mean = float((auc - auc_of_grid).mean())
         rows.append(
             [
                 f"`{name}`",
@@ -381,25 +382,44 @@ def methods(numbers: Published) -> str:
     return rows_of(header, rows)
 
 
-def one_training(numbers: Published) -> str:
-    """One training for every v1 against a training at each."""
-    fixed = numbers.scan("v1")
-    several = numbers.runs[(numbers.runs["scan"] == "yoto") & numbers.runs["condition"].notna()]
+def grid_axis(numbers: Published) -> str:
+    """Fig. 3: SPOS beside grid search at every v1, paired by seed."""
+    spos = numbers.scan("v1")
+    grids = pd.concat([numbers.scan("grid"), numbers.scan("bank")])
     rows = []
-    for v1, own in several.groupby("condition"):
-        alone = fixed[np.isclose(fixed["v1"], v1)].set_index("seed")
-        if alone.empty or v1 == 1:
-            continue
-        together = own.set_index("seed")
-        cells = [f"{v1:g}", str(len(own))]
-        for column, higher in (("test_auc", True), ("test_mse", False)):
-            gap, p_value = difference(together[column], alone[column])
-            mean = float((together[column] - alone[column]).mean())
-            said = verdict(mean, p_value, higher_is_better=higher)
-            cells += [mean_of(alone[column]), mean_of(together[column]), gap]
-            cells += [f"{p_value:.2g}, {said}"]
-        rows.append(cells)
-    header = ["v1", "seeds"]
+    for v1, grid in grids[grids["seed"].isin(spos["seed"])].groupby("v1"):
+        own = spos[(spos["v1"] == v1) & spos["seed"].isin(grid["seed"])]
+        auc, auc_of_grid = (one.set_index("seed")["test_auc"] for one in (own, grid))
+        gap, p_value = difference(auc, auc_of_grid)
+        mean = float((auc - auc_of_grid).mean())
+        said = [gap, f"{p_value:.2g}, {verdict(mean, p_value)}"] if v1 < 1 else ["no loss", ""]
+        lost = regrets(own, grid, numbers.chains)
+        chains = counts(grid["chain"]), counts(own["chain"])
+        rows.append([f"{v1:g}", str(len(own)), *chains, mean_of(lost, 4), *said])
+    header = ["v1", "seeds", "grid search selects", "SPOS selects", "regret", "AUC minus grid's"]
+    return rows_of([*header, "p, verdict"], rows)
+
+
+def one_training(numbers: Published) -> str:
+    """One training for every v1 against a training at each: of a given chain, and of SPOS."""
+    rows = []
+    for told, once, each in (("cnn-lstm", "chain_once", "chain_fixed"), ("SPOS", "yoto", "v1")):
+        fixed = numbers.scan(each)
+        several = numbers.runs[(numbers.runs["scan"] == once) & numbers.runs["condition"].notna()]
+        for v1, own in several.groupby("condition"):
+            alone = fixed[np.isclose(fixed["v1"], v1)].set_index("seed")
+            if alone.empty or v1 == 1:
+                continue
+            together = own.set_index("seed")
+            cells = [told, f"{v1:g}", str(len(own))]
+            for column, higher in (("test_auc", True), ("test_mse", False)):
+                gap, p_value = difference(together[column], alone[column])
+                mean = float((together[column] - alone[column]).mean())
+                said = verdict(mean, p_value, higher_is_better=higher)
+                cells += [mean_of(alone[column]), mean_of(together[column]), gap]
+                cells += [f"{p_value:.2g}, {said}"]
+            rows.append(cells)
+    header = ["trained", "v1", "seeds"]
     for name in ("AUC", "MSE"):
         header += [f"{name}, fixed", "one training", "difference", "p, verdict"]
     return rows_of(header, rows)
@@ -428,7 +448,7 @@ def recipes(numbers: Published) -> str:
     return rows_of(header, rows)
 
 
-TABLES = (choice, trees, fakes, pairs, axis, methods, one_training, recipes)
+TABLES = (choice, trees, fakes, pairs, axis, methods, grid_axis, one_training, recipes)
 
 
 def filled(page: str, numbers: Published) -> str:

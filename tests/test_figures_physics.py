@@ -372,6 +372,7 @@ def test_calibration_moves_the_mass_as_it_moves_pt(tmp_path: Path) -> None:
 def test_response_and_resolution_are_recovered(tmp_path: Path) -> None:
     make_run(tmp_path, outputs=made_outputs(3, shift=1.2, width=0.1))
     chart = response.chart(runs_of(tmp_path))
+    check_drawn(chart, [run.key for run in runs_of(tmp_path).finished])
     frame = chart.frame.dropna(subset="of").set_index(["line", "of"])
     assert len(frame.loc["spos", "pt"]) == 10
     np.testing.assert_allclose(frame.loc[("jets", "pt"), "y"], 0.7, rtol=1e-9)

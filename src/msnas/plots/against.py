@@ -66,9 +66,10 @@ def medians(rows: pd.DataFrame) -> pd.DataFrame:
         row = {"x": x, "y": one.median, "low": one.median - below, "high": one.median + above}
         lone = part.iloc[0] if one.count == 1 else {"key": "", "told": told}
         row |= {"n": one.count, "loose": loose, "key": lone["key"], "told": lone["told"]}
-        row["of"] = dict(zip(part["key"], part["y"], strict=True))
+        row["median_of"] = dict(zip(part["key"], part["y"], strict=True))
         found.append(row)
-    return pd.DataFrame(found, columns=["x", "y", "low", "high", "n", "loose", "key", "told", "of"])
+    columns = ["x", "y", "low", "high", "n", "loose", "key", "told", "median_of"]
+    return pd.DataFrame(found, columns=columns)
 
 
 def panel_of(

@@ -72,8 +72,9 @@ class Layer:
     """One kind of mark. Layers with a `label` are in the legend, `words` follow it there.
 
     `rows` hold its numbers, and may hold `key` (of the run) and `told` (words for the page). For
-    the page, where runs are filtered: `of` has by key the numbers y whose median a mark is, `share`
-    the keys of a bar's runs and of all runs there, `keys` those of any other mark of several runs.
+    the page, where runs are filtered: `median_of` has by key the numbers y whose median a mark is,
+    `share` the keys of a bar's runs and of all runs there, `keys` those of any other mark of several
+    runs.
     What is `loose` may lie beyond the axes where it would squash the rest.
     """
 

@@ -255,10 +255,10 @@ def _image(layer: grammar.Image, _: Panel) -> Iterable[Any]:
 def _meta(panel: Panel, rows: pd.DataFrame) -> dict[str, list[Any]] | None:
     """Of which runs each mark is, for the page to make it of those that are shown."""
     found = {name: list(rows[name]) for name in ("keys", "share") if name in rows}
-    if "of" in rows:
+    if "median_of" in rows:
         found["of"] = [
             dict(zip(of, _short(panel.y.positions(list(of.values()))), strict=True))
-            for of in rows["of"]
+            for of in rows["median_of"]
         ]
     return found or None
 
