@@ -73,8 +73,8 @@ class Layer:
 
     `rows` hold its numbers, and may hold `key` (of the run) and `told` (words for the page). For
     the page, where runs are filtered: `median_of` has by key the numbers y whose median a mark is,
-    `share` the keys of a bar's runs and of all runs there, `keys` those of any other mark of several
-    runs.
+    `share` the keys of a bar's runs and of all runs there, `keys` those of any other mark of
+    several runs.
     What is `loose` may lie beyond the axes where it would squash the rest.
     """
 
