@@ -40,7 +40,7 @@ def pairs(numbers: Published) -> Chart:
 
 def methods(numbers: Published) -> Chart:
     """Every search at v1 = .5."""
-    spos, grid = numbers.scan("v1"), numbers.scan("grid")
+    spos, grid = numbers.scan("v1"), numbers.scan("bank")
     runs = pd.concat([grid, spos[spos["v1"] == 0.5], numbers.scan("methods")])
     frame = runs.assign(column=runs["method"], kind=runs["method"], y=runs["test_auc"])
     order = [name for name in METHODS if name in set(frame["column"])]
@@ -97,7 +97,7 @@ def ranking(numbers: Published) -> Chart:
     """Losses of chains in a super-network, and trained by themselves with the same seed."""
     chains, runs = numbers.chains[numbers.chains["stage"] == "search"], numbers.scan("v1")
     shared = chains[chains["key"].isin(runs[runs["v1"] == 0.5]["key"])]
-    alone = chains[chains["scan"] == "grid"]
+    alone = chains[chains["scan"] == "bank"]
     both = shared.merge(alone, on=["seed", "chain"], suffixes=("_shared", "_alone"))
     means = both.groupby("chain", as_index=False)[["valid_loss_shared", "valid_loss_alone"]].mean()
     columns = {"valid_loss_alone": "x", "valid_loss_shared": "y", "chain": "text"}
