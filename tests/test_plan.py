@@ -258,6 +258,9 @@ def test_a_candidate_that_reads_what_it_must_not_is_refused(compose: Compose) ->
         make_plan(compose(*words))
 
 
+JUDGE = {"_target_": "msnas.evaluation.validity.Validity", "inputs": ["jets"]}
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -289,6 +292,10 @@ def test_a_candidate_that_reads_what_it_must_not_is_refused(compose: Compose) ->
         (
             {"tasks": {"higgs_id": {"target": "higgs"}}},
             r"tasks\.higgs_id\.target: 'higgs' is not a field; fields are \['image', 'jet', 'la",
+        ),
+        (
+            {"tasks": {"tau_calibration": {"validity": JUDGE}}},
+            r"tasks\.tau_calibration\.validity: 'jets' is not a field; fields are",
         ),
         ({"seed": -1}, r"seed: expected a whole number >= 0, found -1"),
         ({"seed": "first"}, r"seed: expected a whole number >= 0, found 'first'"),

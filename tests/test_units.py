@@ -22,6 +22,7 @@ from torchmetrics.functional.classification import binary_auroc
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
 
 import msnas
+from msnas.candidates.residual_mlp import ResidualMLP
 from msnas.data.events import OWN_WEIGHT, load_events
 from msnas.data.fields import ClassLabel
 from msnas.data.standardised import Standardised
@@ -34,10 +35,12 @@ from msnas.evaluation.weighted import weighted_auc, weighted_value
 from msnas.given import Arrays
 from msnas.losses.squared_error import SquaredError
 from msnas.predict import Settings, predict
+from msnas.results.result import Result
 from msnas.run import run
 
 EURO = 1e5
 EVENTS = 400
+SHORT = {f"recipe.{stage}.epochs": 3 for stage in ("pretrain", "search", "posttrain")}
 
 
 def houses(unit: float = 1.0) -> dict[str, np.ndarray]:
@@ -78,9 +81,8 @@ def problem(
 
 
 def select(folder: Path, arrays: dict[str, np.ndarray] | None, **more: Any) -> msnas.Selected:
-    settings = {f"recipe.{stage}.epochs": 3 for stage in ("pretrain", "search", "posttrain")}
     return msnas.select(
-        problem(arrays, **more), "grid_search", output=folder, settings=settings, show=False
+        problem(arrays, **more), "grid_search", output=folder, settings=SHORT, show=False
     )
 
 
@@ -174,8 +176,56 @@ def test_an_exported_chain_too(runs: list[msnas.Selected], tmp_path: Path) -> No
     assert ((band[:, 0] < arrays["price"][:50]) & (arrays["price"][:50] < band[:, 1])).mean() > 0.8
 
 
+def test_one_number_is_handed_on(tmp_path: Path) -> None:
+    """A target [event] as the next task's input; fields that are not told are the usual ones."""
+    first = msnas.Task(
+        name="value",
+        inputs=["x"],
+        target="price",
+        output=msnas.Regression(shape=[]),
+        loss=msnas.SquaredError(),
+        metrics={"mae": MeanAbsoluteError()},
+    )
+    judge = msnas.Task(
+        name="judge",
+        inputs=["price"],
+        target="sold",
+        output=msnas.Binary(),
+        loss=msnas.BinaryCrossEntropy(),
+        metrics={"auc": BinaryAUROC()},
+    )
+    width = {"width": 4, "blocks": 1, "depth": 1, "dropout": 0.0, "activation": "gelu"}
+    own = msnas.Problem(
+        "houses",
+        arrays=houses(EURO),
+        tasks=[first, judge],
+        candidates={
+            "value": {"line": msnas.MLP(input_size=3, layers=[], output_shape=[])},
+            "judge": {
+                "mlp": msnas.MLP(input_size=1, layers=[], output_shape=[]),
+                "residual": ResidualMLP(input_size=1, output_shape=[], **width),
+            },
+        },
+        fields={"x": msnas.Standardised(shape=[3]), "price": msnas.Standardised()},
+        fractions={"train": 0.4, "valid": 0.3, "test": 0.3},
+    )
+    sold = {"_target_": "msnas.data.fields.ClassLabel", "classes": 2, "shape": []}
+    assert own.nodes["data"]["fields"]["sold"] == sold
+    best = msnas.select(
+        own, "grid_search", task_weight=0.5, output=tmp_path, settings=SHORT, show=False
+    )
+    predicted = best.predict({"x": houses()["x"]})
+    assert {name: one.shape for name, one in predicted.items()} == {
+        "value": (EVENTS,),
+        "judge": (EVENTS,),
+    }
+    told = Result.read(best.directory)
+    assert [one["name"] for one in told.interventions["groups"]] == ["value"]
+    assert told.leakage("test")["value"]["truth"] > 0
+
+
 def test_a_judge_needs_what_the_data_have(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"tasks\.value\.validity: 'jet' is not a field; fields"):
+    with pytest.raises(DataError, match=r"arrays: missing 'jet', found \['price', 'sold', 'x'\]"):
         select(tmp_path, houses(), validity={"value": {"inputs": ["jet"], "variables": ["price"]}})
     with pytest.raises(ConfigError, match=r"validity: found 'vlaue', expected some of \['value'\]"):
         problem(houses(), validity={"vlaue": {}})

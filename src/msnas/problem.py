@@ -86,13 +86,13 @@ class Problem(AnyProblem):
     in the order of the chain; `candidates[task][name]` is a candidate of msnas, any PyTorch module
     that is called with the task's inputs by name, or a function that makes one: a module starts
     from the weights it has, whatever the seed, what is made or a candidate of msnas from fresh
-    ones. `fields` say how arrays become tensors; by default numbers stay numbers, and the target of
-    a classification becomes classes. `stratify` is the array by whose classes events are split and
-    counted; by default the target of the last classification. `reference` names one candidate a
-    task, for methods that train one given chain. `validity[task]` has that task's outputs judged by
-    a Gaussian process: `inputs` are arrays of few numbers that it sees, `variables` names of the
-    target's numbers; other settings as in conf/validity. `allow` names packages whose classes are
-    told by name and arguments, as on the command line, not by content.
+    ones. `fields` say how arrays become tensors; of those not told numbers stay numbers, and the
+    target of a classification becomes classes. `stratify` is the array by whose classes events are
+    split and counted; by default the target of the last classification. `reference` names one
+    candidate a task, for methods that train one given chain. `validity[task]` has that task's
+    outputs judged by a Gaussian process: `inputs` are arrays of few numbers that it sees,
+    `variables` names of the target's numbers; other settings as in conf/validity. `allow` names
+    packages whose classes are told by name and arguments, as on the command line, not by content.
     """
 
     def __init__(
@@ -125,7 +125,8 @@ class Problem(AnyProblem):
         assert made is not None
         with allowing(allow):
             seen = {name for judge in validity.values() for name in judge.get("inputs", ())}
-            chosen = _fields(made, tasks, candidates, seen) if fields is None else dict(fields)
+            own = dict(fields or {})
+            chosen = own | _usual_fields(made, tasks, candidates, seen, own)
             if stratify is None:
                 classes = [one.target for one in tasks if _is_classification(one)]
                 stratify = classes[-1] if classes else None
@@ -238,13 +239,17 @@ def _is_classification(task: Task) -> bool:
     return isinstance(task.output, Binary | Classes)
 
 
-def _fields(
+def _usual_fields(
     source: Source,
     tasks: Sequence[Task],
     candidates: Mapping[str, Mapping[str, Maker]],
     seen: Collection[str],
+    known: Collection[str],
 ) -> dict[str, Field]:
-    """A field for every array that a task or candidate reads, is to find, or a judge has `seen`."""
+    """Fields of the arrays that a task or candidate reads or is to find, or a judge has `seen`.
+
+    But for those that are `known`.
+    """
     from msnas.data.fields import ClassLabel, Numbers
 
     outputs = {task.target for task in tasks}
@@ -252,7 +257,9 @@ def _fields(
     own = (getattr(one, "reads", None) for named in candidates.values() for one in named.values())
     wanted = {name for names in own for name in names or ()}.union(seen)
     wanted = wanted.union(*(task.inputs for task in tasks)) - outputs
-    wanted = wanted.union(*(task.truths for task in tasks if task.supervised))
+    wanted = wanted.union(*(task.truths for task in tasks if task.supervised)).difference(known)
+    if not wanted:
+        return {}
     raw = source.load(sorted(wanted))
     if missing := sorted(wanted - raw.keys()):
         raise DataError(f"arrays: missing {missing[0]!r}, found {sorted(raw)}")

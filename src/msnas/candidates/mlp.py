@@ -32,6 +32,11 @@ def dense(sizes: Sequence[int], *, activation: str = "relu") -> nn.Sequential:
     return nn.Sequential(*modules[:-1])
 
 
+def side_by_side(inputs: Mapping[str, Tensor]) -> Float[Tensor, "event number"]:
+    """All numbers of every event; an input may be a single one, [event]."""
+    return torch.cat([value.unsqueeze(-1).flatten(1) for value in inputs.values()], 1)
+
+
 @final
 class MLP(Candidate):
     """All inputs, flattened and joined, through hidden `layers` to an output of `output_shape`.
@@ -55,6 +60,5 @@ class MLP(Candidate):
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:
         """Output of every event."""
-        joined = torch.cat([value.flatten(1) for value in inputs.values()], 1)
-        output: Tensor = self.network(joined)
+        output: Tensor = self.network(side_by_side(inputs))
         return output.view(-1, *self.output_shape)

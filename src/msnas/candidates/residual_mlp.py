@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import final
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from msnas.candidates.candidate import Candidate
+from msnas.candidates.mlp import side_by_side
 from msnas.candidates.residual import DenseBlock, ResidualBlock
 
 
@@ -57,6 +57,6 @@ class ResidualMLP(Candidate):
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:
         """Output of every event from its inputs."""
-        joined = torch.cat([value.flatten(1) for value in inputs.values()], 1)
-        output: Tensor = self.last(self.dense_block(self.residual_blocks(self.first(joined))))
+        first = self.first(side_by_side(inputs))
+        output: Tensor = self.last(self.dense_block(self.residual_blocks(first)))
         return output if self.output_shape is None else output.view(-1, *self.output_shape)

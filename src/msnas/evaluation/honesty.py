@@ -135,13 +135,17 @@ def _losses(last: Task, one: Applied) -> Tensor:
 
 def _handed(level: int, one: Applied) -> Tensor:
     """What later tasks read of an output, [event, number]."""
-    return one.chain.tasks[level].hand_on(one.output(level)).flatten(1).float().cpu()
+    return _numbers(one.chain.tasks[level].hand_on(one.output(level)))
 
 
 def _truth(level: int, one: Applied) -> Tensor:
     """The truth in the same form."""
     task = one.chain.tasks[level]
-    return task.output.from_truth(one.events[task.target]).flatten(1).float().cpu()
+    return _numbers(task.output.from_truth(one.events[task.target]))
+
+
+def _numbers(values: Tensor) -> Tensor:
+    return values.reshape(len(values), -1).float().cpu()
 
 
 def _labels(events: Batch, last: Task) -> Tensor:
