@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,8 @@ def test_a_problem_of_arrays_and_modules(tmp_path: Path) -> None:
     assert best.chain["tell"] == "linear"
     table = best.table()
     assert list(table["stage"]) == ["search", "search", "posttrain"]
+    turned = replace(best.result, chains=best.result.chains[::-1])
+    assert turned.ranked == best.result.ranked
     assert table["loss"].iloc[0] <= table["loss"].iloc[1]
     predicted = best.predict({"x": given["x"][:7]})
     assert {name: values.shape for name, values in predicted.items()} == {

@@ -74,14 +74,14 @@ class Selected:
         )
 
     def table(self) -> pd.DataFrame:
-        """The chains the choice was among, the best first: candidates and validation numbers.
+        """The chains the choice was among, the lowest loss first, with their validation numbers.
 
         The last row is the selected chain after its post-training.
         """
         import pandas as pd
 
         rows = [
-            {**one["selected"], "stage": one["stage"], **one["valid"]} for one in self.result.chains
+            {**one["selected"], "stage": one["stage"], **one["valid"]} for one in self.result.ranked
         ]
         return pd.DataFrame(rows)
 

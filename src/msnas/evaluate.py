@@ -23,7 +23,7 @@ from msnas.report.honesty_tables import honesty_tables
 from msnas.report.shift_tables import shift_tables
 from msnas.results.records import is_number
 from msnas.storage import whole
-from msnas.terminal import terminal, text_table
+from msnas.terminal import number, terminal, text_table
 
 if TYPE_CHECKING:
     from msnas.conditioning.conditioning import Point
@@ -116,7 +116,7 @@ def main(arguments: list[str]) -> None:
     rows = (
         {
             **{name: f"{value:g}" for name, value in one["parameters"].items()},
-            **{name: f"{value:.4f}" for name, value in one["values"].items() if is_number(value)},
+            **{name: number(value) for name, value in one["values"].items() if is_number(value)},
         }
         for one in found
     )

@@ -121,3 +121,15 @@ def told(value: Any) -> str:
         whole = value.is_integer() and abs(value) < 1e6
         return str(int(value)) if whole else f"{value:.4g}"
     return str(value)
+
+
+def number(value: float, sign: str = "") -> str:
+    """A number of a quantity in any unit: four places, or four digits if it is huge or tiny.
+
+    >>> number(0.96872), number(9118627147.8), number(-2.5e-07, "+"), number(12)
+    ('0.9687', '9.119e+09', '-2.5e-07', '12')
+    """
+    if isinstance(value, int):
+        return f"{value:{sign}}"
+    plain = value == 0 or 1e-4 <= abs(value) < 1e5
+    return f"{value:{sign}.4f}" if plain else f"{value:{sign}.4g}"

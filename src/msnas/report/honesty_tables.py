@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from rich.table import Table
 
 from msnas.results.honesty import InterventionNumbers, LeakageNumbers
-from msnas.terminal import text_table
+from msnas.terminal import number, text_table
 
 
 def honesty_tables(
@@ -47,7 +47,7 @@ def _row(
     row = {"truth of": name}
     for metric, value in values.items():
         short = metric.split("/", 1)[1]
-        difference = f"{value - base[metric]:+.4f}"
-        row[short] = f"{value:.4f}"
-        row[f"{short}: difference"] = f"{difference} +- {errors[metric]:.4f}" if errors else ""
+        difference = number(value - base[metric], "+")
+        row[short] = number(value)
+        row[f"{short}: difference"] = f"{difference} +- {number(errors[metric])}" if errors else ""
     return row

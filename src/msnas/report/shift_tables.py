@@ -11,7 +11,7 @@ from msnas.results.honesty import InterventionNumbers, LeakageNumbers
 from msnas.results.records import is_number
 from msnas.results.result import ARROW, VALIDITY
 from msnas.results.shifts import ShiftRecord
-from msnas.terminal import text_table
+from msnas.terminal import number, text_table
 
 
 def shift_tables(
@@ -25,11 +25,11 @@ def shift_tables(
     if told is None:
         return
     base = _numbers(values, interventions, leakage)
-    rows = [{"shift": "none", "size": ""} | {name: f"{one:.4f}" for name, one in base.items()}]
+    rows = [{"shift": "none", "size": ""} | {name: number(one) for name, one in base.items()}]
     for point in told["points"]:
         own = _numbers(point["values"], point["interventions"], point["leakage"])
         row = {"shift": f"{point['shift']} {point['direction']}", "size": f"{point['size']:+g}"}
-        row |= {name: f"{own[name] - one:+.4f}" for name, one in base.items()}
+        row |= {name: number(own[name] - one, "+") for name, one in base.items()}
         for name, score in point["score"].items():
             row[f"score of class {name}"] = f"{score.get('distance', 0.0):.4f}"
         rows.append(row)

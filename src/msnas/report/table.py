@@ -13,9 +13,10 @@ from msnas.report.choice import show_choice
 from msnas.report.honesty_tables import honesty_tables
 from msnas.report.shift_tables import shift_tables
 from msnas.results.choice import Choice
+from msnas.results.records import numbers_of
 from msnas.results.result import ARROW, VALIDITY, Result
 from msnas.results.schema import Reading
-from msnas.terminal import say, text_table
+from msnas.terminal import number, say, text_table
 
 
 def show_result(run: Result, console: Console, command: Sequence[str] = ()) -> None:
@@ -64,7 +65,6 @@ def command_again(run: Result, command: Sequence[str]) -> list[str]:
 
 def _chains(run: Result) -> Table:
     weights = ", ".join(f"{name} {value:g}" for name, value in run.task_weights.items())
-    stages = ("search", "posttrain")
     return text_table(
         f"Chains on validation data (weights: {weights}; *: selected)",
         (
@@ -72,11 +72,10 @@ def _chains(run: Result) -> Table:
                 "stage": one["stage"],
                 "chain": ARROW.join(one["selected"].values())
                 + (" *" if one["selected"] == run.selected else ""),
-                **{name: f"{one['valid'][name]:.4f}" for name in ("loss", *_scalar_metrics(run))},
+                **{name: number(valid[name]) for name in ("loss", *_scalar_metrics(run))},
             }
-            for one in sorted(
-                run.chains, key=lambda one: (stages.index(one["stage"]), one["valid"]["loss"])
-            )
+            for one in run.ranked
+            for valid in [numbers_of(one["valid"])]
         ),
     )
 
@@ -110,7 +109,7 @@ def _selected(run: Result) -> Table:
             {
                 "metric": name,
                 "better": "higher" if run.directions[name] else "lower",
-                **{part: _number(values[name]) for part, values in columns.items()},
+                **{part: number(values[name]) for part, values in columns.items()},
             }
             for name in _scalar_metrics(run)
         ),
@@ -131,16 +130,11 @@ def _folds(run: Result) -> Table:
             {
                 "fold": fold,
                 "chain": ARROW.join(selected.values()),
-                **{name: _number(test[name]) for name in ("loss", *_scalar_metrics(run))},
+                **{name: number(test[name]) for name in ("loss", *_scalar_metrics(run))},
             }
             for fold, selected, test in [*rows, ("all", {}, run.test)]
         ),
     )
-
-
-def _number(value: float) -> str:
-    """Four digits, but counts as they are."""
-    return str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
 def _scalar_metrics(run: Result) -> list[str]:
@@ -152,7 +146,7 @@ def _per_variable(run: Result) -> Iterator[Table]:
     found: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for name in run.directions:
         if isinstance(values := run.test[name], Mapping):
-            row = {variable: _number(value) for variable, value in values.items()}
+            row = {variable: number(value) for variable, value in values.items()}
             found.setdefault(tuple(values), []).append({"": name.split("/")[-1], **row})
     for rows in found.values():
         yield text_table("Test events, each variable", rows)

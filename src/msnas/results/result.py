@@ -141,6 +141,11 @@ class Result:
         """The same in a sentence, such as `cnn -> lstm`."""
         return ARROW.join(self.selected.values())
 
+    @property
+    def ranked(self) -> list[ChainNumbers]:
+        """The chains of the search, the lowest loss first, then what post-training made of one."""
+        return sorted(self.chains, key=lambda one: (one["stage"] != "search", one["valid"]["loss"]))
+
     def path_of(self, selected: Mapping[str, str]) -> tuple[str, ...]:
         """The candidates of a chain in the order of the tasks."""
         return tuple(selected[task] for task in self.tasks)

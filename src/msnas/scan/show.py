@@ -14,7 +14,7 @@ from rich.table import Table
 from msnas.results.result import Result, best_of
 from msnas.scan.ledger import Ledger, as_time, seconds_of_method
 from msnas.scan.work import RunWork
-from msnas.terminal import say, text_table
+from msnas.terminal import number, say, text_table
 
 STATES = {"finished": "done", "running": "running", "failed": "failed"}
 BEST = "best so far (validation)"
@@ -198,4 +198,4 @@ def _best(runs: list[RunWork]) -> str:
 def _judged(run: Result) -> tuple[str, str, str]:
     """The metric a run is judged by, its number, and the task weights."""
     name = run.judged or ""
-    return name, f"{run.valid[name]:.4f}", " ".join(f"{one:g}" for one in run.weights)
+    return name, number(run.valid[name]), " ".join(f"{one:g}" for one in run.weights)
