@@ -92,6 +92,12 @@ def test_a_recommended_v1_comes_first(runs: Runs) -> None:
     (taken,) = said(runs, [one])["Taken from"]
     assert taken.startswith("spos, v1 = 0.5: v1 = 0.5 has the best AUC on validation events")
     assert "75% of resamplings" in taken
+    at = [{"parameters": {"task_weight": 0.5}, "valid": {}, "test": {}}]
+    trained_once = [replace(run, conditions=at) for run in spos if run.v1 == 0]
+    found = said(Runs(trained_once), [replace(one, runs=trained_once)])
+    assert found["Taken from"][0].endswith(
+        "resamplings). The numbers here are at the run's own v1, 0."
+    )
     none = replace(one, v1=None)
     assert said(runs, [none])["Taken from"][0].startswith("spos, v1 = 0: ")
 

@@ -193,6 +193,8 @@ def test_where_a_report_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     lines = provenance(Runs([run]), [tmp_path])
     told = dict(lines)
     assert told["Command"] == "python -m msnas.report 'runs=a b' out=c"
+    monkeypatch.setattr("sys.argv", ["/usr/bin/msnas", "report", "runs=a b"])
+    assert dict(provenance(Runs([run]), []))["Command"] == "msnas report 'runs=a b'"
     assert told["Scan"] == "python sweep.py problem=toy 'seed=range(0, 2)'"
     assert told["Data"].startswith("events.h5, 12 events, sha256 abc, content ")
     assert told["Versions, runs"] == "torch 2.1"

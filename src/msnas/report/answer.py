@@ -46,16 +46,18 @@ def answer(
     taken = _taken(runs, recommended)
     choice = _choice(taken)
     votes = Counter(run.told for run in taken.runs)
-    chain, count = votes.most_common(1)[0]
+    ((voted, count),) = votes.most_common(1)
+    chain = voted
     if choice is not None:
         tied = [ARROW.join(choice.paths[one]) for one in choice.sure.order][: choice.sure.tied]
         chain = tied[0] if len(tied) == 1 else f"one of {len(tied)} that are tied: {_all(tied)}"
-    seeds = f"{count} of {len(taken.runs)} runs selected {votes.most_common(1)[0][0]}."
-    sure = seeds if choice is None else f"{' '.join(choice.words())} {seeds}"
+    said = [] if choice is None else choice.words()
+    if len(taken.runs) > 1 or choice is None:
+        said.append(f"{count} of {number_of_runs(len(taken.runs))} selected {voted}.")
     told_weights = [f"{name} = {value:g}" for name, value in taken.weights.items()]
     return [
         ("Selected chain", chain),
-        ("How sure", sure),
+        ("How sure", " ".join(said)),
         ("Taken from", f"{', '.join([taken.label, *told_weights])}: {taken.why}"),
         *(("Test number", one) for one in _test_numbers(taken, tables["methods"])),
         ("Against the reference", _against(taken, runs, tables.get("differences"))),
@@ -77,6 +79,8 @@ def _taken(runs: Runs, recommended: Sequence[Recommended]) -> _Taken:
                 f"v1 = {one.v1:g} has the best {one.quantity} on validation events among those "
                 f"with honest intermediate outputs (chosen by {share:.0%} of resamplings)."
             )
+            if not at:  # one training for all of them
+                why += f" The numbers here are at the run's own v1, {told(own[0].v1)}."
             return _Taken(label=labels[id(own[0])], runs=own, why=why)
     groups: dict[tuple[Any, ...], list[Result]] = {}
     for run in runs.finished:

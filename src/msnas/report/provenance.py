@@ -40,9 +40,12 @@ def provenance(runs: Runs, folders: Sequence[Path]) -> list[tuple[str, str]]:
 
 def _command() -> str:
     program = Path(sys.argv[0])
-    words = ["python", str(program)]
-    if program.name == "__main__.py":
+    if program.name == "msnas":
+        words = ["msnas"]
+    elif program.name == "__main__.py":
         words = ["python", "-m", f"msnas.{program.parent.name}"]
+    else:
+        words = ["python", str(program)]
     return shlex.join([*words, *sys.argv[1:]])
 
 

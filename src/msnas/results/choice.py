@@ -104,8 +104,8 @@ class Choice:
             place = list(self.paths).index(self.default)
             gain = self.sure.chains[place].loss - self.sure.chains[first].loss
             said.append(
-                f"The default {CHAIN.join(self.default)}, of each task's best pre-trained "
-                f"candidate, has a loss {gain:+.4f} from the leading chain's."
+                f"The loss of the default {CHAIN.join(self.default)}, each task's best pre-trained "
+                f"candidate, minus that of the leading chain: {gain:+.4f}."
             )
         return said
 
