@@ -24,7 +24,10 @@ HOPELESS = 5.0
 """Standard errors behind the leading chain from which on a chain tells nothing of the others."""
 
 UNRELATED = 0.03
-"""Of the mean variance by events, added to every axis of the prior, as `alike` is estimated."""
+"""Share of the mean variance by events that every axis of the prior has besides its own.
+
+`alike` is an estimate: without that it may leave an axis no spread at all.
+"""
 
 TINY = 1e-12
 """Of the variance of the means: one that is smaller is taken for rounding."""

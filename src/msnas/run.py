@@ -128,10 +128,7 @@ def _mirror_if_missing(
 def _work(plan: Plan, directory: RunDirectory, console: Console, *, repeat: bool) -> dict[str, Any]:
     if plan.folds:
         return _cross_fit(plan, directory, console, repeat=repeat)
-    say(
-        console,
-        f"Run: {directory.path}",
-    )
+    say(console, f"Run: {directory.path}")
     # PyTorch and Lightning take seconds to import: only when there is something to train
     from msnas.pipeline import run_stages
     from msnas.training.progress import Display

@@ -140,25 +140,22 @@ def load_events(
     """Load, check, choose, split, thin and encode events.
 
     `events` in total, the same number of each class of the field `stratify`, or "all"; without
-    such a field all events are of one class. Which
-    ones, and the split into `fractions` of train, valid and test (equal for every class), is
-    drawn from `split_seed` alone. Where the source gives the split itself, as an array `part`
-    (see `Source.load`), each class keeps its own shares of the parts, and `fractions` and
-    `split_seed` move no event from one part to another. A `fold` takes the place of `fractions`
-    (see `split_indices`). `thin` (see `thinning.thin`) drops events
-    of one class of `stratify` from the training part; validation and test events stay, and get
-    weights that give their losses the training part's mixture. `frame` turns every event; by what
-    is told as TURN. Scales are fitted on the training part. What is large is kept in a `memory`
-    (see `Growing`): float16 alone changes numbers. `where` names the data in errors.
+    such a field all events are of one class. Which ones, and the split into `fractions` of train,
+    valid and test (equal for every class), is drawn from `split_seed` alone. Where the source gives
+    the split itself, as an array `part` (see `Source.load`), each class keeps its own shares of the
+    parts, and `fractions` and `split_seed` move no event from one part to another. A `fold` takes
+    the place of `fractions` (see `split_indices`). `thin` (see `thinning.thin`) drops events of one
+    class of `stratify` from the training part; validation and test events stay, and get weights
+    that give their losses the training part's mixture. `frame` turns every event; the angles that
+    it turned by are TURN in each part. Scales are fitted on the training part. What is large is
+    kept in a `memory` (see `Growing`): float16 alone changes numbers. `where` names the data in
+    errors.
 
     Raises DataError for data that do not fit `fields`, ConfigError for values out of range.
     """
     compact = {name for name, field in fields.items() if field.compact and name != stratify}
-    raw = dict(
-        source.load_compact(
-            list(fields), compact=compact, memory="auto" if memory == "float16" else memory
-        )
-    )
+    exact = "auto" if memory == "float16" else memory  # of what is not encoded yet
+    raw = dict(source.load_compact(list(fields), compact=compact, memory=exact))
     check_events(raw, fields, where=where)
     if set(fractions) != set(PARTS) or min(fractions.values()) <= 0:
         raise ConfigError(f"data.fractions: expected {list(PARTS)}, all > 0, found {fractions}")
@@ -184,7 +181,7 @@ def load_events(
         indices["train"] = thinned(raw_label, indices["train"], thin)
     framed = {
         part: _framed(
-            {name: raw[name] for name in fields}, rows, frame, compact, memory, where=where
+            {name: raw[name] for name in fields}, rows, frame, compact, exact, where=where
         )
         for part, rows in indices.items()
     }
@@ -244,7 +241,7 @@ def _framed(
         if frame is not None:
             piece, piece[TURN] = frame.turn(piece, where=where)
         for name, values in piece.items():
-            how = "plain" if name not in compact else "auto" if memory == "float16" else memory
+            how = memory if name in compact else "plain"
             kept.setdefault(name, Growing(len(rows), how)).add(values)
     return {name: one.done() for name, one in kept.items()}
 

@@ -19,12 +19,7 @@ from msnas.report.answer import answer
 from msnas.report.honest import honesty_tables_of
 from msnas.report.page import Page, state_of
 from msnas.report.provenance import provenance
-from msnas.report.tables import (
-    NamedTable,
-    as_rich,
-    missing_table,
-    tables_of,
-)
+from msnas.report.tables import NamedTable, as_rich, missing_table, tables_of
 from msnas.results.constrained import Bounds, recommendations
 from msnas.results.runs import OtherRun, Runs, collect
 from msnas.storage import damage_of, read_record, whole, write_record
