@@ -14,10 +14,10 @@ from made_scan import write_made_run
 
 from msnas.errors import DataError
 from msnas.results.alike import JUDGE, METHOD, alike, differing, labels_of, largest, settings_of
-from msnas.results.frame import conditions_frame, tidy_frame, wide_frame
+from msnas.results.frame import tidy_frame, wide_frame
 from msnas.results.quantity import quantities_of
 from msnas.results.result import Result, best_of
-from msnas.results.runs import collect
+from msnas.results.runs import Runs, collect
 
 DATA = Path(__file__).parent / "data"
 
@@ -146,12 +146,12 @@ def test_conditions_are_rows_with_their_own_v1(tmp_path: Path) -> None:
         for v1 in (0.1, 0.9)
     ]
     write_made_run(tmp_path, "spos", key="plain")
-    assert conditions_frame(runs_of(tmp_path)).empty
+    assert Runs(runs_of(tmp_path)).conditions.empty
     settings = {"conditioning": {"parameters": ["task_weight"]}}
     write_made_run(
         tmp_path, "spos", key="yoto", settings=settings, result={"conditions": conditions}
     )
-    table = conditions_frame(runs_of(tmp_path))
+    table = Runs(runs_of(tmp_path)).conditions
     assert list(table["key"]) == ["yoto", "yoto"]
     assert set(table["label"]) == {"spos, one training (YOTO)"}
     assert list(table["v1"]) == [0.1, 0.9]
@@ -402,7 +402,7 @@ def test_a_run_of_an_earlier_version_is_read_and_kept_as_it_was() -> None:
     record = {key: value for key, value in written.items() if key not in ("files", "sha256")}
     assert json.dumps(run.to_json()) == json.dumps(record)
     assert (run.problem, run.method, run.chain) == ("toy", "spos", "curve-logistic")
-    conditions = conditions_frame([run])
+    conditions = Runs([run]).conditions
     assert list(conditions["v1"]) == [one["parameters"]["task_weight"] for one in run.conditions]
     assert [one.axis for one in quantities_of([run]).all] == [
         "MSE of toy_regression",

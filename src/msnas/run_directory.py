@@ -97,12 +97,13 @@ class RunDirectory:
         with whole(self.path / CONFIG) as new:
             new.write_text(yaml.dump(dict(config), Dumper=_Dumper, sort_keys=False))
 
-    def config(self) -> dict[str, Any]:
+    def config(self, result: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The resolved configuration: plain values, in which nothing is left to resolve.
 
-        Raises DataError for another, or one that has changed since the result was written.
+        Raises DataError for another, or one that has changed since the result was written. `result`
+        as in `checked`.
         """
-        path = self.checked(CONFIG)
+        path = self.checked(CONFIG, result)
         if not path.is_file():
             raise DataError(f"{path} not found; expected the directory of a finished run")
         loaded = read_yaml(path)
@@ -164,21 +165,24 @@ class RunDirectory:
         except (DataError, OSError) as error:
             return one_line(error)
 
-    def checked(self, name: str) -> Path:
-        """The path of one of the run's files; raise DataError if it is not the one written."""
-        if damage := damage_of(self.path, self.result() or {}, [name]):
+    def checked(self, name: str, result: Mapping[str, Any] | None = None) -> Path:
+        """The path of one of the run's files; raise DataError if it is not the one written.
+
+        The `result` tells, if it has been read.
+        """
+        if damage := damage_of(self.path, result or self.result() or {}, [name]):
             raise DataError(f"{damage}; the run's own command makes it again")
         return self.path / name
 
-    def read(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Configuration and result of a finished run.
+    def read(self, result: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Configuration and result of a finished run; the `result` may have been read.
 
         Raises DataError unless both are there, are what was written, and fit each other.
         """
-        result = self.result()
+        result = result or self.result()
         if result is None or result.get("status", "finished") != "finished":
             raise DataError(f"{self.path}: expected the directory of a finished run")
-        config = self.config()
+        config = self.config(result)
         check_match(result, config, where=str(self.path / RESULT))
         return config, result
 
@@ -210,9 +214,9 @@ class RunDirectory:
         with whole(self.path / HISTORY) as new:
             new.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    def history(self) -> list[dict[str, Any]]:
-        """The epochs of all stages; raise DataError for a damaged file."""
-        path = self.checked(HISTORY)
+    def history(self, result: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The epochs of all stages; raise DataError for a damaged file; `result`: see `checked`."""
+        path = self.checked(HISTORY, result)
         try:
             lines = [json.loads(line) for line in read_text(path).splitlines()]
         except (ValueError, RecursionError) as error:

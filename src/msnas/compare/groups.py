@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from msnas.results.alike import JUDGE, METHOD, Alike, alike, column, differing
+from msnas.results.alike import JUDGE, METHOD, Settings, alike, column, differing
 from msnas.results.result import Result
 from msnas.results.runs import OtherRun
 
@@ -68,6 +68,10 @@ def group_runs(runs: Sequence[Result]) -> tuple[list[Group], list[OtherRun]]:
     What decides nothing may differ: how validity is judged, and how many events at a time.
     """
     found = alike(runs, but_for=["seed", *METHOD, *JUDGE])
+    settings: dict[str, list[Settings]] = {}
+    for one in found:
+        settings.setdefault(one.runs[0].problem, []).append(one.settings)
+    own = {problem: iter(_own(same)) for problem, same in settings.items()}
     groups, repeats = [], []
     for one in found:
         runs_of = one.by_label(without=JUDGE)
@@ -75,17 +79,20 @@ def group_runs(runs: Sequence[Result]) -> tuple[list[Group], list[OtherRun]]:
             if (first := runs_of[label][run.seed]) is not run:
                 same = f"same settings and seed as {first.directory}"
                 repeats.append(OtherRun(directory=run.directory, reason=same))
-        groups.append(Group(settings=one.settings, runs=runs_of, own=_own(one, found)))
+        groups.append(
+            Group(settings=one.settings, runs=runs_of, own=next(own[one.runs[0].problem]))
+        )
     return groups, repeats
 
 
-def _own(group: Alike, groups: Sequence[Alike]) -> dict[str, Any]:
-    """Settings that another group of the problem has otherwise, but for what is told anyway."""
-    problem = group.runs[0].problem
-    same = [one.settings for one in groups if one.runs[0].problem == problem]
-    place = [one is group.settings for one in same].index(True)
-    return {
-        key: column(key, same)[place]
-        for key in differing(same)
-        if key in group.settings and not key.startswith(TOLD) and ".candidates" not in key
+def _own(groups: Sequence[Settings]) -> list[dict[str, Any]]:
+    """Of each group the settings that another has otherwise, but for what is told anyway."""
+    columns = {
+        key: column(key, groups)
+        for key in differing(groups)
+        if not key.startswith(TOLD) and ".candidates" not in key
     }
+    return [
+        {key: values[place] for key, values in columns.items() if key in settings}
+        for place, settings in enumerate(groups)
+    ]

@@ -52,22 +52,24 @@ def interactive(chart: Chart) -> go.Figure:
     )
     figure.update_annotations(font_size=12)
     listed: set[str] = set()
+    words = list(figure.layout.annotations)
     for number, panel in enumerate(chart.panels):
+        axis = number + 1 if number else ""
         place = {"row": number // columns + 1, "col": number % columns + 1}
         for trace in _traces(panel, listed):
             figure.add_trace(trace, **place)
         for one in placed_words(panel, NARROW, size=10):
             shift = {"xshift": one.away[0], "yshift": one.away[1], "showarrow": False}
             font = {"color": one.colour, "size": 10}
-            figure.add_annotation(
-                x=one.x, y=one.y, text=rich(one.text), font=font, name="words", **shift, **place
-            )
+            at = {"x": one.x, "y": one.y, "xref": f"x{axis}", "yref": f"y{axis}"}
+            words.append({**at, "text": rich(one.text), "font": font, "name": "words", **shift})
         figure.update_xaxes(_axis(panel.x, panel.limits("x")), **place)
         figure.update_yaxes(_axis(panel.y, panel.limits("y")), **place)
     lines = textwrap.wrap(rich(" ".join(chart.notes)), LINE)
     top = 80 + extra + 16 * len(lines)
     figure.update_layout(
         template="none",
+        annotations=words,  # together: one by one, each is checked again with the next
         barmode="overlay",
         title={
             "text": "<br>".join(textwrap.wrap(rich(chart.title), LINE - 14)),

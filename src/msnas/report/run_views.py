@@ -12,7 +12,6 @@ from msnas.folders import entries
 from msnas.report.config_difference import beside
 from msnas.results.records import numbers_of
 from msnas.results.result import Result
-from msnas.run_directory import RunDirectory
 from msnas.storage import last_lines
 
 SHOWN_FILES = (".yaml", ".json", ".jsonl", ".png", ".pdf", "log")
@@ -84,7 +83,7 @@ def _curves(run: Result) -> Curves:
     """A training each: stage, model, epochs from 1 and numbers by name; none if unreadable."""
     found: dict[tuple[str, str], list[tuple[float, dict[str, float]]]] = {}
     try:
-        history = RunDirectory(run.directory).history()
+        history = run.history()
     except (DataError, OSError):
         return []
     for line in history:

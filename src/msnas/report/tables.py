@@ -112,8 +112,11 @@ def tables_of(runs: Runs) -> list[NamedTable]:
 def methods_table(runs: Runs) -> NamedTable:
     """A row per method, with its settings, and task weights."""
     rows = run_rows(runs, {"method": "label"})
-    for one in runs.quantities.all:
-        rows[f"error/{one.name}"] = [event_error(run, one) for run in runs.finished]
+    errors = [
+        {f"error/{one.name}": event_error(run, one) for one in runs.quantities.all}
+        for run in runs.finished
+    ]
+    rows = rows.join(pd.DataFrame(errors, index=rows.index))
     return NamedTable(
         name="methods",
         title="Methods on test events",

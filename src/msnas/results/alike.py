@@ -7,6 +7,7 @@ This is the one notion of runs that can be compared. A setting is named as in th
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -74,18 +75,18 @@ def alike(runs: Sequence[Result], *, but_for: Sequence[str] = ()) -> list[Alike]
 
     In the order of their first runs.
     """
-    shared: dict[str, Settings] = {}
-    groups: dict[str, list[Result]] = {}
-    for run in runs:
-        settings = {
+
+    def shared(settings: Settings) -> Settings:
+        return {
             key: value
-            for key, value in settings_of(run).items()
+            for key, value in settings.items()
             if not within(key, but_for) and not _is_machine(key)
         }
-        name = digest(settings)
-        shared.setdefault(name, settings)
-        groups.setdefault(name, []).append(run)
-    return [Alike(settings=shared[name], runs=ones) for name, ones in groups.items()]
+
+    groups: dict[frozenset[tuple[str, str]], list[Result]] = {}
+    for run in runs:
+        groups.setdefault(frozenset(shared(_texts_of(run)).items()), []).append(run)
+    return [Alike(settings=shared(settings_of(ones[0])), runs=ones) for ones in groups.values()]
 
 
 def largest(runs: Sequence[Result], *, but_for: Sequence[str] = ()) -> tuple[list[Result], int]:
@@ -132,9 +133,11 @@ def differing(settings: Sequence[Settings]) -> list[str]:
     What has a column of its own is left out.
     """
     keys = dict.fromkeys(key for run in settings for key in run)
-    things = [{part for key in run for part in _parents(key)} for run in settings]
+    things = [_things(frozenset(run)) for run in settings]
     found = []
     for key in keys:
+        if len({_text(run.get(key)) for run in settings}) < 2:
+            continue
         parent = key.rpartition(".")[0]
         whole = key.endswith("._target_")
         values: dict[str, set[str]] = {}
@@ -213,6 +216,11 @@ def within(key: str, places: Sequence[str]) -> bool:
     >>> within("tasks.a.loss.gamma", ["tasks.*.loss"]), within("method.name", ["meth"])
     (True, False)
     """
+    return _within(key, tuple(places))
+
+
+@lru_cache(maxsize=100_000)
+def _within(key: str, places: tuple[str, ...]) -> bool:
     return any(
         key == place
         or key.startswith(f"{place}.")
@@ -225,9 +233,11 @@ def _is_machine(key: str) -> bool:
     return key.startswith("trainer.") and key.removeprefix("trainer.") not in ESSENTIAL
 
 
-def _parents(key: str) -> list[str]:
-    words = key.split(".")
-    return [".".join(words[:size]) for size in range(1, len(words))]
+@lru_cache(maxsize=10_000)
+def _things(keys: frozenset[str]) -> set[str]:
+    """What the settings belong to: the beginnings of their names."""
+    words = [key.split(".") for key in keys]
+    return {".".join(one[:size]) for one in words for size in range(1, len(one))}
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
@@ -272,8 +282,23 @@ def _plain(key: str, value: Any) -> Any:
     return {} if value == {} else value
 
 
+@lru_cache(maxsize=10_000)
+def _texts_of(run: Result) -> dict[str, str]:
+    return {key: _text(value) for key, value in settings_of(run).items()}
+
+
 def _text(value: Any) -> str:
+    """The same for equal values."""
+    if isinstance(value, list | dict):
+        return sys.intern(_dumped(value))
+    return _dumped_once(value)
+
+
+def _dumped(value: Any) -> str:
     return json.dumps(canonical(value), sort_keys=True, default=str)
+
+
+_dumped_once = lru_cache(maxsize=10_000, typed=True)(_dumped)
 
 
 def _other_weights(run: Result) -> str | None:

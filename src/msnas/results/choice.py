@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -214,7 +215,12 @@ def choices_of(
 
 
 def choices_over_seeds(runs: Sequence[Result]) -> list[Choice]:
-    """The choices of at least two seeds."""
+    """The choices of at least two seeds; read once for the same runs."""
+    return list(_over_seeds(tuple(runs)))
+
+
+@lru_cache(maxsize=2)
+def _over_seeds(runs: tuple[Result, ...]) -> list[Choice]:
     several = [
         run
         for group in alike(runs, but_for=ONE_CHOICE)

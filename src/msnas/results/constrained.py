@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -93,8 +93,14 @@ class Seen:
 def recommendations(runs: Sequence[Result], bounds: Bounds) -> list[Recommended]:
     """For each group of runs alike but for seed, split and v1, of those with several v1.
 
-    What a run trained for a range of v1 was judged at is a group of its own.
+    What a run trained for a range of v1 was judged at is a group of its own. Read once for the same
+    runs and bounds.
     """
+    return list(_recommendations(tuple(runs), bounds))
+
+
+@lru_cache(maxsize=2)
+def _recommendations(runs: tuple[Result, ...], bounds: Bounds) -> list[Recommended]:
     usable = [run for run in runs if run.honesty and len(run.supervised) == 2]
     found = []
     for group in alike(usable, but_for=["seed", "weight", *SPLIT]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -56,6 +57,7 @@ def paired_event_error(pairs: Sequence[tuple[Result, Result]], quantity: Quantit
     return auc_contrast_error(np.stack([scores for scores, _ in known]), known[0][1], weights)
 
 
+@lru_cache(maxsize=1)  # of a run with several quantities
 def _outputs(run: Result) -> Outputs | None:
     try:
         outputs = read_outputs(run)

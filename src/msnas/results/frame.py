@@ -91,18 +91,18 @@ def wide_frame(runs: Sequence[Result]) -> pd.DataFrame:
     return table
 
 
-def conditions_frame(runs: Sequence[Result]) -> pd.DataFrame:
+def conditions_frame(runs: Sequence[Result], wide: pd.DataFrame) -> pd.DataFrame:
     """One row per run and condition, for runs trained once for a range of parameters.
 
     Columns as in `wide_frame`, but for label, v1, weights and numbers, which are the condition's,
-    and `parameter/<name>`. Empty, with the columns of `wide_frame`, if no run has conditions: at
+    and `parameter/<name>`. Empty, with the columns of the `wide` one, if no run has conditions: at
     least two of them, as one says no more than the run's own numbers.
     """
     import pandas as pd  # half a second: only for a table
 
     several = [run for run in runs if len(run.conditions) > 1]
     if not several:
-        return wide_frame(runs).iloc[:0]
+        return wide.iloc[:0]
     told = labels(several, without=["conditioning"])
     rows = []
     for run, label, row in zip(several, told, wide_frame(several).to_dict("records"), strict=True):

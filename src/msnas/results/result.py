@@ -87,9 +87,12 @@ class Result:
     files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, directory: Path) -> Result:
-        """The result of the run in `directory`; raise DataError unless it is whole and its own."""
-        config, record = RunDirectory(directory).read()
+    def read(cls, directory: Path, record: dict[str, Any] | None = None) -> Result:
+        """The result of the run in `directory`; raise DataError unless it is whole and its own.
+
+        The `record` is its result.json, if that has been read.
+        """
+        config, record = RunDirectory(directory).read(record)
         return cls.of(record, config=config, directory=directory)
 
     @classmethod
@@ -106,6 +109,10 @@ class Result:
         record = {**vars(self), "schema": SCHEMA, "metrics": metrics, "status": "finished"}
         names = Finished.__annotations__
         return {name: record[name] for name in names if record[name] not in (None, ())}
+
+    def history(self) -> list[dict[str, Any]]:
+        """The epochs of all stages; raise DataError for a damaged file."""
+        return RunDirectory(self.directory).history({FILES: self.files})
 
     def damage(self, *names: str) -> str | None:
         """Which of the run's files is not the one that was written, if one is."""

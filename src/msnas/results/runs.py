@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msnas.errors import DataError, one_line
 from msnas.results.frame import conditions_frame, tidy_frame, wide_frame
@@ -65,7 +65,7 @@ class Runs:
     @cached_property
     def conditions(self) -> pd.DataFrame:
         """A row for every condition of runs trained for a range of them: see `conditions_frame`."""
-        return conditions_frame(self.finished)
+        return conditions_frame(self.finished, self.wide)
 
     @cached_property
     def quantities(self) -> Quantities:
@@ -149,13 +149,13 @@ def _listed(folder: Path) -> Iterator[_Listed]:
 def _read(directory: Path) -> Result | OtherRun:
     run = RunDirectory(directory)
     try:
-        record: Mapping[str, Any] | None = run.result()
+        record = run.result()
         if record is None:
             reason = _why_unfinished(run.log)
         elif (status := record.get("status", "finished")) != "finished":
             reason = f"{status}: {record['error']}" if record.get("error") else status
         else:
-            return Result.read(directory)
+            return Result.read(directory, record)
     except (DataError, OSError) as error:
         reason = one_line(error).replace(f"{directory}{os.sep}", "", 1)
     return OtherRun(directory=directory, reason=reason)

@@ -18,7 +18,6 @@ from msnas.results.result import Result
 from msnas.results.runs import Runs
 from msnas.results.schema import Reading
 from msnas.results.trajectories import History, read_beliefs, read_trajectories
-from msnas.run_directory import RunDirectory
 
 MOST_METHODS = 5
 MOST_SEEDS = 10
@@ -66,7 +65,7 @@ def chart(runs: Runs) -> Chart:
 def usable(run: Result) -> str | None:
     """Why a run has no trajectories, or None."""
     try:
-        found = read_trajectories(RunDirectory(run.directory).history())
+        found = read_trajectories(run.history())
     except (MsnasError, OSError, ValueError, KeyError):
         return "no readable history.jsonl"
     return None if found else f"{run.method} has neither alpha nor theta"
@@ -77,7 +76,7 @@ def frame_of(run: Result) -> pd.DataFrame:
 
     And whether the task's choice is `decided`; None if that is not known.
     """
-    history = RunDirectory(run.directory).history()
+    history = run.history()
     trajectory = read_trajectories(history)[0]
     reading = read_beliefs(history, run.config)
     margins = {} if reading is None else reading["margins"]
