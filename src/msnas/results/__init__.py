@@ -1,1 +1,1 @@
-"""What runs left, read back. Imports no PyTorch."""
+"""Reads the results that runs have written. Imports no PyTorch."""

@@ -21,38 +21,38 @@ NO_NUMBER = (
     *("output", "logger", "force", "retry_failed", "dry_run", "hydra", "task_weight"),
     *("problem", "method.name", "tasks.*.words", "refit"),
 )
-"""Settings that change no number, or that `settings_of` tells in another way."""
+"""Settings that change no number, or that `settings_of` gives under another name."""
 
 PATHS = ("file", "path", "folder", "directory")
-"""Last words of settings that say where something lies: data are told by their content."""
+"""Last words of settings that are paths: data are compared by their content, not their place."""
 
 ESSENTIAL = ("precision", "gradient_clip_val", "gradient_clip_algorithm")
-"""Settings of the trainer that change more than the last digits."""
+"""Settings of the trainer that change results by more than rounding."""
 
 OWN_COLUMNS = ("name", "seed", "weight")
-"""Settings that a table and a label tell by themselves: problem and method, seed, task weights."""
+"""Settings that tables and labels show anyway: problem and method, seed, task weights."""
 
 SPLIT = ("data.split_seed",)
-"""Another split of the same events repeats the same thing."""
+"""A run on another split of the same events counts as a repetition."""
 
 METHOD = ("name.method", "method", "recipe.search")
-"""What a method is, and how its super-network is trained."""
+"""Settings of the search method, and of the training of its super-network."""
 
 WEIGHTS = ("weight", "task_weights", "weighting", "conditioning")
-"""How the tasks are weighted."""
+"""Settings of the task weights."""
 
 JUDGE = ("recipe.evaluation_batch", "tasks.*.validity")
-"""What decides nothing."""
+"""Settings of the evaluation, which influence neither training nor selection."""
 
 LENGTH = 60
-"""Letters of a setting's value in a label."""
+"""Longest value of a setting in a label [characters]."""
 
 Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alike:
-    """Runs with the same `settings`, but for some; each is in one group, in the given order."""
+    """Runs, in the given order, with equal `settings`; settings allowed to differ are left out."""
 
     settings: Settings
     runs: Sequence[Result]
@@ -63,7 +63,7 @@ class Alike:
         return sorted(zip(told, self.runs, strict=True), key=lambda one: one[0])
 
     def by_label(self, *, without: Sequence[str] = ()) -> dict[str, dict[int, Result]]:
-        """The runs by label and seed, both in order; of repeats the first."""
+        """The runs by label and seed, both in order; of a label's runs with one seed, the first."""
         found: dict[str, dict[int, Result]] = {}
         for label, run in self.labelled(without=without):
             found.setdefault(label, {}).setdefault(run.seed, run)
@@ -71,9 +71,9 @@ class Alike:
 
 
 def alike(runs: Sequence[Result], *, but_for: Sequence[str] = ()) -> list[Alike]:
-    """Groups of runs that differ in nothing but the settings `but_for`, and the machine.
+    """Groups of runs that differ only in the settings `but_for` and in those of the machine.
 
-    In the order of their first runs.
+    The groups are in the order of their first runs.
     """
 
     def shared(settings: Settings) -> Settings:
@@ -90,7 +90,7 @@ def alike(runs: Sequence[Result], *, but_for: Sequence[str] = ()) -> list[Alike]
 
 
 def largest(runs: Sequence[Result], *, but_for: Sequence[str] = ()) -> tuple[list[Result], int]:
-    """The largest group alike (the first of several), each key once; and how many are left out."""
+    """The largest group (the first if several), each key once; and the number of other runs."""
     groups = alike(runs, but_for=but_for)
     found = max((group.runs for group in groups), key=len, default=[])
     return list({run.key: run for run in found}.values()), len(runs) - len(found)
@@ -100,9 +100,9 @@ def largest(runs: Sequence[Result], *, but_for: Sequence[str] = ()) -> tuple[lis
 def settings_of(run: Result) -> Settings:
     """Every setting of a run that can change a number, as `a.b.c`.
 
-    Told in a purer form: `name.problem` and `name.method`; the chain; the candidates of a task,
-    also as one setting; the events by `data.content`; normalised task weights as `weight.<task>`,
-    and those of the tasks after the first, relative to each other, as `task_weights.others`.
+    Added are: `name.problem` and `name.method`; `problem.chain`; a task's candidates as a single
+    setting; a checksum of the data as `data.content`; the normalised task weights `weight.<task>`,
+    and the weights of the tasks after the first, relative to each other: `task_weights.others`.
     """
     config = run.config
     found = {
@@ -126,11 +126,11 @@ def settings_of(run: Result) -> Settings:
 
 
 def differing(settings: Sequence[Settings]) -> list[str]:
-    """The settings that have two values among runs, each as `settings_of` gives them.
+    """Names of the settings whose values differ between runs; `settings` are from `settings_of`.
 
-    Missing is a value, but settings that belong to something, such as a candidate, a loss or a
-    method, are compared among the runs that have that same thing: the thing itself is a setting.
-    What has a column of its own is left out.
+    A missing setting counts as a value. But the settings of a part, such as a candidate, a loss or
+    a method, are compared only among runs with that same part: the part itself is a setting.
+    Settings in `OWN_COLUMNS` are left out.
     """
     keys = dict.fromkeys(key for run in settings for key in run)
     things = [_things(frozenset(run)) for run in settings]
@@ -158,7 +158,7 @@ def differing(settings: Sequence[Settings]) -> list[str]:
 def labels(runs: Sequence[Result], *, without: Sequence[str] = ()) -> list[str]:
     """A label per run: its method, and the settings in which runs of that method differ.
 
-    Settings in `without`, the machine and the split of the events are not told.
+    Labels leave out the settings `without`, those of the machine, and the split of the events.
     """
     return labels_of(
         [run.method for run in runs], [settings_of(run) for run in runs], without=without
@@ -168,7 +168,7 @@ def labels(runs: Sequence[Result], *, without: Sequence[str] = ()) -> list[str]:
 def labels_of(
     methods: Sequence[str], settings: Sequence[Settings], *, without: Sequence[str] = ()
 ) -> list[str]:
-    """The labels of runs by their settings.
+    """The labels of runs with these methods and settings (see `labels`).
 
     >>> labels_of(["spos", "spos", "darts"], [{"method.a": 1}, {"method.a": 2}, {}])
     ['spos a=1', 'spos a=2', 'darts']
@@ -190,9 +190,9 @@ def labels_of(
 
 
 def column(key: str, settings: Sequence[Settings]) -> list[Any]:
-    """A setting of several runs: a class by its name, a list as `a-b`; None where it is not.
+    """Values of a setting: a class as its name, a list as `a-b`; None for runs without the setting.
 
-    Where that would make different values the same, they are told in full.
+    Where that would make different values equal, all values are written in full.
     """
     values = [run.get(key) for run in settings]
     plain = [_plain(key, value) for value in values]
@@ -202,7 +202,7 @@ def column(key: str, settings: Sequence[Settings]) -> list[Any]:
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as `a.b.c`."""
+    """Nested settings, flattened to keys `a.b.c`."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
         nested = isinstance(value, Mapping) and value
@@ -211,7 +211,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def within(key: str, places: Sequence[str]) -> bool:
-    """Whether a setting is one of `places`, or below one.
+    """Whether a setting is one of `places`, or nested below one of them.
 
     >>> within("tasks.a.loss.gamma", ["tasks.*.loss"]), within("method.name", ["meth"])
     (True, False)
@@ -241,7 +241,7 @@ def _things(keys: frozenset[str]) -> set[str]:
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    """The fewest last words of each key that tell it from the others."""
+    """The shortest ending of each key, in words, that no other key shares."""
     parts = {key: _naming(key) for key in keys}
     found = {}
     for key, words in parts.items():
@@ -302,7 +302,7 @@ _dumped_once = lru_cache(maxsize=10_000, typed=True)(_dumped)
 
 
 def _other_weights(run: Result) -> str | None:
-    """Weights of the tasks after the first, relative to each other; None for less than two."""
+    """Weights of the tasks after the first, relative to each other; None if fewer than two."""
     others = list(run.task_weights.values())[1:]
     if len(others) < 2 or not sum(others) > 0:
         return None

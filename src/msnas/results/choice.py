@@ -1,4 +1,4 @@
-"""How sure the choice of a run is, or that of alike runs over their seeds. Imports no PyTorch."""
+"""How certain a run's choice of chain is, or a choice over several seeds. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ONE_CHOICE = ("seed", "method.chain", "method.select_by", "selection", *JUDGE)
-"""In what runs may differ whose chains are judged together."""
+"""Settings in which runs may differ if their chains are compared in one choice."""
 
 NUMBERS = ("loss", "best", "regret", "low", "high", "tied")
-"""Of a chain, as `Standing` has them."""
+"""Numbers of a chain: the attributes of `Standing`."""
 
 SIZES = ("parameters", "latency")
-"""Of a chain: trainable parameters, and the seconds an event takes."""
+"""Sizes of a chain: number of trainable parameters, and latency [s per event]."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Chains with what is known of each; `sure.chains` are in the order of `paths`.
+    """Chains to choose from, and how certain the best is; `sure.chains` are in order of `paths`.
 
-    The chains were trained one by one, or `together` in a super-network. `default` takes each
-    task's best pre-trained candidate: what no search would have taken. `sizes` are `parameters` and
-    `latency` [s per event] of chains, where one was taken by its size.
+    The chains were trained one by one, or `together` in a super-network. `default` is the chain of
+    each task's best pre-trained candidate: the choice without a search. `sizes` are `parameters`
+    and `latency` [s per event] of chains, given where a chain was selected by its size.
     """
 
     label: str
@@ -53,7 +53,7 @@ class Choice:
 
     @classmethod
     def of(cls, run: Result) -> Choice | None:
-        """What a run says of its own choice; None if it does not."""
+        """The choice recorded in a run's result.json; None without a record."""
         if (record := run.choice) is None:
             return None
         default = record.get("default")
@@ -84,7 +84,7 @@ class Choice:
 
     @property
     def title(self) -> str:
-        """Which chains were judged, on what."""
+        """The method, its task weights, the number of chains, how they were trained, the seeds."""
         how = "together, in a super-network" if self.together else "each by itself"
         seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
         weights = self.runs[0].weights if self.runs else []
@@ -93,7 +93,7 @@ class Choice:
         return f"{self.label}{weighted}: {len(self.paths)} chains trained {how}, {seeds}"
 
     def words(self) -> list[str]:
-        """What it means, in sentences."""
+        """What the numbers mean, in sentences."""
         first = self.sure.order[0]
         said = self.sure.words()
         if self.runs and (folds := len(self.runs[0].folds)):
@@ -131,13 +131,13 @@ class Choice:
         return rows
 
     def table(self) -> pd.DataFrame:
-        """The rows."""
+        """The `rows` as a data frame."""
         import pandas as pd  # half a second: only for a table
 
         return pd.DataFrame(self.rows())
 
     def to_json(self) -> ChoiceRecord:
-        """The same for result.json and choice.json; what is not known is absent."""
+        """The record for result.json and choice.json; numbers that are not known are absent."""
 
         def named(path: ChainPath) -> dict[str, str]:
             return dict(zip(self.tasks, path, strict=True))
@@ -177,11 +177,11 @@ def _standing(record: Mapping[str, Any]) -> Standing:
 def choices_of(
     runs: Sequence[Result], *, confidence: float = CONFIDENCE, over: Over | None = None
 ) -> tuple[list[Choice], list[OtherRun]]:
-    """The choices of alike runs, which differ in the seed alone; and the runs that are in none.
+    """The choice of each group of runs alike but for `ONE_CHOICE`; and the runs in no choice.
 
-    A method that ranks chains is judged by what it ranks by; runs of a given chain, such as
-    `fixed_chain`, by that chain, all chains of the group together: some may have more seeds than
-    others, as a race leaves them.
+    A run that ranks chains enters with the losses it ranked them by; runs of a given chain, such as
+    `fixed_chain`, enter with that chain and form one choice per group. Some chains may have more
+    seeds than others, as after a race.
     """
     found, others = [], []
     told = dict(zip(map(id, runs), labels(runs, without=ONE_CHOICE), strict=True))
@@ -215,7 +215,7 @@ def choices_of(
 
 
 def choices_over_seeds(runs: Sequence[Result]) -> list[Choice]:
-    """The choices of at least two seeds; read once for the same runs."""
+    """The choices made from at least two seeds; read once for the same runs."""
     return list(_over_seeds(tuple(runs)))
 
 
@@ -231,7 +231,7 @@ def _over_seeds(runs: tuple[Result, ...]) -> list[Choice]:
 
 
 def check_data(runs: Sequence[Result]) -> None:
-    """Raise DataError for single chains that would be a choice were their events the same."""
+    """Raise DataError if different given chains, otherwise comparable, saw different data."""
     for group in alike(runs, but_for=(*ONE_CHOICE, "data")):
         paths = sorted({run.path for run in group.runs if not run.search_table()})
         settings = [settings_of(run) for run in group.runs]
@@ -248,7 +248,7 @@ def check_data(runs: Sequence[Result]) -> None:
 
 
 def _read(runs: Sequence[Result]) -> tuple[list[tuple[Result, Losses]], list[OtherRun]]:
-    """The losses of runs that were judged on the same events as the first; and the other runs."""
+    """The losses of runs judged on the same events as the first run; and the runs left out."""
     found: list[tuple[Result, Losses]] = []
     others = []
     for run in runs:
@@ -270,9 +270,9 @@ def _read(runs: Sequence[Result]) -> tuple[list[tuple[Result, Losses]], list[Oth
 def _complete(
     runs: Sequence[tuple[Result, Losses]],
 ) -> tuple[dict[ChainPath, dict[int, np.ndarray]], list[int]]:
-    """Losses by chain and seed: of the chains that have all the seeds with most chains.
+    """Losses, by chain and seed, of the chains that have all the most frequent seeds; and seeds.
 
-    The seeds are those that at least two of them have.
+    The returned seeds are the most frequent ones, and others that at least two of the chains have.
     """
     found: dict[ChainPath, dict[int, np.ndarray]] = {}
     for run, losses in runs:

@@ -1,7 +1,7 @@
-"""The v1 to recommend: the best last task among those with honest intermediate outputs.
+"""Recommends the task weight v1 of the best last task with honest intermediate outputs.
 
-Allowed is a v1 whose joint validity reaches a bound and whose leakage interval touches another; of
-these the one with the best metric of the last task. All on validation events. Imports no PyTorch.
+A v1 is allowed if its joint validity and its leakage interval meet `Bounds`; recommended is the
+allowed v1 with the best metric of the last task. Uses validation events only. Imports no PyTorch.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from msnas.results.result import TASK_WEIGHT, Result
 from msnas.run_directory import HONESTY
 
 RESAMPLES, CONFIDENCE = 400, 0.95
-"""Of the bootstrap over events and seeds; of the interval of the leakage."""
+"""Bootstrap resamples of events and seeds; confidence level of the leakage interval."""
 
 Drawn = Float[np.ndarray, "resample"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What is allowed: the lowest joint validity, the highest lower end of a leakage."""
+    """For an allowed v1: the lowest joint validity, the highest lower end of a leakage interval."""
 
     validity: float = 0.95
     leakage: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for shares that cannot be."""
+        """Raise ConfigError for bounds outside [0, 1]."""
         for name, value in vars(self).items():
             if not 0 <= value <= 1:
                 raise ConfigError(f"{name}: expected a number from 0 to 1, found {value}")
@@ -46,8 +46,8 @@ class Bounds:
 class Candidate:
     """A v1 with means over seeds: the last task's number, validity and leakage of the worst task.
 
-    `low` and `high` are the leakage's interval, `share` how often resampling chooses this v1;
-    None for what was not measured. `refused` says which bounds it misses.
+    `low` and `high` are the ends of the leakage interval; numbers not measured are None. `share` is
+    the share of resamples that choose this v1. `refused` names the bounds that this v1 misses.
     """
 
     v1: float
@@ -64,7 +64,7 @@ class Candidate:
 class Recommended:
     """The recommended v1 of runs that are alike; None if no v1 is allowed.
 
-    `quantity` is by what it is the best; `none` how often resampling allows no v1.
+    `quantity` is the number by which v1 is best; `none` the share of resamples that allow no v1.
     """
 
     runs: Sequence[Result]
@@ -91,10 +91,10 @@ class Seen:
 
 
 def recommendations(runs: Sequence[Result], bounds: Bounds) -> list[Recommended]:
-    """For each group of runs alike but for seed, split and v1, of those with several v1.
+    """A recommendation for each group of runs that differ only in seed, split and v1.
 
-    What a run trained for a range of v1 was judged at is a group of its own. Read once for the same
-    runs and bounds.
+    Groups have at least two v1. Runs trained for a range of v1 form groups of their own. Read once
+    for the same runs and bounds.
     """
     return list(_recommendations(tuple(runs), bounds))
 
@@ -178,10 +178,10 @@ def _recommend(
     generator = np.random.default_rng(0)
     counts = _counts(seen, generator)
     chosen = generator.integers(len(seen), size=(RESAMPLES + 1, len(seen)))
-    chosen[0] = np.arange(len(seen))  # the runs as they are
+    chosen[0] = np.arange(len(seen))  # resample 0 is the original runs
 
     def over(number: Callable[[Seen, Integer[np.ndarray, "resample event"]], Drawn]) -> np.ndarray:
-        """A number's mean over the seeds drawn, [resample, v1]; first that of all as it is."""
+        """A number's mean over the drawn seeds, [resample, v1]; row 0 is without resampling."""
         each = np.array(
             [[number(own[v1], counts[key]) for v1 in values] for key, own in seen.items()]
         )
@@ -234,7 +234,7 @@ def _recommend(
 def _counts(
     seen: Mapping[tuple[int, int], Mapping[float, Seen]], generator: np.random.Generator
 ) -> dict[tuple[int, int], Integer[np.ndarray, "resample event"]]:
-    """How often each event is drawn, the first time once: the same for all runs of one split."""
+    """How often each resample draws each event (resample 0: once), equal for runs of one split."""
     found: dict[int, np.ndarray] = {}
     for (_, split), own in seen.items():
         count = len(next(iter(own.values())).truth)
@@ -264,7 +264,7 @@ def _minus_loss(one: Seen, counts: Integer[np.ndarray, "resample event"]) -> Dra
 
 
 def _auc(one: Seen, counts: Integer[np.ndarray, "resample event"]) -> Drawn:
-    """Area under the ROC curve of events that count several times; equal scores count half."""
+    """Area under the ROC curve of resampled events; equal scores count half."""
     assert one.score is not None
     order = np.argsort(one.score, kind="stable")
     begins = np.flatnonzero(np.diff(one.score[order], prepend=np.nan) != 0)

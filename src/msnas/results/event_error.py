@@ -1,4 +1,4 @@
-"""What the choice of test events alone leaves uncertain. Imports no PyTorch."""
+"""Statistical errors of test numbers due to the finite test sample. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ AUC = "torchmetrics.classification.BinaryAUROC"
 ACCURACY = "msnas.evaluation.class_accuracy.ClassAccuracy"
 
 SAME = 1e-4
-"""The outputs must give the run's own number again, but for rounding."""
+"""Tolerance: an AUC computed from the outputs must equal the run's own number up to rounding."""
 
 
 def event_error(run: Result, quantity: Quantity) -> float | None:
-    """Standard error of a run's number from its test events, the trained chain given.
+    """Standard error of a run's number due to its test events, for the given trained chain.
 
-    DeLong's of an area under the ROC curve, the binomial one of a share of events; None for other
-    metrics, for weighted events, and for a run whose outputs of the test events are not there.
+    By DeLong's method for an area under the ROC curve, binomial for a share of events; None for
+    other metrics, for weighted events, and for a run without stored outputs of the test events.
     """
     outputs, value = _outputs(run), quantity.of(run)
     if outputs is None or value is None:
@@ -39,10 +39,10 @@ def event_error(run: Result, quantity: Quantity) -> float | None:
 
 
 def paired_event_error(pairs: Sequence[tuple[Result, Result]], quantity: Quantity) -> float | None:
-    """Standard error, from the test events, of the mean difference of pairs of runs; for an AUC.
+    """Standard error, due to the test events, of the mean AUC difference of pairs of runs.
 
-    All runs are judged on the same events, so it does not shrink with the number of pairs as
-    independent samples would. None if one of them has no outputs or other events.
+    All runs are judged on the same events, so the error does not shrink with the number of pairs
+    as it would for independent samples. None if a run has no outputs or other events.
     """
     known: list[tuple[np.ndarray, np.ndarray]] = []
     for run in [run for pair in pairs for run in pair]:
@@ -67,7 +67,7 @@ def _outputs(run: Result) -> Outputs | None:
 
 
 def _scores(outputs: Outputs, quantity: Quantity) -> tuple[np.ndarray, np.ndarray] | None:
-    """Scores and classes, if the quantity is their AUC and they give the run's number again."""
+    """Scores and classes, if the quantity is their AUC and they reproduce the run's number."""
     if _metric(outputs.run, quantity) != AUC:
         return None
     try:

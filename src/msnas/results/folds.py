@@ -1,9 +1,9 @@
-"""Trainings on the folds of the same events, put together: cross-fitting. Imports no PyTorch.
+"""Cross-fitting: merges the trainings on all folds of the same events. Imports no PyTorch.
 
 Every event was in the test part of one training and in the validation part of another. Numbers are
-means over the folds, each weighing as many events as it was judged on: for a loss or another mean
-the number of all events, for an area under a curve the mean of those within folds, as scores of
-different trainings need not have one scale (Forman and Scholz, SIGKDD Explorations 12 (2010) 49).
+means over folds, weighted by the number of events judged: for a loss or another mean over events
+the mean over all events, for an area under a curve the mean of the folds' areas, as the scores of
+different trainings need not share a scale (Forman and Scholz, SIGKDD Explorations 12 (2010) 49).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EVENT, FOLD = "event", "fold"
 
 @final
 class Folds:
-    """The finished runs of all folds, in their order."""
+    """The finished runs of all folds, in the order of the folds."""
 
     def __init__(self, runs: Sequence[Result]) -> None:
         self.runs = runs
@@ -47,12 +47,12 @@ class Folds:
         }
 
     def losses_of(self, path: ChainPath) -> np.ndarray:
-        """The loss of every event for a ranked chain, each by the training it validated."""
+        """A ranked chain's loss of every event, from the training that the event validated."""
         return np.concatenate([one.ranked[path] for one in self.losses])
 
     @property
     def selected(self) -> ChainPath:
-        """The chain that most folds selected; of several the one of the lowest validation loss."""
+        """The chain most folds selected; if several, that of the lowest validation loss."""
         votes = Counter(run.path for run in self.runs)
         most = [path for path, count in votes.items() if count == max(votes.values())]
 
@@ -64,7 +64,7 @@ class Folds:
         return min(most, key=loss)
 
     def write_losses(self, path: Path, *, attributes: Mapping[str, str]) -> None:
-        """Write losses.h5 as every run has it, of all events, fold after fold."""
+        """Write a losses.h5, as every run has it, with the events of all folds, fold after fold."""
         selected = np.concatenate([one.selected for one in self.losses])
         losses = np.stack([*map(self.losses_of, self.ranked), selected]).astype(np.float32)
         with whole(path) as new, h5py.File(new, "w") as file:
@@ -73,9 +73,9 @@ class Folds:
             file.create_dataset("loss", data=losses, compression="gzip", shuffle=True)
 
     def write_outputs(self, path: Path, *, attributes: Mapping[str, str]) -> None:
-        """Write outputs.h5 as every run has it, of all events in the order of their source.
+        """Write an outputs.h5, as every run has it, with all events in the order of the source.
 
-        Beside that `event` and `fold`. Raises DataError unless every event was judged once.
+        It also holds `event` and `fold`. Raises DataError unless every event was judged once.
         """
         parts = []
         for fold, run in enumerate(self.runs):
@@ -104,7 +104,7 @@ class Folds:
                 file.create_dataset(name, data=values[order])
 
     def result(self, *, directory: Path, config: Mapping[str, Any], key: str) -> Result:
-        """The numbers of all folds together, and of each."""
+        """The numbers of all folds together, and the numbers of each fold."""
         first, selected = self.runs[0], self._named(self.selected)
         valid, test = (self._mean([run.part(p) for run in self.runs], p) for p in ("valid", "test"))
         chains: list[ChainNumbers] = [*map(self._searched, self.ranked)]
@@ -153,7 +153,7 @@ class Folds:
         return dict(sum((Counter(run.data["classes"][part]) for run in self.runs), Counter()))
 
     def _mean(self, values: Sequence[Mapping[str, Any]], part: str) -> dict[str, Any]:
-        """The mean of every number that all folds have."""
+        """The mean over folds, weighted by their events, of every number that all folds have."""
         found: dict[str, Any] = {}
         for name, one in values[0].items():
             ones = [value.get(name) for value in values]
@@ -180,7 +180,7 @@ class Folds:
         return found
 
     def _choice(self) -> Choice | None:
-        """How sure the choice is by all events; None if it is among no chains."""
+        """How certain the choice is by all events; None for fewer than two ranked chains."""
         records = [run.choice for run in self.runs if run.choice is not None]
         if len(self.ranked) < 2 or not records:
             return None
@@ -200,7 +200,7 @@ class Folds:
         )
 
     def _stages(self) -> dict[str, Any]:
-        """Seconds and epochs of all folds; cached is what was in every fold."""
+        """Seconds and epochs summed over folds; a part is cached if it was cached in every fold."""
         found: dict[str, Any] = {}
         for name in self.runs[0].stages:
             ones: list[Any] = [run.stages[name] for run in self.runs if name in run.stages]

@@ -1,4 +1,4 @@
-"""Fronts of two quantities, x and y, along v1, and their knee. Imports no PyTorch.
+"""Fronts of two quantities, x and y, along the task weight v1, and their knee. No PyTorch.
 
 A front is a frame with a row for each v1: v1, x, y.
 """
@@ -12,10 +12,10 @@ import pandas as pd
 def knee(front: pd.DataFrame, *, higher: tuple[bool, bool]) -> float:
     """The v1 at which a front bends most: furthest from the chord between its two ends.
 
-    Points that another one beats in one quantity and equals or beats in the other are left out.
-    Both quantities (`higher`: whether that is better) are scaled to [0, 1] over the rest, 1 is
-    best; the chord joins the best of one to the best of the other, and the distance towards the
-    best of both counts. Of several v1 the one nearest to 0.5 (so where the front is straight).
+    Dominated points are left out: another point is better in x or y and not worse in the other.
+    Both quantities (`higher`: whether higher is better) are scaled to [0, 1] over the other points,
+    1 is best; the chord joins the best point in x to the best in y, and the distance is positive
+    towards (1, 1). Of several v1 with this distance, as on a straight front, the nearest to 0.5.
     After Das, "On characterizing the knee of the Pareto curve", Structural Optimization 18 (1999).
 
     >>> front = pd.DataFrame({"v1": [0.1, 0.5, 0.9], "x": [4.0, 1.5, 1.0], "y": [0.90, 0.89, 0.80]})

@@ -1,4 +1,4 @@
-"""What result.json tells of how honest the intermediate outputs are. Imports no PyTorch."""
+"""Records in result.json of how honest the intermediate outputs are. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msnas.results.records import Number, open_and_strict
 
 @open_and_strict
 class ReplacedNumbers(TypedDict):
-    """The last task's numbers with something replaced, and errors of the difference."""
+    """The last task's numbers with some earlier outputs replaced, and errors of the difference."""
 
     of: str
     task: str
@@ -26,8 +26,8 @@ class ReplacedNumbers(TypedDict):
 class InterventionNumbers(TypedDict):
     """The last task's numbers with earlier outputs replaced by the truth, on test events.
 
-    On the `curve` one number after the other is replaced, those first that by themselves are worth
-    most in `ordered_by` on validation events.
+    On the `curve` the outputs are replaced one after the other. First come the outputs whose own
+    replacement gains most in `ordered_by` on validation events.
     """
 
     task: str
@@ -39,9 +39,9 @@ class InterventionNumbers(TypedDict):
 
 @open_and_strict
 class LeakageNumbers(TypedDict):
-    """Information on the last task's classes in a task's output and truth, in shares of H(y).
+    """Information on the last task's class y in a task's output and truth, in shares of H(y).
 
-    `leakage` is what the output has more, at least 0, with the 95 % interval `low` to `high`.
+    `leakage` is output minus truth, at least 0, with the 95 % interval `low` to `high`.
     """
 
     leakage: Number
@@ -55,7 +55,7 @@ class LeakageNumbers(TypedDict):
 class HonestyNumbers(TypedDict):
     """At one point of a conditioning: by task the validity on validation events, and the leakage.
 
-    The latter on validation events (`valid`), and at the run's own point on `test` events.
+    The leakage is on validation events (`valid`), and at the run's own point also on `test` events.
     """
 
     parameters: dict[str, Number]

@@ -1,8 +1,8 @@
 """How good a front along v1 is: the hypervolume it dominates. Imports no PyTorch.
 
-By the library moocore: the area that a front's points beat, up to a reference point that is the
-same for all fronts of a group: the worst number of each task that any of them has. In units of the
-box from there to the best numbers, so from 0 to 1.
+The area that a front's points dominate, up to a reference point that all fronts of a group share:
+the worst number of each task in any of these fronts. In units of the box from the reference point
+to the best numbers, so from 0 to 1. Computed by the library moocore.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Front = dict[float, tuple[float, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Fronts:
-    """Fronts of test numbers at the same `v1`, of runs alike but for how v1 is trained.
+    """Fronts of test numbers at the same `v1`, of runs that differ only in how v1 is trained.
 
-    `rows` hold method, seeds, values, mean, and the interval if there is one; for what is trained
-    for all v1 at once also, as `against` and `difference`, the same of its differences to trainings
-    for each v1, paired by seed.
+    `rows` hold method, seeds, values, mean, and the interval if there is one. A row of trainings
+    for all v1 at once also has `against`, the method of the trainings for each v1, and
+    `difference`, the same numbers of the differences to these trainings, paired by seed.
     """
 
     quantities: tuple[Quantity, Quantity]
@@ -41,9 +41,9 @@ class Fronts:
 
 
 def fronts_of(runs: Sequence[Result], *, confidence: float) -> list[Fronts]:
-    """For each group of runs of two tasks that are alike but for seed, split and weights.
+    """The fronts of each group of two-task runs that differ only in seed, split and weights.
 
-    Of those with two ways to a front, such as one training for all v1 and one for each.
+    A group needs two ways to a front, such as one training for all v1 and a training for each v1.
     """
     usable = [run for run in runs if len(run.supervised) == 2]
     found = []
@@ -64,7 +64,7 @@ def fronts_of(runs: Sequence[Result], *, confidence: float) -> list[Fronts]:
 def _by_label(
     runs: Sequence[Result], first: Quantity, last: Quantity
 ) -> dict[str, dict[int, Front]]:
-    """The front of each seed of each way to train; of one seed and v1 the first run."""
+    """Fronts by way of training and seed; of several runs at one seed and v1, the first."""
     told = labels(runs, without=("weight", *OWN_COLUMNS, *JUDGE))
     found: dict[str, dict[int, Front]] = {}
     for label, run in zip(told, runs, strict=True):
@@ -125,11 +125,11 @@ def _rows(
 
 
 def hypervolume(points: Float[np.ndarray, "point 2"]) -> float:
-    """The area between the origin and the points, of which more is better in both coordinates.
+    """The area that the points dominate above the origin; higher is better in both coordinates.
 
     >>> hypervolume(np.array([[1.0, 0.5], [0.5, 1.0], [0.4, 0.4]]))
     0.75
     """
-    import moocore  # a compiled library, for comparisons of fronts alone
+    import moocore  # a compiled library that only comparisons of fronts need
 
     return float(moocore.hypervolume(points, ref=[0.0, 0.0], maximise=True))

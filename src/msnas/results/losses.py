@@ -15,7 +15,7 @@ from msnas.results.result import Result
 from msnas.run_directory import LOSSES as NAME
 
 SAME = 1e-3
-"""The losses of a chain must give its number in result.json again, but for rounding."""
+"""Relative tolerance: a chain's mean loss must equal its number in result.json up to rounding."""
 
 ChainPath = tuple[str, ...]
 
@@ -24,7 +24,7 @@ ChainPath = tuple[str, ...]
 class Losses:
     """Weighted loss of every validation event: of the ranked chains, and of the trained chain.
 
-    `events` tells which events they are.
+    `events` identifies the set of events.
     """
 
     ranked: Mapping[ChainPath, Float[np.ndarray, " event"]]

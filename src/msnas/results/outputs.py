@@ -1,4 +1,4 @@
-"""What a run's chain puts out for the test events: its outputs.h5 read back. Imports no PyTorch."""
+"""Outputs of a run's chain for the test events: its outputs.h5 read back. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from msnas.run_directory import OUTPUTS as NAME
 BINARY = "msnas.chain.output.Binary"
 MOMENTUM = "msnas.chain.output.TauMomentum"
 JET = "msnas.data.fields.JetMomentum"
-"""Settings `_target_` that tell what an array holds."""
+"""Classes, as in the setting `_target_`, that say what an array holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """Test events of one run, in user's units: small inputs, and each task's output and truth.
+    """Test events of one run in the user's units: small inputs, and each task's output and truth.
 
     All arrays are [event, ...]; `weight` is [event], ones if the data have no weights. `counts` has
     tasks for which not every object of an event counts: 1 or 0, [event, object].
@@ -48,9 +48,9 @@ class Momenta:
     true: Float[np.ndarray, "event particle 3"]
 
     def only(self, counts: np.ndarray | None) -> Momenta:
-        """The particles that count [event, particle], each an event of its own; None: as it is.
+        """The particles with non-zero `counts` [event, particle], each as an event of its own.
 
-        Raises DataError if the shapes do not fit.
+        All momenta as they are for None. Raises DataError if the shapes do not fit.
         """
         if counts is None:
             return self
@@ -63,7 +63,7 @@ class Momenta:
 
 
 def read_own(run: Result, name: str, arrays: Sequence[str], *attributes: str) -> Content:
-    """Arrays of one of a run's own files; raise DataError if it is absent, damaged or another's."""
+    """Arrays of a run's file; raise DataError if it is absent, damaged or from another run."""
     path = run.directory / name
     if not path.is_file():
         raise DataError(f"no {name}: written by an earlier version; force=true makes it")
@@ -116,7 +116,7 @@ def names_of(run: Result) -> list[str]:
 
 
 def _names(run: Result) -> list[dict[str, str]]:
-    """Of inputs, outputs, targets and counts, each with its field or task."""
+    """Data sets of inputs, outputs, targets and counts, each mapped to its field or task."""
     fields = run.config["data"].get("fields", {})
     kinds = ("output", "target", "counts")
     of_tasks = [{f"{task}/{kind}": task for task in run.tasks} for kind in kinds]
@@ -124,9 +124,9 @@ def _names(run: Result) -> list[dict[str, str]]:
 
 
 def last_task_with(run: Result, kind: str) -> str | None:
-    """The last task whose output is of a class, such as `BINARY`, and that has a truth.
+    """The last task with a loss whose output is of the class `kind`, such as `BINARY`.
 
-    Of the two classes of an event, not of several objects in it.
+    A `BINARY` output counts if it classifies the event, not several objects in it.
     """
     tasks = run.config["tasks"]
     found = [
@@ -148,7 +148,7 @@ def jet_field(run: Result) -> str | None:
 def binary_of(outputs: Outputs, task: str) -> tuple[np.ndarray, np.ndarray]:
     """Probability of class 1 and class (0 or 1) of every event, each [event].
 
-    Raises DataError unless they are, and if a class has no event or no weight.
+    Raises DataError for other shapes or classes, and if a class has no event or no weight.
     """
     score = outputs.output[task]
     label = outputs.target.get(task)
@@ -165,7 +165,7 @@ def binary_of(outputs: Outputs, task: str) -> tuple[np.ndarray, np.ndarray]:
 def momenta_of(outputs: Outputs, task: str, jet: str) -> Momenta:
     """Momenta of every event; for one particle per event, the particle's axis may be absent.
 
-    Raises DataError if shapes do not fit.
+    Raises DataError if the shapes do not fit.
     """
     arrays = (outputs.inputs.get(jet), outputs.output[task], outputs.target.get(task))
     found = []

@@ -35,10 +35,10 @@ def agreement(
     *,
     confidence: float,
 ) -> list[dict[str, Any]]:
-    """Rank agreement, regret and hits of a method's runs, by seed, against the tables of seeds.
+    """Rank agreement, regret and hits of a method's runs, each against the table of its seed.
 
-    A row for each quantity: method, quantity, what `Estimate.row` has, and `random`, the same
-    number's expectation for a uniform choice.
+    A row for each quantity: method, quantity, the entries of `Estimate.row`, and `random`, the
+    expectation for a uniformly random choice.
     """
     found: dict[str, dict[int, tuple[float, float]]] = {}
     for seed, run in runs.items():
@@ -60,11 +60,11 @@ def agreement_of_seeds(
     *,
     confidence: float,
 ) -> list[dict[str, Any]]:
-    """Grid search's tau between two of its own seeds, and those of methods relative to it.
+    """Grid search's tau between its own seeds, and the tau of methods relative to it.
 
-    What another training changes in the order of the chains no search can foresee: that tau, not 1,
-    is what a perfect one has. Rows as those of `agreement`, which are given; none where there are
-    no two tables, or they do not agree at all. Intervals by leaving out each seed in turn, as
+    No search can foresee how another seed changes the order of the chains: a perfect search reaches
+    that tau, not 1. `rows` are from `agreement`, and the result has the same form; it is empty
+    without two tables, or if the tables do not agree at all. Intervals are jackknife intervals, as
     the pairs of seeds are not independent.
     """
     losses = {
@@ -108,7 +108,7 @@ def agreement_of_seeds(
 
 
 def missing_chains(run: Result) -> int:
-    """How many of all chains a run's search did not judge."""
+    """The number of chains that a run's search did not judge."""
     return len(set(product(*run.candidates)) - run.search_table().keys())
 
 

@@ -1,10 +1,10 @@
-"""The numbers runs are judged by: name, direction, and words for axes and tables. No PyTorch.
+"""The numbers runs are judged by: name, direction, labels for axes and tables. No PyTorch.
 
-The words are the problem's own, from the `words` of its tasks in a run's config.yaml:
+Labels and units come from the setting `words` of the tasks in a run's config.yaml:
 
     words: {label: tau calibration, metrics: {mse: {label: MSE, unit: (100 GeV)^2}}}
 
-Without them they follow from the names.
+Without this setting, labels are made from the names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CAPITALS = ("auc", "mse", "mae", "rmse")
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """A number of a run's selected chain, `<task>/<metric>`; None: no direction is better."""
+    """A number `<task>/<metric>` of a run's chain; `higher_is_better` is None if neither way is."""
 
     name: str
     label: str
@@ -31,12 +31,12 @@ class Quantity:
 
     @property
     def task(self) -> str:
-        """The task it is of."""
+        """The name of the task."""
         return self.name.split("/")[0]
 
     @property
     def metric(self) -> str:
-        """Its name in the task."""
+        """The name of the metric."""
         return self.name.split("/", 1)[1]
 
     @property
@@ -46,35 +46,35 @@ class Quantity:
 
     @property
     def better(self) -> str:
-        """`higher`, `lower`, or nothing."""
+        """The better direction: `higher`, `lower`, or empty if there is none."""
         return {True: "higher", False: "lower", None: ""}[self.higher_is_better]
 
     @property
     def sign(self) -> float:
-        """What makes more of it better: 1 or -1; 0 where neither is."""
+        """The factor that makes higher numbers better: 1 or -1; 0 without a better direction."""
         return {True: 1.0, False: -1.0, None: 0.0}[self.higher_is_better]
 
     @property
     def test(self) -> str:
-        """Its column of test events in the table of runs."""
+        """The quantity's column in the table of runs, on test events."""
         return f"test/{self.name}"
 
     @property
     def valid(self) -> str:
-        """Its column of validation events."""
+        """The quantity's column in the table of runs, on validation events."""
         return f"valid/{self.name}"
 
     def of(self, run: Result, part: Part = "test") -> float | None:
-        """The number of a run's own selected chain."""
+        """The quantity's value for a run's selected chain; None if it is missing."""
         return number_of(run.part(part), self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantities:
-    """What is looked at first: the first and the last task's metric, and validity.
+    """The main quantities of runs: the first and the last task's metric, and validity.
 
-    Of several metrics of a task the first that is one number and has a direction. `first` is None
-    in a chain of one task, or if the first task has no such metric.
+    A task's metric is its first metric that is one number and has a better direction. `first` is
+    None for a chain of one task, or if the first task has no metric of this kind.
     """
 
     first: Quantity | None
@@ -83,12 +83,12 @@ class Quantities:
 
     @property
     def all(self) -> list[Quantity]:
-        """Those that are there, in the order of the chain."""
+        """The quantities that are not None, in the order of the chain."""
         return [one for one in (self.first, self.last, self.validity) if one is not None]
 
 
 def quantities_of(runs: Sequence[Result]) -> Quantities:
-    """The quantities of runs of one problem; a run without test numbers decides nothing."""
+    """The quantities of runs of one problem; runs without test numbers have no influence."""
     tasks = runs[0].tasks if runs else []
     found = [quantity_of(runs, task) for task in tasks]
     validity = any(is_number(run.test.get(VALIDITY)) for run in runs)
@@ -100,7 +100,7 @@ def quantities_of(runs: Sequence[Result]) -> Quantities:
 
 
 def quantity_of(runs: Sequence[Result], task: str) -> Quantity | None:
-    """The first test metric of a task that is one number with a direction in any run."""
+    """A task's first test metric that is one number with a better direction in any run."""
     for run in runs:
         for name, higher in run.directed("test").items():
             if name.startswith(f"{task}/"):
@@ -109,7 +109,7 @@ def quantity_of(runs: Sequence[Result], task: str) -> Quantity | None:
 
 
 def named(runs: Sequence[Result], name: str, higher_is_better: bool | None) -> Quantity:
-    """A quantity with the words of the first run that has some for it."""
+    """A quantity with label and unit from the first run that has `words` for the task."""
     if name == VALIDITY:
         return Quantity(name=name, label="validity (all variables)", higher_is_better=None)
     task, metric = name.split("/", 1)
@@ -138,6 +138,6 @@ def metric_words(metric: str) -> str:
 
 
 def number_of(values: Mapping[str, Any], name: str) -> float | None:
-    """A number by its name; None if it is not there, is NaN, or is not one number."""
+    """A number by its name; None if it is missing, NaN, or not a single number."""
     value: Any = values.get(name)
     return float(value) if is_number(value) and value == value else None

@@ -18,18 +18,18 @@ CENTRAL = (0.15865, 0.84135)
 """Quantiles one standard deviation of a Gaussian below and above its mean."""
 
 LOWEST_PT = 1.0
-"""[GeV]; below it a ratio to the true pT means nothing."""
+"""Particles need a true pT above this [GeV]; below it, a ratio to the true pT is meaningless."""
 
 FEWEST = 20
 """Particles a bin needs to be shown."""
 
 RESAMPLES = 200
-"""Of the bootstrap that gives the errors."""
+"""Number of bootstrap resamples for the errors."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Residuals:
-    """Of every particle with a true pT: pT / true pT, differences of eta and of phi [rad]."""
+    """Residuals of particles with a true pT: pT / true pT, differences of eta and of phi [rad]."""
 
     true_pt: Float[np.ndarray, " particle"]
     pt: Float[np.ndarray, " particle"]
@@ -41,7 +41,7 @@ class Residuals:
 class Profile:
     """Median and half the width of the central 68.27 % in bins, with their standard errors.
 
-    A bin is from `low` to `high`; the median of what it holds is its `middle`.
+    A bin is from `low` to `high` in true pT; `middle` is the median true pT of its particles.
     """
 
     middle: Sequence[float]

@@ -1,4 +1,4 @@
-"""What result.json tells of shifts of the inputs. Imports no PyTorch."""
+"""Records in result.json of how a chain does under shifts of its inputs. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msnas.results.records import Number, open_and_strict
 
 @open_and_strict
 class ScoreNumbers(TypedDict):
-    """Quantiles of a class's score, and the largest difference of its distribution functions."""
+    """Quantiles of a class's score; `distance` is that of Kolmogorov and Smirnov to no shift."""
 
     quantiles: dict[str, Number]
     distance: NotRequired[Number]
@@ -37,9 +37,9 @@ class ShiftNumbers(TypedDict):
 
 @open_and_strict
 class ChosenNumbers(TypedDict):
-    """The chain of the lowest validation loss under a shift, and what the selected one loses to it.
+    """The chain of lowest validation loss under a shift, and the selected chain's regret to it.
 
-    `shift` is `worst_case` for the largest loss of all.
+    `shift` is `worst_case` for the largest loss over all shifts.
     """
 
     shift: str
@@ -49,7 +49,7 @@ class ChosenNumbers(TypedDict):
 
 @open_and_strict
 class ShiftRecord(TypedDict):
-    """Scores as they are, by class; numbers under each shift; what would be chosen under it."""
+    """Scores without shift, by class; a chain's numbers under each shift; the chains it favours."""
 
     score: dict[str, ScoreNumbers]
     points: list[ShiftNumbers]
@@ -61,9 +61,9 @@ def chosen_under(
     selected: Sequence[Mapping[str, str]],
     own: Mapping[str, str],
 ) -> list[ChosenNumbers]:
-    """Which of the ranked chains would be chosen under each shift, and the regret of `own`.
+    """The ranked chain that would be chosen under each shift, and the regret of the chain `own`.
 
-    `losses` of each chain are by shift; `selected` are the chains. Empty without two chains.
+    `losses` has, for each chain of `selected`, the loss by shift. Empty for fewer than two chains.
     """
     if len(losses) < 2 or own not in selected:
         return []

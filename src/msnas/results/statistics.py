@@ -1,4 +1,4 @@
-"""How sure a number is: from the seeds, and from the test events. Imports no PyTorch."""
+"""Intervals and errors of numbers, from the seeds and from the test events. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.68
-"""Confidence of the intervals in figures and tables, if nothing else is said."""
+"""Confidence level of the intervals in figures and tables, unless another level is stated."""
 
 FEWEST_SEEDS = 5
 """Below this number of seeds there is no interval: their spread is not known well enough."""
@@ -21,7 +21,7 @@ FEWEST_SEEDS = 5
 class Median:
     """The median of `count` values; `low` and `high` of its interval are None where there is none.
 
-    `covers` is the probability with which such an interval covers the median.
+    `covers` is the probability that the interval covers the true median.
     """
 
     count: int
@@ -47,7 +47,7 @@ class Estimate:
     high: float | None = None
 
     def row(self, seeds: Iterable[int], values: Sequence[float]) -> dict[str, Any]:
-        """With what it was made of: seeds, values, mean, and the interval if there is one."""
+        """The estimate as a table row: seeds, values, mean, and the interval if there is one."""
         interval = {} if self.low is None else {"low": self.low, "high": self.high}
         return {"seeds": list(seeds), "values": list(values), "mean": self.mean, **interval}
 
@@ -57,9 +57,9 @@ def median_of(values: Sequence[float], *, level: float = LEVEL) -> Median:
 
     The k-th smallest and k-th largest of n values cover the true median with probability
     1 - 2 P(Binomial(n, 1/2) < k), whatever the distribution (David and Nagaraja, Order Statistics,
-    2003, section 7.1). No chance is involved. Missing values (NaN) are left out. There is no
-    interval below `FEWEST_SEEDS` values, nor where even smallest to largest covers too little: 95 %
-    needs six values.
+    2003, section 7.1). Nothing is resampled. Missing values (NaN) are left out. There is no
+    interval below `FEWEST_SEEDS` values, nor if even the range from the smallest to the largest
+    value covers too little: 95 % needs six values.
 
     >>> median_of([3, 1, 2, 5, 4])
     Median(count=5, median=3.0, low=1.0, high=5.0, covers=0.9375)
@@ -88,7 +88,7 @@ def mean_estimate(
     lowest: float = -math.inf,
     highest: float = math.inf,
 ) -> Estimate:
-    """Mean of one value per seed with Student's t interval, cut at what the quantity can be.
+    """Mean of one value per seed with Student's t interval, cut at `lowest` and `highest`.
 
     No interval below `FEWEST_SEEDS`, nor if all values are equal: a spread of zero in a few seeds
     does not mean certainty.
@@ -109,9 +109,9 @@ def leaving_out(
     lowest: float = -math.inf,
     highest: float = math.inf,
 ) -> Estimate:
-    """A number with Tukey's jackknife interval, from the same number `without` each of the seeds.
+    """A number with Tukey's jackknife interval; `without` has the number without each seed.
 
-    None below `FEWEST_SEEDS`; cut at what the number can be.
+    No interval below `FEWEST_SEEDS` seeds; it is cut at `lowest` and `highest`.
     """
     count = len(without)
     if not count:
@@ -127,7 +127,7 @@ def leaving_out(
 def rate_estimate(hits: Sequence[bool], *, confidence: float) -> Estimate:
     """Share of hits with the interval of Clopper and Pearson (1934); none below `FEWEST_SEEDS`.
 
-    Exact for the binomial distribution: it covers at least with the given confidence.
+    Exact for the binomial distribution: it covers with at least the given confidence.
     """
     count, seeds = sum(hits), len(hits)
     if seeds < FEWEST_SEEDS:
@@ -138,11 +138,11 @@ def rate_estimate(hits: Sequence[bool], *, confidence: float) -> Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """Differences of pairs of runs that share seed and test events, and both their errors.
+    """Differences of pairs of runs that share seed and test events, with two kinds of error.
 
-    `mean` and `median` have the intervals that come from the seeds; `event_error` is the standard
-    error of the mean difference that comes from the choice of test events alone, the trained chains
-    given, which does not shrink with more seeds; None where it is not known.
+    `mean` and `median` have intervals from the spread over seeds. `event_error` is the standard
+    error of the mean difference due to the choice of test events alone, for the given trained
+    chains; it does not shrink with more seeds, and is None where it is not known.
     """
 
     values: Sequence[float]

@@ -1,4 +1,4 @@
-"""How a method's belief in its candidates moved (paper, Fig. 4). Imports no PyTorch."""
+"""How a search's belief in its candidates evolves by epoch (paper, Fig. 4). Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from jaxtyping import Float
 from msnas.results.schema import Margin, Reading
 
 BELIEFS = ("alpha", "theta")
-"""What DARTS and ASNG keep of every candidate."""
+"""Search parameters of every candidate: alpha in DARTS, theta in ASNG."""
 
 LOSS = "valid/loss"
-"""In a history; the weights, and alpha with them, are kept of the epoch where it is lowest."""
+"""Key in a history; the weights and alpha are kept from the epoch with the lowest such loss."""
 
 LAST_EPOCHS = 5
-"""Over which the noise of a margin is told."""
+"""The noise of a margin is its spread over this number of last epochs."""
 
 History = Sequence[Mapping[str, Any]]
 
@@ -27,7 +27,7 @@ History = Sequence[Mapping[str, Any]]
 class Trajectory:
     """Alpha (DARTS) or theta (ASNG) by task and candidate, at the end of each epoch.
 
-    `epochs` count from 1; `losses` are those of validation.
+    `epochs` count from 1; `losses` are validation losses.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Trajectory:
 
     @property
     def label(self) -> str:
-        """Its symbol."""
+        """The symbol of alpha or theta in TeX."""
         return rf"$\{self.name}$"
 
     def probabilities(self) -> dict[str, dict[str, Float[np.ndarray, " epoch"]]]:
@@ -52,12 +52,12 @@ class Trajectory:
         return found
 
     def reading(self, *, last: bool = False) -> Reading | None:
-        """The epoch whose belief the search kept, and how sure that is; None without losses.
+        """The epoch whose belief the search kept, and how clear it is; None without losses.
 
-        It is the first one with the lowest validation loss, or the `last`. A task's margin is the
-        share of its leading candidate there minus the largest other; its noise the standard
-        deviation of the same difference over the last epochs of the search. It is decided if both
-        the margin and the mean over these epochs exceed twice the noise.
+        The epoch is the first with the lowest validation loss, or the `last`. A task's margin is
+        its leading candidate's probability there minus the largest other. The noise is the standard
+        deviation of this difference over the last epochs of the search. A task is decided if both
+        the margin and its mean over these epochs exceed twice the noise.
         """
         losses = {at: one for at, one in enumerate(self.losses) if one is not None}
         if not losses:
@@ -84,7 +84,7 @@ def _margin(shares: Float[np.ndarray, "candidate epoch"], at: int) -> Margin:
 
 
 def read_trajectories(history: History) -> list[Trajectory]:
-    """What a history holds of them: none for a method without."""
+    """The trajectories in a history; empty for a method without alpha or theta."""
     search = [line for line in history if line["stage"] == "search"]
     found = []
     for name in BELIEFS:
@@ -104,6 +104,6 @@ def read_trajectories(history: History) -> list[Trajectory]:
 
 
 def read_beliefs(history: History, config: Mapping[str, Any]) -> Reading | None:
-    """The `Trajectory.reading` of a search that was configured so; None for a method without."""
+    """The `Trajectory.reading` of a search with this `config`; None without alpha or theta."""
     last = ((config.get("recipe") or {}).get("search") or {}).get("keep") == "last"
     return next((one.reading(last=last) for one in read_trajectories(history)), None)
