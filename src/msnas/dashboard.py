@@ -1,4 +1,4 @@
-"""A workspace at Weights & Biases: `python -m msnas.dashboard entity=<you>`. See docs/wandb.md."""
+"""Makes a Weights & Biases workspace: `python -m msnas.dashboard entity=<you>` (docs/wandb.md)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
 
 RUNS_SHOWN = 100
-"""W&B draws the first ten runs if nobody says otherwise: less than a scan has."""
+"""Runs that W&B draws: its default of ten runs is less than a scan has."""
 
 
 @dataclass
@@ -43,10 +43,10 @@ class Settings:
 
 
 def define(settings: Settings) -> Workspace:
-    """The workspace: numbers against v1, curves of every stage, beliefs, and the run table.
+    """The workspace: numbers against v1, losses of every stage, beliefs, and the table of chains.
 
-    Its names are those that `report.wandb_tracker` writes. Raises ConfigError if wandb-workspaces
-    is not installed.
+    The names of metrics are those that `report.wandb_tracker` writes. Raises ConfigError if
+    wandb-workspaces is not installed.
     """
     try:
         import wandb_workspaces.reports.v2.interface as panels
@@ -126,15 +126,15 @@ def define(settings: Settings) -> Workspace:
 
 
 def definition(workspace: Workspace) -> dict[str, Any]:
-    """The workspace as W&B gets it."""
+    """The workspace in the JSON form that is sent to W&B."""
     view = workspace._to_model()
     return dict(view.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 def save(workspace: Workspace, *, update: str | None) -> str:
-    """Write the workspace to W&B, as a new one or in the place of the one at `update`.
+    """Write the workspace to W&B, as a new workspace or over the workspace at address `update`.
 
-    Returns its address. Raises ConfigError without an account, or if W&B refuses.
+    Returns the address. Raises ConfigError without an account, or if W&B refuses.
     """
     import requests
     import wandb

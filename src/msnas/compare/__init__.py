@@ -1,1 +1,1 @@
-"""Methods' runs compared with those of a reference, above all with grid search's."""
+"""Compares the runs of methods with those of a reference method, by default grid search."""

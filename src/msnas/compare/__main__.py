@@ -58,7 +58,7 @@ class Settings:
 
 
 def compare(settings: Settings) -> Comparison:
-    """Compare all groups of runs that have something to be compared with; recommend a v1.
+    """Compare the runs of different methods in all groups of like runs; recommend a v1.
 
     Raises ConfigError for a setting out of range, DataError if there is nothing to compare.
     """
@@ -130,7 +130,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _nothing(settings: Settings, groups: Sequence[Group], others: Sequence[OtherRun]) -> str:
-    """What was found, and what would be needed."""
+    """The message for no comparison: the runs there are, and the runs that are missing."""
     lines = [f"nothing to compare below {', '.join(settings.runs)}"]
     for group in groups:
         lines.append(f"  {group.describe()}")

@@ -1,4 +1,4 @@
-"""What is found in a group of runs: searches against tables of all chains, and test metrics.
+"""Compares the runs of a group: searches against tables of all chains, and test metrics.
 
 Imports PyTorch only where trained chains are applied to the test events again.
 """
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """A group with the rows of what was found in it: see `agreement` and `_performance`."""
+    """A group with its rows of results: for their columns see `agreement` and `_performance`."""
 
     group: Group
     agreement: Sequence[Row]
@@ -35,14 +35,14 @@ class Compared:
 
 
 def compare_group(group: Group, *, reference: str, confidence: float) -> Compared:
-    """All that can be said about a group; notes say what could not."""
+    """All comparisons within a group; notes name the comparisons that are not possible."""
     ranked, notes = rankings(group, confidence=confidence)
     performance, more = _performance(group, reference=reference, confidence=confidence)
     return Compared(group=group, agreement=ranked, performance=performance, notes=[*notes, *more])
 
 
 def rankings(group: Group, *, confidence: float) -> tuple[list[Row], list[str]]:
-    """Rank agreement, regret and hits of every method but grid search."""
+    """Rows of rank agreement, regret and hits of every method but grid search; and notes."""
     tables, notes = _tables(group)
     rows = []
     for label, runs in group.runs.items():
@@ -55,7 +55,7 @@ def rankings(group: Group, *, confidence: float) -> tuple[list[Row], list[str]]:
 
 
 def _tables(group: Group) -> tuple[dict[int, Mapping[Path, Mapping[str, float]]], list[str]]:
-    """Grid search's table of every seed; variants of grid search train the same chains."""
+    """Grid search's complete table of each seed, the first of several; and notes on others."""
     tables: dict[int, Mapping[Path, Mapping[str, float]]] = {}
     notes = []
     for label in group.labels_of(TABLE_METHOD):
@@ -74,9 +74,9 @@ def _tables(group: Group) -> tuple[dict[int, Mapping[Path, Mapping[str, float]]]
 def _performance(group: Group, *, reference: str, confidence: float) -> tuple[list[Row], list[str]]:
     """The differences of every other method's runs to the reference's; and notes for the user.
 
-    A row for each method and test metric: method, reference, quantity, which is better, what
-    `Estimate.row` has of the differences of the seeds both have, method_mean, reference_mean, and
-    test_error where it is known.
+    A row for each method and test metric: method, reference, quantity, better (the direction), the
+    entries of `Estimate.row` for the differences at seeds that both have, method_mean,
+    reference_mean, and test_error where it is known.
     """
     label, notes = find_reference(group, reference)
     if label is None:
@@ -118,7 +118,7 @@ def _performance(group: Group, *, reference: str, confidence: float) -> tuple[li
 
 
 def find_reference(group: Group, reference: str) -> tuple[str | None, list[str]]:
-    """The label that `reference` (a label, or a method with one label) means, if there is one."""
+    """The label of `reference` (a label, or a method with a single label), or None; and notes."""
     if reference in group.runs:
         return reference, []
     labels = group.labels_of(reference.split(" ")[0])
@@ -131,7 +131,7 @@ def find_reference(group: Group, reference: str) -> tuple[str | None, list[str]]
 
 
 def _quantities(group: Group) -> dict[str, bool]:
-    """What is compared, with its direction: the tasks' metrics and the last task's loss."""
+    """The tasks' metrics and the last task's loss, each with whether higher is better."""
     run = group.first
     found = {**run.directed(), f"{run.tasks[-1]}/loss": False}
     runs = [one for by_seed in group.runs.values() for one in by_seed.values()]
@@ -145,7 +145,7 @@ def _quantities(group: Group) -> dict[str, bool]:
 def _test_errors(
     group: Group, label: str, pairs: dict[str, list[int]], quantities: list[str]
 ) -> tuple[dict[tuple[str, str], float], str]:
-    """Standard errors by method and quantity, and why some are missing ("" if none is)."""
+    """Standard errors by method and quantity, and why some are missing ("" if all are there)."""
     from msnas.compare.shared_events import SharedTestEvents
 
     errors: dict[tuple[str, str], float] = {}

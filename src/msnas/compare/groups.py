@@ -1,4 +1,4 @@
-"""Which runs a method's can be compared with: those alike but for method and seed."""
+"""Groups of runs that can be compared: runs that differ only in method and seed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from msnas.results.result import Result
 from msnas.results.runs import OtherRun
 
 TOLD = ("weight.", "task_weights.", "data.events")
-"""Settings that the description of a group tells anyway; candidates are as well."""
+"""Settings that the description of a group contains anyway, as it does the candidates."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Runs of one problem on the same events with the same task weights, candidates, recipe.
+    """Runs of one problem on the same events with the same task weights, candidates and recipe.
 
-    `runs[label][seed]`: see `alike.labels`. `own` are the settings in which it differs from the
-    other groups of its problem.
+    `runs[label][seed]`: for labels see `alike.labels`. `own` are the settings in which the group
+    differs from other groups of the same problem.
     """
 
     settings: Mapping[str, Any]
@@ -28,7 +28,7 @@ class Group:
 
     @property
     def first(self) -> Result:
-        """One of the runs."""
+        """The first run of the group."""
         return first_of(next(iter(self.runs.values())))
 
     def labels_of(self, method: str) -> list[str]:
@@ -36,7 +36,7 @@ class Group:
         return [label for label, runs in self.runs.items() if first_of(runs).method == method]
 
     def describe(self) -> str:
-        """Problem, events, task weights and candidates in one line, then what is its own."""
+        """One line: problem, events, task weights, candidates, then the group's `own` settings."""
         run = self.first
         weights = ", ".join(f"{name} {value:g}" for name, value in run.task_weights.items())
         candidates = " x ".join("{" + ", ".join(names) + "}" for names in run.candidates)
@@ -63,9 +63,9 @@ def first_of(runs: Mapping[int, Result]) -> Result:
 
 
 def group_runs(runs: Sequence[Result]) -> tuple[list[Group], list[OtherRun]]:
-    """The groups, in the order of their first runs, and the runs that only repeat another one.
+    """The groups, in the order of their first runs, and the runs that only repeat another run.
 
-    What decides nothing may differ: how validity is judged, and how many events at a time.
+    Runs may differ in how validity is judged and in the batch size of the evaluation.
     """
     found = alike(runs, but_for=["seed", *METHOD, *JUDGE])
     settings: dict[str, list[Settings]] = {}
@@ -86,7 +86,7 @@ def group_runs(runs: Sequence[Result]) -> tuple[list[Group], list[OtherRun]]:
 
 
 def _own(groups: Sequence[Settings]) -> list[dict[str, Any]]:
-    """Of each group the settings that another has otherwise, but for what is told anyway."""
+    """For each group the settings in which other groups differ, without those of `TOLD`."""
     columns = {
         key: column(key, groups)
         for key in differing(groups)

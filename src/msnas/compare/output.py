@@ -1,4 +1,4 @@
-"""A comparison as tables on the screen, as JSON and as CSV. Imports no PyTorch."""
+"""Writes a comparison as tables on the screen, as JSON and as CSV. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COLUMNS = [
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All groups in which there was something to compare, and what was asked for."""
+    """The groups of runs with their comparisons, and the settings of the comparison."""
 
     reference: str
     confidence: float
@@ -49,7 +49,7 @@ class Comparison:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Everything, seed by seed; what was not computed is absent."""
+    """The content of compare.json, seed by seed; numbers that were not computed are absent."""
     return {
         "schema": 1,
         "reference": comparison.reference,
@@ -101,7 +101,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 def write(comparison: Comparison, folder: Path) -> list[Path]:
     """Write compare.json and compare.csv into `folder`, over those of an earlier comparison.
 
-    Raises DataError if that cannot be done.
+    Raises DataError if the folder cannot be written.
     """
     content = as_json(comparison)
     paths = [folder / "compare.json", folder / "compare.csv"]
@@ -217,7 +217,7 @@ def _interval(row: Mapping[str, Any], sign: str = "") -> str:
 
 
 def _lines(content: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows of all groups with the columns of the CSV file; `seeds` is their number."""
+    """The rows of all groups with the columns of the CSV file; `seeds` is the number of seeds."""
     rows = [
         {"group": number, "problem": group["problem"], "table": name}
         | {**row, "seeds": len(row["seeds"])}

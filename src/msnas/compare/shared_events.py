@@ -1,4 +1,4 @@
-"""Trained chains applied to their test events again, for the error the test sample causes."""
+"""Applies trained chains to their test events again, for errors due to the test sample."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ Outputs = list[Tensor]
 
 @final
 class SharedTestEvents:
-    """The test events of one group of runs, which all its runs share.
+    """The test events that all runs of a group share.
 
-    Raises DataError if the data are gone or are not those of `run` any more.
+    Raises DataError if the data are missing or are no longer the data of `run`.
     """
 
     def __init__(self, run: Result) -> None:
@@ -50,10 +50,10 @@ class SharedTestEvents:
         self._outputs: dict[Path, Outputs] = {}
 
     def outputs(self, run: Result, quantities: Sequence[str]) -> Outputs:
-        """The outputs of a run's chain, computed once.
+        """The outputs of a run's chain, computed at the first call and kept.
 
-        Raises DataError if the chain cannot be loaded or does not give the run's own numbers for
-        `quantities` again.
+        Raises DataError if the chain cannot be loaded or does not reproduce the run's own numbers
+        for `quantities`.
         """
         if run.directory not in self._outputs:
             try:
@@ -89,9 +89,9 @@ class SharedTestEvents:
     ) -> float:
         """Standard error of mean(quantity of `first`) - mean(quantity of `second`).
 
-        All chains see the same test events, and so does every seed: the error of the mean over
-        seeds is that of one linear combination of correlated numbers, not smaller by the root of
-        their number. How it is known: see `sample_error`.
+        All chains of all seeds see the same test events. So the error of the mean over seeds is
+        that of a linear combination of correlated numbers, and does not shrink with the root of
+        the number of seeds. For its computation see `sample_error`.
         """
         name, metric = quantity.split("/", 1)
         level, task = self.tasks[name]
@@ -101,7 +101,7 @@ class SharedTestEvents:
 
 
 def _plan(run: Result) -> Plan:
-    """The plan of a run; the machine that trained it need not be there."""
+    """The plan of a run on the CPU, whatever accelerator the run was trained on."""
     config = copy.deepcopy(dict(run.config))
     try:
         config["trainer"] = {**config["trainer"], "accelerator": "cpu"}

@@ -1,8 +1,8 @@
-"""Numbers of runs against a parameter: single runs, medians, their intervals.
+"""Plots numbers of runs against a parameter: single runs, medians, their intervals.
 
-A frame has a row for each number: `panel`, `series`, `x` (NaN: at no value), `y`, `key` of the run,
-`told` about it, and whether the run was trained once for a range of values (`once`). Rows that are
-`loose` may lie beyond the axes.
+A frame has a row for each number: `panel`, `series`, `x` (NaN: no fixed value), `y`, `key` of the
+run, `told` (its hover text), and `once`: whether the run was trained once for a range of values.
+Points of rows that are `loose` may lie beyond the axes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BARS = (
 )
 
 APART = 0.11
-"""Between kinds of run at the same value, in positions of the axis of v1."""
+"""Distance between series at the same value, in positions of the axis of v1."""
 
 
 def numbers(
@@ -34,7 +34,7 @@ def numbers(
 ) -> pd.DataFrame:
     """A row for each run with a test number of this metric: x, y, key, told, once.
 
-    A run that was trained for a range of `parameter` has one for each of its values.
+    A run trained for a range of `parameter` has a row for each value it was judged at.
     """
     rows = []
     for run in runs:
@@ -53,7 +53,7 @@ def numbers(
 def medians(rows: pd.DataFrame) -> pd.DataFrame:
     """At each x, in order: y (the median), low and high of its interval, n, key of a lone run.
 
-    Without an interval low and high are the median.
+    Where there is no interval, low and high equal the median.
     """
     found = []
     for x, part in rows.groupby(rows["x"].astype(float).round(9), sort=True):
@@ -82,7 +82,7 @@ def panel_of(
     apart: float = APART,
     joined: bool = False,
 ) -> Panel:
-    """The series of one panel; at the same x they stand a little apart, lines of a range do not."""
+    """A panel of series, a little apart at the same x unless trained for a range of values."""
     parts = {series: part for series in looks if len(part := rows[rows["series"] == series])}
     fixed = [series for series, part in parts.items() if not part["once"].all()]
     places = np.sort(x.positions(rows["x"].dropna().unique()))
@@ -92,14 +92,14 @@ def panel_of(
     for series, part in parts.items():
         place = fixed.index(series) - (len(fixed) - 1) / 2 if series in fixed else 0
         layers += _layers(series, part, looks[series], shift=place * apart, joined=joined)
-    layers.sort(key=lambda one: isinstance(one, Points))  # marks stand on bands and rules
+    layers.sort(key=lambda one: isinstance(one, Points))  # draw marks over bands and rules
     return Panel(x=x, y=y, title=title, layers=layers)
 
 
 def _layers(
     series: str, rows: pd.DataFrame, look: Look, *, shift: float, joined: bool
 ) -> Iterator[Layer]:
-    """A line across for runs at no value; band or bars, single runs, medians."""
+    """Layers of a series: a line across for runs without an x, band or bars, runs, medians."""
     across = rows.loc[rows["x"].isna(), "y"]
     if len(across):
         middle = pd.DataFrame({"y": [across.median()], "keys": [list(rows["key"])]})
@@ -128,14 +128,14 @@ def _layers(
 
 
 def count_words(sizes: Iterable[int]) -> str:
-    """Such as `n = 5` or `n = 2 to 6`."""
+    """The range of numbers of runs, such as `n = 5` or `n = 2 to 6`."""
     return "n = " + " to ".join(str(one) for one in sorted({min(sizes), max(sizes)}))
 
 
 def with_counts(
     rows: pd.DataFrame, looks: Mapping[str, Look]
 ) -> tuple[pd.DataFrame, dict[str, Look]]:
-    """Rows and looks with the number of runs behind a point in the name of each series."""
+    """Rows and looks with the number of runs per point added to the name of each series."""
     names = {}
     for series in looks:
         part = rows[rows["series"] == series]
@@ -150,14 +150,14 @@ def with_counts(
 def with_kinds(
     rows: pd.DataFrame, looks: Mapping[str, Look]
 ) -> tuple[pd.DataFrame, dict[str, Look]]:
-    """Series told apart by how they were trained, if there are both ways; and their looks."""
+    """Rows and looks with `, YOTO` in the names of series trained once for a range of values."""
     names = rows["series"] + rows["once"].map({True: ", YOTO", False: ""})
     both = {f"{series}{kind}": look for series, look in looks.items() for kind in ("", ", YOTO")}
     return with_counts(rows.assign(series=names), both)
 
 
 def gap_notes(rows: pd.DataFrame, known: Mapping[float, str] | None = None) -> list[str]:
-    """Where trainings for a range and at single values are furthest apart, in medians."""
+    """A note on the largest gap between the medians of YOTO and of trainings at single values."""
     told = []
     for series, part in rows.groupby("series", sort=False):
         both = [medians(part[part["once"] == once]).set_index("x")["y"] for once in (True, False)]
@@ -171,7 +171,7 @@ def gap_notes(rows: pd.DataFrame, known: Mapping[float, str] | None = None) -> l
 
 
 def seconds_notes(fixed: Sequence[Result], once: Sequence[Result]) -> list[str]:
-    """Time of one training of either kind, if both are known."""
+    """A note on the median time of a training at one value and with YOTO, if both are known."""
     known = [[run.training_seconds for run in runs if run.stages] for runs in (fixed, once)]
     if not all(known):
         return []
@@ -180,7 +180,7 @@ def seconds_notes(fixed: Sequence[Result], once: Sequence[Result]) -> list[str]:
 
 
 def number_of_runs(count: int) -> str:
-    """Such as `1 run` or `7 runs`."""
+    """A number of runs in words, such as `1 run` or `7 runs`."""
     return f"{count} run{'s' if count != 1 else ''}"
 
 

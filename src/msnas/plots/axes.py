@@ -1,4 +1,4 @@
-"""Scales: logarithmic, that of v1, that of a loss's parameter, names."""
+"""Axes of figures: logarithmic, for v1, for a loss's parameter, for names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msnas.results.quantity import Quantity
 from msnas.results.result import VALIDITY
 
 NEAREST = 0.001
-"""From here to an end the axis of v1 is linear."""
+"""Within this distance of 0 and of 1, the axis of v1 is linear."""
 
 END = 0.8
 """Length of each linear part, in decades of the odds."""
@@ -24,23 +24,23 @@ DECADES = 2.0
 """From this range of positive values on, the axis of a parameter is logarithmic."""
 
 SIGNS = {"one_minus_beta": r"$1-\beta$", "gamma": r"focal $\gamma$"}
-"""Parameters of losses; of others the name."""
+"""Symbols of parameters of losses; other parameters are shown by their names."""
 
 KNOWN = {"one_minus_beta": {1.0: "CE", 0.0: "ICE"}, "gamma": {0.0: "CE"}}
-"""Values at which a loss is a known one: cross entropy, inverse class frequency."""
+"""Values at which a loss is cross entropy (CE) or inverse class frequency (ICE)."""
 
 NEAR_AN_END = 0.05
-"""With weights nearer to 0 or 1 than this (but not on them) their axis is that of v1."""
+"""If a weight is nearer to 0 or 1 than this (but not equal), `v1_axis` is used."""
 
 LONGEST = 26
-"""Letters of a name."""
+"""Longest name on an axis [characters]."""
 
 UPRIGHT = 6
-"""More names than this, or longer ones than 10 letters beside others, are written askew."""
+"""More names than this, or at least 3 with one above 10 characters, are written askew."""
 
 
 def v1_position(v1: float) -> float:
-    """Where v1 in [0, 1] stands: at the logarithm of its odds; nearer to an end than .001 linear.
+    """Position of v1 in [0, 1] on its axis: log10 of its odds, linear within .001 of 0 and 1.
 
     >>> [round(v1_position(v1), 3) for v1 in (0, 0.001, 0.1, 0.5, 0.9, 1)]
     [-3.8, -3.0, -0.954, 0.0, 0.954, 3.8]
@@ -53,7 +53,7 @@ def v1_position(v1: float) -> float:
 
 
 def v1_axis(label: str = "task 1 weight $v_1$") -> Axis:
-    """The whole range of v1; strokes tell where the scale changes."""
+    """The axis for all v1 from 0 to 1; strokes mark where the scale changes."""
     turn = v1_position(NEAREST) - END / 2
     ticks = {v1_position(float(text)): text for text in V1}
     return Axis(
@@ -67,7 +67,7 @@ def v1_axis(label: str = "task 1 weight $v_1$") -> Axis:
 
 
 def metric_axis(quantity: Quantity, part: str = "test", *, direction: bool = False) -> Axis:
-    """A quantity with its unit, and on demand what is better; a share goes from 0 to 1."""
+    """The axis of a quantity, with unit and, if asked, better `direction`; validity is 0 to 1."""
     better = f" ({quantity.better} is better)" if direction else ""
     label = re.sub(r"\^(\w+)", r"$^{\1}$", f"{part} {quantity.axis}{better}".strip())
     if quantity.name == VALIDITY:
@@ -76,7 +76,7 @@ def metric_axis(quantity: Quantity, part: str = "test", *, direction: bool = Fal
 
 
 def weight_axis(values: Sequence[float]) -> Axis:
-    """For these weights of the first task: linear, or that of v1 if its ends are scanned."""
+    """The axis for weights of the first task: linear, or `v1_axis` if some are near 0 or 1."""
     label = "task 1 weight $v_1$"
     if any(0 < value < NEAR_AN_END or 0 < 1 - value < NEAR_AN_END for value in values):
         return v1_axis(label)
@@ -84,12 +84,12 @@ def weight_axis(values: Sequence[float]) -> Axis:
 
 
 def log_axis(label: str, *, limits: tuple[float, float] | None = None) -> Axis:
-    """Logarithmic, with plain numbers."""
+    """A logarithmic axis of plain numbers."""
     return Axis(label=label, place=_log, ticks=log_ticks, limits=limits)
 
 
 def log_ticks(low: float, high: float) -> Ticks:
-    """Decades between two logarithms; over less than two of them also 2 and 5."""
+    """Ticks at powers of ten between two logarithms; below two decades also at 2 and 5."""
     parts = (1, 2, 5) if high - low < 2 else (1,)
     values = [
         part * 10.0**power
@@ -101,7 +101,7 @@ def log_ticks(low: float, high: float) -> Ticks:
 
 
 def parameter_axis(name: str, values: Sequence[float]) -> Axis:
-    """For values of a loss's parameter: linear, or logarithmic with a place for zero."""
+    """The axis of a loss's parameter: linear, or logarithmic with a place for zero."""
     sign = SIGNS.get(name, name.replace("_", " "))
     known = {value: text for value, text in KNOWN.get(name, {}).items() if value in values}
     positive = [value for value in values if value > 0]
@@ -127,12 +127,12 @@ def parameter_axis(name: str, values: Sequence[float]) -> Axis:
 
 
 def whole_axis(label: str) -> Axis:
-    """Of whole numbers."""
+    """A linear axis of whole numbers."""
     return Axis(label=label, ticks=whole_ticks, place=float)
 
 
 def whole_ticks(low: float, high: float) -> Ticks:
-    """Up to eight whole numbers between two positions.
+    """Ticks at up to nine whole numbers between two positions.
 
     >>> list(whole_ticks(0.8, 4.2)), list(whole_ticks(0, 30))
     ([1.0, 2.0, 3.0, 4.0], [0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0])
@@ -150,7 +150,7 @@ def told_value(name: str, value: float) -> str:
 
 
 def names_axis(names: Sequence[str], label: str = "") -> Axis:
-    """Names at 0, 1, 2 ...; a name may hold line breaks."""
+    """An axis with names at 0, 1, 2 ...; a name may hold line breaks."""
     longest = max((len(line) for name in names for line in name.split("\n")), default=0)
     askew = len(names) > UPRIGHT or (len(names) > 2 and longest > 10)
     shown = [name if longest <= LONGEST else name[: LONGEST - 1] + "…" for name in names]
@@ -160,7 +160,7 @@ def names_axis(names: Sequence[str], label: str = "") -> Axis:
 
 
 def table_axis(label: str, values: Iterable[float]) -> Axis:
-    """Logarithmic, with just these values."""
+    """A logarithmic axis with ticks at just these values."""
     ticks = {_log(value): f"{value:g}" for value in values}
     return Axis(label=label, place=_log, ticks=lambda low, high: ticks)
 

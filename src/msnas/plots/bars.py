@@ -1,4 +1,4 @@
-"""Bars on names, each kind of them in its own colour."""
+"""A panel of bars, with a colour for each kind of bar."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def bar_panel(
     title: str,
     upon: Sequence[Layer] = (),
 ) -> Panel:
-    """Bars from `base` to `y` at x, of a `kind`; layers that lie `upon` them."""
+    """Bars from `base` to `y` at x, coloured by `kind`, with the layers `upon` drawn over them."""
     bars = [
         Bars(rows=part, look=look, label=kind)
         for kind, look in looks.items()

@@ -1,7 +1,7 @@
-"""How every single chain does, with and without re-optimisation.
+"""The metric of every single chain, with and without re-optimisation.
 
-Re-optimised chains are runs of `fixed_chain`; where there is none, the chains that grid search
-trained, of which only validation numbers are known.
+Re-optimised chains are runs of `fixed_chain`; without these runs, the chains that grid search
+trained, for which only validation numbers are known.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WEIGHTS = 9
 class Chains:
     """One row per chain, kind and seed: key, chain, seed, v1, reoptimised, value.
 
-    `order` is best first, by the median of the re-optimised chains if there are any.
+    `order` has the best chain first, by the median of re-optimised runs if there are any.
     """
 
     quantity: Quantity
@@ -43,9 +43,9 @@ class Chains:
 
 
 def chains_of(runs: Runs) -> Chains:
-    """Each chain at v1 = 0 or the lowest v1 there is; raise NothingToDraw if there is none.
+    """Each chain at the lowest v1 there is; raise NothingToDraw if there is no chain.
 
-    Without re-optimisation the task weights change nothing, so runs of all v1 serve there.
+    Without re-optimisation the task weights change nothing, so runs at all v1 are used there.
     """
     quantity = runs.quantities.last
     if quantity is None:
@@ -82,7 +82,7 @@ def chains_of(runs: Runs) -> Chains:
 def fixed_chains(runs: Runs) -> tuple[pd.DataFrame, list[str]]:
     """The runs of `fixed_chain` that differ in chain, re-optimisation, weights and seed alone.
 
-    With a column `reoptimised`. Of several other settings the most frequent; a note tells the rest.
+    With a column `reoptimised`. If other settings differ, only the most frequent; and a note on it.
     """
     ones = [run for run in runs.finished if run.method == FIXED]
     table = runs.wide[runs.wide["method"] == FIXED].copy()
@@ -94,7 +94,7 @@ def fixed_chains(runs: Runs) -> tuple[pd.DataFrame, list[str]]:
 
 
 def grid_chains(runs: Runs, quantity: Quantity) -> pd.DataFrame:
-    """One row per chain of each grid search, with its validation number; without settings mixed."""
+    """One row per chain of each grid search with its validation number; most frequent settings."""
     table = runs.wide[runs.wide["method"] == TABLE]
     table, _ = _most_frequent(table, table["label"])
     rows = []

@@ -1,4 +1,4 @@
-"""The runs one figure can show together, and what to say about those it does not show.
+"""Chooses the runs that one figure shows together, with notes on the runs it does not show.
 
 A figure of single runs shows one group: the same problem, events, task weights, candidates and
 recipe, so that only method and seed differ.
@@ -38,10 +38,10 @@ class Chosen:
 def choose(
     runs: Runs, usable: Callable[[Result], str | None], *, most: int = MOST_LABELS
 ) -> Chosen:
-    """The group of runs to show: task weights nearest to equal ones (v1 nearest to 0.5).
+    """The group of runs to show, with the most equal task weights (v1 nearest to 0.5).
 
     `usable` returns why a run cannot be shown, or None. Only groups with at least half as many
-    runs as the largest are looked at, so that a lone run does not stand for a scan.
+    runs as the largest are considered, so that a lone run does not stand for a scan.
 
     Raises NothingToDraw, with the reasons, if no run can be shown.
     """
@@ -78,20 +78,20 @@ def choose(
 
 
 def nearest_to_equal(groups: Sequence[tuple[Alike, ByLabel]]) -> tuple[Alike, ByLabel]:
-    """Of the large groups, the one with the task weights nearest to equal ones."""
+    """Of the large groups, the group with the most equal task weights."""
     largest = max(size(by_label) for _, by_label in groups)
     large = [one for one in groups if 2 * size(one[1]) >= largest]
     return min(large, key=lambda one: (distance_to_equal(one[0].runs[0]), -size(one[1])))
 
 
 def distance_to_equal(run: Result) -> float:
-    """How far the task weights are from equal ones; for two tasks 2 |v1 - 0.5|."""
+    """Sum of the absolute differences of task weights to equal weights; 2 |v1 - 0.5| for two."""
     weights = list(run.task_weights.values())
     return round(sum(abs(weight - 1 / len(weights)) for weight in weights), 9)
 
 
 def best_on_validation(runs: Mapping[int, Result]) -> Result:
-    """The run with the best last task on validation data; the lowest seed if several are."""
+    """The run with the best last task on validation data; the lowest seed among equal runs."""
     best = best_of(list(runs.values()))
     return best or min(runs.values(), key=lambda run: float(run.valid["loss"]))
 
@@ -114,9 +114,9 @@ def with_outputs(run: Result) -> str | None:
 
 
 def read_best(chosen: Chosen, read: Callable[[Result], Read]) -> tuple[dict[str, Read], list[str]]:
-    """`read` of each label's best run on validation data; and the notes with what failed.
+    """`read` each label's best run on validation data; and notes, also on runs that failed.
 
-    Raises NothingToDraw if every one failed.
+    Raises NothingToDraw if all runs failed.
     """
     best = {label: [best_on_validation(runs)] for label, runs in chosen.runs.items()}
     found, notes = read_all(chosen.notes, best, read)
@@ -126,9 +126,9 @@ def read_best(chosen: Chosen, read: Callable[[Result], Read]) -> tuple[dict[str,
 def read_all(
     notes: Sequence[str], runs: Mapping[str, Sequence[Result]], read: Callable[[Result], Read]
 ) -> tuple[dict[str, list[Read]], list[str]]:
-    """`read` of all runs by label; and the notes with what failed.
+    """`read` all runs, by label; and notes, also on runs that failed.
 
-    Raises NothingToDraw if every one failed.
+    Raises NothingToDraw if all runs failed.
     """
     found: dict[str, list[Read]] = {}
     failed = []
@@ -155,17 +155,17 @@ def told_runs(runs: Mapping[str, Result]) -> str:
 
 
 def task_words(run: Result, task: str) -> str:
-    """What a task is called in words, from its configuration; else its name."""
+    """The label of a task from its configuration; without a label its name."""
     return str((run.config["tasks"][task].get("words") or {}).get("label", task))
 
 
 def size(by_label: ByLabel) -> int:
-    """Number of runs."""
+    """The number of runs."""
     return sum(map(len, by_label.values()))
 
 
 def _every_method_first(found: ByLabel) -> list[str]:
-    """The labels, the first one of every method before further settings of any."""
+    """The labels: first one label of every method, then methods' further labels."""
     labels = in_order(list(found))
     methods = [method_of(label) for label in labels]
     earlier = [methods[:place].count(method) for place, method in enumerate(methods)]

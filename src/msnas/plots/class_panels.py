@@ -16,7 +16,7 @@ PANELS = {
     "balanced accuracy": {"balanced_accuracy": "balanced"},
     "AUC": {"auc": "AUC"},
 }
-"""By label of the panel, the ends of metrics' names with what they are called."""
+"""By label of the panel: the last part of a metric's name, and the name of its series."""
 
 LOOKS = {
     "minor class": Look(colour=COLOURS["vermilion"]),
@@ -32,7 +32,7 @@ def has_class_metric(run: Result, task: str) -> bool:
 
 
 def class_rows(task: str, row: str, numbers: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
-    """The `numbers` of every metric that is there; a `panel` is one of a `row`, its title."""
+    """The `numbers` of every metric that has some, in panels of one row with the title `row`."""
     found = [
         numbers(f"{task}/{name}").assign(
             panel=f"{row}|{label}", series=series, row=row, y_axis=label
@@ -46,7 +46,7 @@ def class_rows(task: str, row: str, numbers: Callable[[str], pd.DataFrame]) -> p
 def class_panels(
     rows: pd.DataFrame, looks: Mapping[str, Look], x: Axis, apart: float
 ) -> list[Panel]:
-    """A panel for each metric that is there."""
+    """A panel for each metric in the rows."""
     found = []
     for _, part in rows.groupby("panel", sort=False):
         title, label = part[["row", "y_axis"]].iloc[0]

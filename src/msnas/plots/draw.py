@@ -1,4 +1,4 @@
-"""All figures of a report, drawn on paper and for the page."""
+"""Draws all figures of a report, as files for paper and for the HTML page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A file of the folder `figures`: its name, its first line, what `chart` says of itself.
+    """A file of the folder `figures`: its name, its first line, the docstring of its `chart`.
 
     `chart` raises NothingToDraw if there is nothing to show.
     """
@@ -35,7 +35,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A figure that was drawn: what it is, its form for the page, and its files (PNG, PDF)."""
+    """A figure that was drawn, with its form for the page and its files (PNG, PDF)."""
 
     name: str
     title: str
@@ -58,9 +58,9 @@ def figures_found() -> list[Figure]:
 
 
 def draw_figures(runs: Runs, folder: Path) -> tuple[list[Drawn], list[tuple[str, str]]]:
-    """Draw every figure into `folder`; names and reasons of those that have nothing to show.
+    """Draw every figure into `folder`; also names and reasons of figures with nothing to show.
 
-    The runs are of one problem.
+    All runs are of one problem.
     """
     drawn, missing = [], []
     for one in figures_found():
@@ -72,7 +72,7 @@ def draw_figures(runs: Runs, folder: Path) -> tuple[list[Drawn], list[tuple[str,
             missing.append((one.name, str(nothing)))
         except OSError:
             raise
-        except Exception as error:  # of runs that nobody has thought of; the rest is shown
+        except Exception as error:  # an unforeseen kind of run; the other figures are shown
             missing.append((one.name, f"failed: {one_line(error)}"))
         else:
             words = {"name": one.name, "title": one.title, "caption": one.caption}

@@ -1,7 +1,7 @@
-"""What a figure is made of: panels of layers on axes, without a word of how they are drawn.
+"""The parts of a figure: panels of layers on axes, independent of how they are drawn.
 
-Numbers are in the units of the data; an axis knows at which position a value stands. Texts may hold
-`$...$` with `_`, `^` and Greek letters of TeX; each renderer writes them in its own way.
+Numbers are in the units of the data; an axis converts them to positions. Texts may hold `$...$`
+with `_`, `^` and Greek letters of TeX; each renderer writes them in its own way.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ Ticks = Mapping[float, str]
 
 
 class NothingToDraw(Exception):  # noqa: N818 - no error
-    """The runs hold nothing this figure shows; the message says what is missing."""
+    """The runs have nothing that the figure shows; the message says what is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """Colour, mark and line of one kind of thing."""
+    """Colour, mark and line style of a series."""
 
     colour: str = "#000000"
     marker: Marker = "circle"
@@ -42,12 +42,12 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """What an axis measures, and where its values stand.
+    """What an axis measures, and at which positions its values stand.
 
-    `place` gives the position of a value, `ticks` the texts by position between two positions
-    (None: round numbers), `breaks` the positions at which the scale changes. It reaches to its
-    `limits`, in units of the data, and a `margin`, in positions, or as far as the layers need, from
-    zero on if they `grow`.
+    `place` gives the position of a value (None: the value itself), `ticks` the texts by position
+    between two positions (None: round numbers), `breaks` the positions at which the scale changes.
+    The axis reaches to its `limits`, in units of the data, plus a `margin`, in positions; without
+    limits as far as the layers need, with `grow` from zero on.
     """
 
     label: str = ""
@@ -60,7 +60,7 @@ class Axis:
     askew: bool = False
 
     def positions(self, values: Any) -> Positions:
-        """Where values stand."""
+        """Positions of values on the axis."""
         numbers: Positions = np.asarray(values, dtype=float)
         if self.place is not None:
             numbers = np.array([self.place(one) for one in numbers])
@@ -69,13 +69,13 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One kind of mark. Layers with a `label` are in the legend, `words` follow it there.
+    """One kind of mark. Layers with a `label` are in the legend, where `words` follow the label.
 
-    `rows` hold its numbers, and may hold `key` (of the run) and `told` (words for the page). For
-    the page, where runs are filtered: `median_of` has by key the numbers y whose median a mark is,
-    `share` the keys of a bar's runs and of all runs there, `keys` those of any other mark of
-    several runs.
-    What is `loose` may lie beyond the axes where it would squash the rest.
+    `rows` hold the numbers, and may hold `key` (of the run) and `told` (hover text on the page).
+    For filtering runs on the page: `median_of` has by key the numbers y whose median a mark is,
+    `share` the keys of a bar's runs and of all runs at its place, `keys` the runs of any other
+    mark of several runs. Marks of a `loose` layer may lie beyond the axes if they would stretch
+    the axes too far.
     """
 
     rows: pd.DataFrame
@@ -88,16 +88,16 @@ class Layer:
 
     @property
     def entry(self) -> str:
-        """Its text in a legend."""
+        """The layer's text in a legend."""
         return f"{self.label}: {self.words}" if self.words else self.label
 
     @property
     def hold(self) -> str:
-        """How much of it the axes have to hold, see `span`."""
+        """How many of the layer's marks must lie within the axes: a group of `span`."""
         return "loose" if self.loose else "firm"
 
     def numbers(self, side: Side) -> Positions:
-        """All its numbers along one axis."""
+        """All numbers of the layer along one axis."""
         names = [name for name in getattr(self, side) if name in self.rows]
         found: Positions = self.rows[names].to_numpy(dtype=float).ravel()
         return found
@@ -109,7 +109,7 @@ class Points(Layer):
     """Marks at x and y, with a line through them if it has a `width`; without `size` only the line.
 
     `low` and `high` are ends of a bar along y, `left` and `right` along x. `edge` is a colour
-    around the marks; `shift` moves all along x, in positions.
+    around the marks; `shift` moves all marks along x, in positions.
     """
 
     x: ClassVar[Names] = ("x", "left", "right")
@@ -123,7 +123,7 @@ class Points(Layer):
 
     @property
     def hold(self) -> str:
-        """Of marks one may be far from all others."""
+        """Marks are `core`, so an outlier may lie beyond the axes; lines are `firm`."""
         return "loose" if self.loose else "core" if self.size else "firm"
 
 
@@ -138,7 +138,7 @@ class Band(Layer):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Steps(Layer):
-    """A histogram: `left`, `right` and `y` of each bin, and its `error`, drawn if it has `bars`."""
+    """A histogram: `left`, `right` and `y` of each bin, and its `error`, drawn if `bars` is set."""
 
     x: ClassVar[Names] = ("left", "right")
     filled: bool = False
@@ -150,7 +150,7 @@ class Steps(Layer):
 class Violin(Layer):
     """The density of the numbers y at one x, with lines at the quantiles 0, 1/4, 1/2, 3/4 and 1.
 
-    Without a `body` there is only the line at the median. The points on it stretch the axis.
+    Without a `body` only the line at the median is drawn. Only points on it stretch the y axis.
     """
 
     y: ClassVar[Names] = ()
@@ -169,7 +169,7 @@ class Bars(Layer):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Rule(Layer):
-    """A line across the panel at the x or the y of its row."""
+    """A line across the panel at the x or the y of each row."""
 
     width: float = 0.8
 
@@ -177,9 +177,9 @@ class Rule(Layer):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Image(Layer):
-    """`value` at the middles x and y of pixels in colour, logarithmic between the ends of `scale`.
+    """An image: `value` of the pixels around x and y, on a logarithmic colour scale from `scale`.
 
-    What is less is white. The colours are told beside it if it has a `bar`.
+    Lower values are white. With `bar` a colour bar stands beside the image.
     """
 
     scale: tuple[float, float]
@@ -194,9 +194,9 @@ class Image(Layer):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Words(Layer):
-    """`text` for the points x and y: right `above` them, or beside them where there is room.
+    """Labels `text` of the points x and y: just `above` them, or beside them where there is room.
 
-    The first rows have the first choice; what finds no room is left out.
+    The first rows choose their places first; labels without room are left out.
     """
 
     x: ClassVar[Names] = ()
@@ -206,7 +206,7 @@ class Words(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class Beyond:
-    """What lies outside a panel: the nearest position inside, and the words that tell its value."""
+    """Marks outside a panel: the nearest position inside, and a text with their values."""
 
     x: float
     y: float
@@ -216,7 +216,7 @@ class Beyond:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """Layers on two axes, the first ones below; with `own_legend` its entries are told with it."""
+    """Layers on two axes, first layers lowest; with `own_legend` the panel has its own legend."""
 
     x: Axis
     y: Axis
@@ -225,7 +225,7 @@ class Panel:
     own_legend: bool = False
 
     def limits(self, side: Side) -> tuple[float, float]:
-        """Ends of an axis, as positions."""
+        """Ends of an axis [position]."""
         return self._limits[side]
 
     @cached_property
@@ -246,9 +246,9 @@ class Panel:
 
     @cached_property
     def beyond(self) -> list[Beyond]:
-        """The marks outside the axes; of a layer those at one place of the frame together.
+        """The marks outside the axes; a layer's marks at one place of the frame are merged.
 
-        Where a median is outside, the single runs around it are not told as well.
+        Where a median is outside, single runs at the same place of the frame are not listed.
         """
         ends = {"x": self.limits("x"), "y": self.limits("y")}
         found: dict[tuple[Any, ...], pd.DataFrame] = {}
@@ -280,9 +280,9 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """Panels in rows of `columns` (on the page of `page_columns`).
+    """Panels in rows of `columns` panels (`page_columns` on the page).
 
-    `notes` tell what is shown and what is not; `size` is that of a panel on paper [inch].
+    `notes` say what is shown and what is not; `size` is the size of a panel on paper [inch].
     """
 
     title: str
@@ -294,7 +294,7 @@ class Chart:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """All that is drawn, tidy: rows of every layer, its panel's y axis and title, its label."""
+        """All rows drawn, as a tidy table: each with its layer, label, panel title and y axis."""
         return pd.concat(
             layer.rows.assign(
                 y_axis=panel.y.label,

@@ -17,7 +17,7 @@ class Histogram:
     """`rows` hold left, right, y (share of all entries per unit) and error of every bin.
 
     `beyond` is the share outside the edges, `middle` and `width` are the median and half the width
-    of the central 68.27 % of all entries (weights left aside), `mean` is their weighted mean.
+    of the central 68.27 % of all entries (without weights), `mean` is their weighted mean.
     """
 
     rows: pd.DataFrame
@@ -34,7 +34,7 @@ def histogram(
 ) -> Histogram:
     """Fill a histogram; the error of a bin is the root of its summed squared weights.
 
-    Raises DataError for no entries, or for entries that weigh nothing together.
+    Raises DataError for no entries, or for entries whose weights sum to nothing.
     """
     total = float(weight.sum())
     if not total > 0:

@@ -1,4 +1,4 @@
-"""Places for words beside points: upon no mark and upon no other word."""
+"""Places labels beside points so that no label covers a mark or another label."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from jaxtyping import Float
 from msnas.plots.grammar import Panel, Points, Words
 
 GAPS = (1.0, 4.0, 8.0)
-"""Between a mark and its word, tried in this order [point]."""
+"""Distances between a mark and its label, tried in this order [point]."""
 
 WAYS = ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
-"""Directions, tried in this order."""
+"""Directions (x, y) from a mark to its label, tried in this order."""
 
 
 class Box(NamedTuple):
@@ -27,14 +27,14 @@ class Box(NamedTuple):
     height: float
 
     def meets(self, other: Box) -> bool:
-        """Whether both share some room."""
+        """Whether two boxes overlap."""
         return (
             abs(self.x - other.x) * 2 < self.width + other.width
             and abs(self.y - other.y) * 2 < self.height + other.height
         )
 
     def within(self, width: float, height: float) -> bool:
-        """Whether it is inside a frame from (0, 0)."""
+        """Whether the box is inside a frame from (0, 0) to (`width`, `height`)."""
         return (
             self.width <= 2 * self.x <= 2 * width - self.width
             and self.height <= 2 * self.y <= 2 * height - self.height
@@ -42,9 +42,9 @@ class Box(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A text for a point: `above` it, or beside it where there is room; `must`: there at any rate.
+    """A text for a point: `above` it, or beside it where there is room; shown anyway if `must`.
 
-    The point is given in positions of the axes, or in a frame [point].
+    The point is given in positions of the axes, or in the frame of the axes [point].
     """
 
     x: float
@@ -56,7 +56,7 @@ class Wanted(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A text for the point at the positions x and y; its middle is `away` from there [point]."""
+    """A text for the point at positions x and y; the text's middle is `away` from it [point]."""
 
     x: float
     y: float
@@ -66,9 +66,9 @@ class Placed(NamedTuple):
 
 
 def placed_words(panel: Panel, frame: tuple[float, float], *, size: float) -> list[Placed]:
-    """The words of a panel, and the values of what lies beyond its axes, where they have room.
+    """The labels of a panel, and the values of marks beyond its axes, where there is room.
 
-    `frame` is the size of the axes and `size` that of letters [point].
+    `frame` is the size of the axes and `size` the size of the font [point].
     """
     (left, right), (low, high) = panel.limits("x"), panel.limits("y")
     marks: list[Box] = []
@@ -113,10 +113,10 @@ def places(
     *,
     size: float,
 ) -> list[Box | None]:
-    """A place for each word, the first words first; None without room.
+    """A place for each label, chosen in their order; None without room.
 
-    Words keep clear of all marks, of each other and of the frame's edges, and as far as possible of
-    points on lines; those above their point are there whatever else is.
+    Labels avoid all marks, each other and the frame's edges, and as far as possible points on
+    lines. Labels `above` their point are always placed there.
     """
     taken = list(marks)
     found: list[Box | None] = []
@@ -145,6 +145,6 @@ def places(
 
 
 def _hits(box: Box, lines: Float[np.ndarray, "point 2"]) -> int:
-    """How many points on lines are under a box."""
+    """The number of points on lines that a box covers."""
     under = np.abs(lines - (box.x, box.y)) * 2 < (box.width, box.height)
     return int(under.all(axis=1).sum())

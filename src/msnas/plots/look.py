@@ -21,7 +21,7 @@ COLOURS = {
     "brown": "#8c510a",
     "black": "#000000",
 }
-"""Okabe and Ito's colours, told apart by the colour-blind, and two more."""
+"""Okabe and Ito's colours, which the colour-blind can tell apart, and grey and brown."""
 
 PLAIN = list(COLOURS.values())[:9]
 
@@ -35,7 +35,7 @@ METHODS = {
     "fixed_chain": Look(colour=COLOURS["purple"], marker="triangle-down"),
     "end_to_end": Look(colour=COLOURS["sky"], marker="cross"),
 }
-"""In this order: all chains, the searches, what does not search. Colours of the paper (Fig. 6)."""
+"""In order: training all chains, searches, methods without search. Colours as in paper, Fig. 6."""
 
 CANDIDATES = {
     "mlp": COLOURS["orange"],
@@ -60,17 +60,17 @@ MARKERS: tuple[Marker, ...] = (
 DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
 
 REST = "#bbbbbb"
-"""What cannot have a colour of its own."""
+"""Colour of things for which no colour of their own is left."""
 
 WITH, WITHOUT = (
     Look(colour=COLOURS["blue"]),
     Look(colour=COLOURS["orange"], marker="square", dash="dash"),
 )
-"""Of pairs, such as with and without re-optimisation (the paper's colours)."""
+"""Looks of a pair, such as with and without re-optimisation (the paper's colours)."""
 
 
 def method_of(label: str) -> str:
-    """The method of a label, its first word."""
+    """The method of a label: its first word."""
     return label.split(" ")[0].rstrip(",")
 
 
@@ -86,7 +86,7 @@ def in_order(labels: Sequence[str]) -> list[str]:
 
 
 def looks(labels: Sequence[str]) -> dict[str, Look]:
-    """The look of each label: that of its method; further labels of it in lighter shades."""
+    """The look of each label: the look of its method, lighter for further labels of the method."""
     count: dict[str, int] = {}
     found = {}
     for label in dict.fromkeys(labels):
@@ -106,7 +106,7 @@ def looks(labels: Sequence[str]) -> dict[str, Look]:
 
 
 def colours_of(names: Sequence[str], *, most: int | None = None) -> dict[str, str]:
-    """A colour for each candidate, none twice, its own if it has one; grey beyond `most`."""
+    """A different colour for each candidate, its usual colour if possible; grey beyond `most`."""
     found = dict.fromkeys(names, REST)
     for name in list(names)[:most]:
         free = [one for one in COLOURS.values() if one not in found.values()]
@@ -116,7 +116,7 @@ def colours_of(names: Sequence[str], *, most: int | None = None) -> dict[str, st
 
 
 def chain_looks(chains: Sequence[str]) -> dict[str, Look]:
-    """A colour for each chain, none twice; up to nine are easily told apart."""
+    """A different colour for each chain; up to nine colours are easily told apart."""
     shades = product((0.0, 0.45, 0.7), PLAIN)
     return {
         chain: Look(colour=lighter(colour, share))

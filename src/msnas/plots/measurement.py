@@ -1,4 +1,4 @@
-"""A measurement: its templates, what moves it, its likelihood, its probabilities."""
+"""The figure of a measurement: templates, impacts, likelihood scan, reliability of the score."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GUIDE = Look(dash="dot")
 
 
 def chart(found: Mapping[str, Any]) -> Chart:
-    """What `msnas.measure` found, in four panels."""
+    """The results of `msnas.measure` in four panels."""
     told = found["sigma"]
     return Chart(
         title=f"{found['run']}: uncertainty of the signal strength {told['all']:.3f}, statistical "
@@ -35,7 +35,7 @@ def chart(found: Mapping[str, Any]) -> Chart:
 
 
 def _templates(found: Mapping[str, Any]) -> Panel:
-    """Yields of each process in the bins, and of all with the band of their uncertainties."""
+    """Yields of each process in the bins, and their sum with the band of its uncertainties."""
     yields = {name: np.array(row) for name, row in found["nominal"].items()}
     total = np.sum(list(yields.values()), 0)
     square = np.sum([np.square(row) for row in found["errors"].values()], 0)
@@ -57,7 +57,7 @@ def _templates(found: Mapping[str, Any]) -> Panel:
 
 
 def _stepped(columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Values of bins as those of their two ends, so that a line through them has steps."""
+    """Values of bins repeated at both bin edges, so that a line through them has steps."""
     count = len(next(iter(columns.values())))
     x = np.repeat(np.arange(count + 1), 2)[1:-1]
     return pd.DataFrame({"x": x, **{name: np.repeat(one, 2) for name, one in columns.items()}})

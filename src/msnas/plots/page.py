@@ -1,4 +1,4 @@
-"""Charts on the page: plotly figures, to be drawn by the page's own copy of plotly.js."""
+"""Charts for the HTML page: plotly figures, drawn by the page's own copy of plotly.js."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ GREEK = {
 }
 
 HEIGHT = 330
-"""Of a panel with its title and axis [pixel]."""
+"""Height of a panel with its title and axis [pixel]."""
 
 NARROW = 320.0, 250.0
-"""Of the axes on a phone [pixel]: words that have room there have it everywhere."""
+"""Size of the axes on a phone [pixel]: labels that have room there have room everywhere."""
 
 LINE = 54
-"""Letters of a line of notes, as many as a phone can show."""
+"""Characters in a line of notes, as many as a phone can show."""
 
 
 def interactive(chart: Chart) -> go.Figure:
-    """The panels in `page_columns`; points tell their run, `customdata` holds its key."""
+    """A plotly figure of the chart; hovering shows a point's run, `customdata` holds its key."""
     columns = min(chart.page_columns, len(chart.panels))
     rows = -(-len(chart.panels) // columns)
     titles = [_title(panel) for panel in chart.panels]
-    # titles of several lines, and names below an axis, take their room
+    # titles of several lines and names below an axis need extra height
     extra = 14 * max(title.count("<br>") for title in titles)
     ticks = [one.x.ticks(*one.limits("x")) for one in chart.panels if one.x.ticks]
     extra += 16 * any("\n" in text for of_panel in ticks for text in of_panel.values())
@@ -100,7 +100,7 @@ def rich(text: str) -> str:
 
 
 def _title(panel: Panel) -> str:
-    """With the words of its own legend, as that of the page is one for all panels."""
+    """The panel's title, with the words of its own legend: the page has one legend for all."""
     told = "; ".join(one.entry for one in panel.layers if one.words and panel.own_legend)
     small = [f"<span style='font-size:10px'>{line}</span>" for line in textwrap.wrap(told, LINE)]
     return rich("<br>".join([*textwrap.wrap(panel.title, LINE), *small]))
@@ -118,7 +118,7 @@ def _axis(axis: Axis, limits: tuple[float, float]) -> dict[str, Any]:
 
 
 def _traces(panel: Panel, listed: set[str]) -> list[Any]:
-    """All layers, those with a new name in the legend, and what lies beyond the axes."""
+    """Traces of all layers, in the legend if their name is new, and of marks beyond the axes."""
     found: list[Any] = []
     for layer in panel.layers:
         if isinstance(layer, grammar.Words):  # annotations, not traces
@@ -255,7 +255,7 @@ def _image(layer: grammar.Image, _: Panel) -> Iterable[Any]:
 
 
 def _meta(panel: Panel, rows: pd.DataFrame) -> dict[str, list[Any]] | None:
-    """Of which runs each mark is, for the page to make it of those that are shown."""
+    """The runs behind each mark, so that the page can compute it from a selection of runs."""
     found = {name: list(rows[name]) for name in ("keys", "share") if name in rows}
     if "median_of" in rows:
         found["of"] = [
@@ -266,7 +266,7 @@ def _meta(panel: Panel, rows: pd.DataFrame) -> dict[str, list[Any]] | None:
 
 
 def _numbers(panel: Panel, rows: pd.DataFrame) -> tuple[str, list[str]]:
-    """What a point's numbers are, and the numbers; of a name on the x axis the name."""
+    """The labels of a point's numbers, and the numbers; for an x axis of names, the name."""
     names = None
     if panel.x.ticks and panel.x.place is None:
         names = panel.x.ticks(*panel.limits("x"))
@@ -279,7 +279,7 @@ def _numbers(panel: Panel, rows: pd.DataFrame) -> tuple[str, list[str]]:
 def _hover(
     layer: Layer, what: str, numbers: Sequence[str], rows: pd.DataFrame | None = None
 ) -> dict[str, Any]:
-    """What is told of each point: the layer, its numbers, its own words, the run."""
+    """Hover text of each point: the layer, the numbers, the point's own words, the run."""
     rows = layer.rows if rows is None else rows
     words = [rich(str(one)) for one in rows["told"]] if "told" in rows else [""] * len(rows)
     same = words[0] if len(set(words)) == 1 else ""
@@ -295,7 +295,7 @@ def _hover(
 
 
 def _short(values: Any) -> list[float | None]:
-    """Numbers with six digits; None for what is none."""
+    """Numbers rounded to six digits; None for values that are not finite."""
     return [float(f"{one:.6g}") if np.isfinite(one) else None for one in np.asarray(values, float)]
 
 

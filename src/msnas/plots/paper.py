@@ -1,6 +1,6 @@
-"""Charts on paper: matplotlib in the style of the field (mplhep), to PNG and PDF.
+"""Charts for paper: matplotlib in the style of the field (mplhep), as PNG and PDF.
 
-Figures are made without pyplot, so drawing leaves nothing behind and needs no screen.
+Figures are made without pyplot, so drawing leaves no global state and needs no screen.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ SIZES: Any = {
     **dict.fromkeys(("xtick.minor.size", "ytick.minor.size"), 2.5),
     **{"xtick.major.pad": 4, "figure.dpi": 160, "pdf.fonttype": 42},
 }
-"""The field's style is made for figures of 10 inches; ours are as wide as a column of text."""
+"""Sizes for figures as wide as a column of text; the mplhep style is made for 10 inches."""
 
 SMALL = 8
-"""Of words in a panel [point]."""
+"""Font size of labels in a panel [point]."""
 
 
 def save(chart: Chart, stem: Path) -> tuple[Path, Path]:
@@ -60,7 +60,7 @@ def save(chart: Chart, stem: Path) -> tuple[Path, Path]:
 
 
 def draw(chart: Chart) -> Figure:
-    """The panels in rows; title and legend above them, notes below: nothing covers a point."""
+    """Draw panels in rows, title and legend above them, notes below, so none covers a point."""
     with _style():
         columns = min(chart.columns, len(chart.panels))
         rows = -(-len(chart.panels) // columns)
@@ -74,7 +74,7 @@ def draw(chart: Chart) -> Figure:
         for axes in places[len(chart.panels) :]:
             axes.set_axis_off()
         _write_around(figure, chart)
-        figure.draw_without_rendering()  # now the axes have their places, and keep them
+        figure.draw_without_rendering()  # places the axes for good
         figure.set_layout_engine("none")
         for panel, axes in zip(chart.panels, places, strict=False):
             _write_words(panel, axes)
@@ -109,7 +109,7 @@ def _write_around(figure: Figure, chart: Chart) -> None:
 
 
 def _folded(text: str, letters: float, *, lines: int = 3) -> str:
-    """A text in a few lines; what is longer ends with dots."""
+    """A text folded into at most `lines` lines; a longer text ends with dots."""
     return "\n".join(textwrap.wrap(text, int(letters), max_lines=lines, placeholder=" …"))
 
 
@@ -151,7 +151,7 @@ def _set_axis(axes: Axes, side: str, axis: Axis, limits: tuple[float, float]) ->
 
 
 def _handle(layer: Layer) -> Any:
-    """What stands for a layer in a legend."""
+    """The mark that represents a layer in a legend."""
     colour = layer.look.colour
     if isinstance(layer, Points):
         return Line2D([], [], **_marks(layer))
@@ -258,7 +258,7 @@ def _image(layer: grammar.Image, axes: Axes, _: Panel, settings: dict[str, Any])
 
 
 def _write_words(panel: Panel, axes: Axes) -> None:
-    """The words of a panel and the values beyond its axes."""
+    """Write the labels of a panel and the values of marks beyond its axes."""
     figure: Any = axes.get_figure()
     frame, point = axes.get_window_extent(), 72 / figure.dpi
     middle: Any = {"ha": "center", "va": "center", "fontsize": SMALL, "zorder": 99}

@@ -1,4 +1,4 @@
-"""Scalar parameters of losses that runs differ in, or were trained for a range of."""
+"""Finds scalar parameters of losses that differ between runs, or were trained over a range."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from msnas.results.result import Result
 
 @dataclass(frozen=True, kw_only=True)
 class LossParameter:
-    """`tasks.<task>.loss.<name>`: runs at fixed values or for a range of it, alike but for that.
+    """A parameter `tasks.<task>.loss.<name>`, and runs that differ only in its value or range.
 
-    `left` is the number of those that are not.
+    `left` is the number of runs left out because they differ in other settings.
     """
 
     task: str
@@ -27,22 +27,22 @@ class LossParameter:
 
     @property
     def key(self) -> str:
-        """Its setting."""
+        """The setting of the parameter."""
         return f"tasks.{self.task}.loss.{self.name}"
 
     def of(self, run: Result) -> float:
-        """Its value in the settings of a run."""
+        """The parameter's value in the settings of a run."""
         return float(loss_of(run, self.task)[self.name])
 
     def values(self) -> list[float]:
-        """Every value it takes, in order."""
+        """All values of the parameter in the runs, in order."""
         found = {self.of(run) for run in self.runs if not run.conditioned}
         along = [one["parameters"] for run in self.runs for one in run.along(self.key)]
         return sorted(found | {float(one[self.key]) for one in along})
 
 
 def loss_parameters(runs: Sequence[Result]) -> list[LossParameter]:
-    """Those with two values at least; the runs are of one problem."""
+    """The loss parameters with at least two values; all runs are of one problem."""
     names = dict.fromkeys(
         (task, str(loss_of(run, task).get("_target_")), name)
         for run in runs
@@ -69,7 +69,7 @@ def loss_parameters(runs: Sequence[Result]) -> list[LossParameter]:
 
 
 def loss_of(run: Result, task: str) -> Mapping[str, Any]:
-    """The settings of a task's loss; empty if it has none."""
+    """The settings of a task's loss; empty for a task without a loss."""
     return run.config["tasks"].get(task, {}).get("loss") or {}
 
 

@@ -1,4 +1,4 @@
-"""Runs of two supervised tasks in the plane of their numbers."""
+"""Plots runs of two supervised tasks in the plane of the two tasks' metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msnas.results.quantity import Quantity, number_of, quantity_of
 from msnas.results.result import TASK_WEIGHT, Part, Result
 
 UNTRAINED = (0.0, 1.0)
-"""Weights at which one task is not trained: what it says there does not squash the rest."""
+"""Weights at which one task is not trained; marks there may lie beyond the axes."""
 
 
 class TwoTasks(NamedTuple):
@@ -23,9 +23,9 @@ class TwoTasks(NamedTuple):
     last: Quantity
 
     def of(self, run: Result, part: Part) -> Iterator[dict[str, object]]:
-        """Both numbers of a run at every v1 it was judged at (None if it is no fixed one).
+        """Both tasks' numbers of a run, as x and y, at every v1 it was judged at.
 
-        As x and y, with v1, key, seed, and `once` if it was trained for a range of v1.
+        With v1 (None if not fixed), key, seed, and `once` if the run was trained for a range of v1.
         """
         along = run.along(TASK_WEIGHT)
         once = len(along) > 1
@@ -38,9 +38,9 @@ class TwoTasks(NamedTuple):
 
 
 def two_tasks(runs: Sequence[Result]) -> TwoTasks:
-    """The first metric of each task that is one number with a direction.
+    """The first metric of each task that is one number with a better direction.
 
-    Raises NothingToDraw for another number of supervised tasks, or without such a metric.
+    Raises NothingToDraw unless there are two supervised tasks that have a metric of this kind.
     """
     if not runs:
         raise NothingToDraw("no finished run")
@@ -57,17 +57,17 @@ def two_tasks(runs: Sequence[Result]) -> TwoTasks:
 
 
 def over_weights(run: Result) -> bool:
-    """Whether a run was trained for a range of v1, and judged at two of them at least."""
+    """Whether a run was trained for a range of v1, and judged at two v1 at least."""
     return len(run.along(TASK_WEIGHT)) > 1
 
 
 def plane_layers(
     name: str, rows: pd.DataFrame, middle: pd.DataFrame, look: Look, *, hollow: bool = False
 ) -> Iterator[Layer]:
-    """Single runs, the middle of them at every v1, joined where there is one, v1 beside it.
+    """Layers of single runs, and of their mean or median at every v1, joined and labelled with v1.
 
-    `rows` are as `TwoTasks.of` gives them, `middle` has v1, x, y, n and what it tells. The words at
-    the ends of the line have the first choice.
+    `rows` are as from `TwoTasks.of`; `middle` holds the means or medians: v1, x, y, n, keys, told.
+    The labels at the ends of the line are placed first.
     """
     joined = bool(middle["v1"].notna().any())
     single = rows[~rows["v1"].isin(UNTRAINED)]
@@ -95,5 +95,5 @@ def plane_layers(
 
 
 def marks_last(layers: Sequence[Layer]) -> list[Layer]:
-    """In the order of drawing: single runs and lines, marks, words."""
+    """The layers in the order of drawing: single runs and lines, marks, labels."""
     return sorted(layers, key=lambda one: (isinstance(one, Words), not one.loose))

@@ -1,4 +1,4 @@
-"""How far an axis reaches: one number far from all others does not squash the rest."""
+"""The range of an axis, so that an outlier does not squeeze all other numbers together."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 ONE_IN = 8
-"""Of so many core numbers, one may lie beyond the axis."""
+"""One in this many core numbers may lie beyond the axis ..."""
 
 SQUASHED = 4.0
-"""... if the axis is longer by this factor with it than without."""
+"""... if the axis would be longer by more than this factor with these numbers."""
 
 REACH = 1.5
-"""Loose numbers lie on the axis up to so many lengths of the core, or of their own half, away."""
+"""Loose numbers are on the axis up to this times the core's, or their own middle half's, length."""
 
 
 def span(
@@ -20,10 +20,10 @@ def span(
     loose: Float[np.ndarray, " number"],
     firm: Float[np.ndarray, " number"],
 ) -> tuple[float, float]:
-    """Lowest and highest position on an axis: all of the firm, the core, what is near of the loose.
+    """Lowest and highest position on an axis, which holds all firm and most of the other numbers.
 
-    Loose numbers are single runs beside their medians. Of the core at most one number in eight is
-    left out, and only if the axis would be four times as long with it.
+    Loose numbers are single runs beside their medians, on the axis if near the core. Of the core at
+    most one number in eight is left out, and only if it makes the axis four times as long.
 
     >>> none = np.array([])
     >>> span(np.array([1.0, 2, 3, 4]), np.array([0.5, 99]), none)
@@ -50,7 +50,7 @@ def span(
 
 
 def _without_far(ordered: Float[np.ndarray, " number"]) -> Float[np.ndarray, " number"]:
-    """Ordered numbers without the few at an end that make their range many times longer."""
+    """Ordered numbers without the few outliers that make their range many times longer."""
     most = len(ordered) // ONE_IN
     for out in range(1, most + 1):
         for below in range(out + 1):

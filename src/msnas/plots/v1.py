@@ -19,7 +19,7 @@ PARAMETER = f"parameter/{TASK_WEIGHT}"
 def against_v1(
     runs: Runs, tables: Mapping[str, pd.DataFrame], looks: Mapping[str, Look], notes: Sequence[str]
 ) -> Chart:
-    """A panel per quantity, from rows as in `runs.wide` by label.
+    """A panel per quantity; `tables` have, by label, rows as in `runs.wide`.
 
     Raises NothingToDraw for a chain of one task or without test numbers.
     """
@@ -54,13 +54,13 @@ def against_v1(
 
 
 def fixed_v1(runs: Runs, table: pd.DataFrame) -> pd.Series:
-    """The v1 of rows as in `runs.wide`, NaN where the task weights find themselves."""
+    """The v1 of rows as in `runs.wide`, NaN where the task weights are not fixed."""
     free = [run.key for run in runs.finished if run.weighting != "Fixed"]
     return table["v1"].astype(float).mask(table["key"].isin(free))
 
 
 def conditions_by_label(runs: Runs) -> dict[str, pd.DataFrame]:
-    """The runs that were trained once for a range of v1, at each of its values."""
+    """By label, the runs that were trained once for a range of v1, at each v1 judged."""
     if PARAMETER not in runs.conditions:
         return {}
     table = runs.conditions.dropna(subset=PARAMETER)

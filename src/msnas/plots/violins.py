@@ -1,7 +1,7 @@
-"""Numbers of runs side by side: a violin from five runs on, below that the runs themselves.
+"""Plots numbers of groups of runs side by side: as points, from five runs on also as a violin.
 
 A frame has a row for each run: `column` (on the x axis), `kind` (side by side, each with a colour),
-`y`, `key`, `told`.
+`y`, `key` of the run, `told` (hover text).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HOW = (
 )
 
 WIDTH = 0.8
-"""Of all violins of a column together."""
+"""Width of all violins of a column together."""
 
 
 def violins(
@@ -34,7 +34,7 @@ def violins(
     y: Axis,
     notes: Sequence[str],
 ) -> Chart:
-    """One panel; under each violin the number of its runs."""
+    """A chart of one panel; below each violin stands the number of its runs."""
     kinds = [kind for kind in looks if (frame["kind"] == kind).any()]
     width = min(WIDTH / len(kinds), 0.5)
     layers: list[Layer] = []
@@ -63,11 +63,11 @@ def violins(
 def _group(rows: pd.DataFrame, x: float, width: float, look: Look, kind: str) -> Iterator[Layer]:
     body = len(rows) >= FEWEST_SEEDS
     yield Violin(rows=rows.assign(x=x), look=look, width=width, body=body, label=kind)
-    spread = (np.arange(len(rows)) * 0.618034) % 1 - 0.5  # equal values can be told apart
+    spread = (np.arange(len(rows)) * 0.618034) % 1 - 0.5  # so that equal values can be told apart
     points = rows.assign(x=x + 0.3 * width * spread * (len(rows) > 1))
     yield Points(rows=points, look=look, size=3.5, loose=True)
 
 
 def _folded(name: str) -> str:
-    """Two words below each other; a long name stays in one line."""
+    """A name with one word per line; a long name stays in one line."""
     return name.replace(" ", "\n") if len(name) < 24 else name
