@@ -13,7 +13,7 @@ from msnas.results.choice import Choice, choices_over_seeds
 from msnas.results.runs import Runs
 
 MOST_CHAINS = 12
-"""Chains of a panel, besides the tie set."""
+"""Most chains in a panel, besides the tie set."""
 
 LOOKS = {"tie set": Look(colour=COLOURS["blue"]), "other chains": Look(colour=REST)}
 DEFAULT = Look(colour=COLOURS["vermilion"], marker="diamond")

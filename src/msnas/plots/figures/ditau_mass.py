@@ -22,11 +22,11 @@ from msnas.results.runs import Runs
 from msnas.run_directory import OUTPUTS
 
 TAU_MASS = 1.777
-"""[GeV], as in the candidate `mass`."""
+"""Mass of the tau [GeV], as in the candidate `mass`."""
 
 BINS = 40
 INSIDE = 0.995
-"""Share of the masses that the axis must hold."""
+"""Share of the masses that lie within the axis."""
 
 MOST_METHODS = 5
 GIVEN = {"jets": Look(colour="#999999"), "truth": Look()}
@@ -34,7 +34,7 @@ GIVEN = {"jets": Look(colour="#999999"), "truth": Look()}
 
 @dataclass(frozen=True, kw_only=True)
 class Masses:
-    """Masses [GeV] of one run's test events, each [event]; by class, which events are of it."""
+    """Masses [GeV] of a run's test events, each [event]; by class, which events belong to it."""
 
     run: Result
     jets: Float[np.ndarray, " event"]
@@ -84,7 +84,7 @@ def chart(runs: Runs) -> Chart:
 
 
 def _panel(name: str, filled: Mapping[str, Histogram], keys: Mapping[str, str]) -> Panel:
-    # the true peak goes on, it would flatten the rest
+    # the true peak is cut off: it would flatten the other histograms
     top = 1.25 * max(one.rows["y"].max() for label, one in filled.items() if label != "truth")
     layers = [
         Steps(
@@ -110,7 +110,7 @@ def pair_mass(
 ) -> Float[np.ndarray, " event"]:
     """Invariant mass [GeV] of all particles of an event, from (pT [GeV], eta, phi) and masses.
 
-    A negative mass [GeV] stands for a negative square, as Delphes writes it.
+    A negative mass [GeV] stands for a negative squared mass, as Delphes writes it.
     """
     pt, eta, phi = np.moveaxis(momenta, -1, 0)
     particles: Any = vector.array(
@@ -131,7 +131,7 @@ def usable(run: Result) -> str | None:
 
 
 def masses(run: Result) -> Masses:
-    """A run's masses; raises DataError for momenta without one."""
+    """The masses of a run; raises DataError for momenta too large for a finite mass."""
     read = outputs.read_outputs(run)
     calibration = str(outputs.last_task_with(run, outputs.MOMENTUM))
     momenta = outputs.momenta_of(read, calibration, str(outputs.jet_field(run)))

@@ -41,7 +41,7 @@ def chart(runs: Runs) -> Chart:
 
 
 def best_of_seed(table: pd.DataFrame) -> pd.DataFrame:
-    """Of each seed and v1 the row with the lowest validation loss."""
+    """For each seed and v1, the row with the lowest validation loss."""
     rounded = table["v1"].round(WEIGHTS)
     places = table.groupby(["seed", "split_seed", rounded], dropna=False)["valid/loss"].idxmin()
     return table.loc[places]
@@ -50,8 +50,8 @@ def best_of_seed(table: pd.DataFrame) -> pd.DataFrame:
 def best_for_weights(table: pd.DataFrame, weights: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
     """For the task weights of each row of `weights`, the best chain of each seed of `table`.
 
-    The best has the lowest sum of weight times validation loss; its own task weights do not count,
-    as these chains were not trained with them. Returns rows of `table` with other v1 and weights.
+    The best chain has the lowest sum of weight times validation loss; its own task weights do not
+    count, as it was not trained with them. Returns rows of `table` with the new v1 and weights.
     """
     names = [f"weight/{task}" for task in tasks if f"weight/{task}" in table]
     found = []

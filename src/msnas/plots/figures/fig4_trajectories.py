@@ -22,7 +22,7 @@ from msnas.results.trajectories import History, read_beliefs, read_trajectories
 MOST_METHODS = 5
 MOST_SEEDS = 10
 MOST_CANDIDATES = 8
-"""A figure with more of them cannot be read."""
+"""Most candidates per task in colour; a figure with more colours cannot be read."""
 
 READ = Look(colour="#333333", dash="dot")
 
@@ -72,9 +72,9 @@ def usable(run: Result) -> str | None:
 
 
 def frame_of(run: Result) -> pd.DataFrame:
-    """A row for each task, candidate and epoch x: the probability y, whether it is `read` there.
+    """A row for each task, candidate and epoch x: the probability y, and the search's choice.
 
-    And whether the task's choice is `decided`; None if that is not known.
+    `read`: whether the search reads its choice at this epoch; `decided`: see `Trajectory.reading`.
     """
     history = run.history()
     trajectory = read_trajectories(history)[0]
@@ -98,7 +98,7 @@ def frame_of(run: Result) -> pd.DataFrame:
 
 
 def _undecided(frame: pd.DataFrame) -> list[str]:
-    """A sentence for each method with choices whose margin is inside its noise."""
+    """A sentence for each method on the number of choices whose margin is inside its noise."""
     choices = frame.drop_duplicates(["label", "key", "task"]).dropna(subset="decided")
     return [
         f"{label}: {count} of {len(of)} choices undecided, margin inside its noise."
@@ -108,7 +108,7 @@ def _undecided(frame: pd.DataFrame) -> list[str]:
 
 
 def colours_by_size(frame: pd.DataFrame) -> dict[str, str]:
-    """A colour for each candidate, none twice; grey for those that are small in all tasks."""
+    """A different colour for each candidate; grey for candidates of low probability everywhere."""
     largest = frame.groupby(["task", "candidate"], sort=False)["y"].max()
     most = largest.sort_values(ascending=False, kind="stable").groupby("task").head(MOST_CANDIDATES)
     coloured = set(most.index.get_level_values("candidate"))
@@ -129,7 +129,7 @@ def _panel(rows: pd.DataFrame, title: str, colours: Mapping[str, str]) -> Panel:
     read = rows.loc[rows["read"] & (rows["seed"] == lowest), ["x"]].drop_duplicates()
     if len(read):
         layers.append(Rule(rows=read, look=READ, label="probabilities read here"))
-    layers.sort(key=lambda one: bool(one.label))  # thick lines stand on thin ones
+    layers.sort(key=lambda one: bool(one.label))  # draw thick lines over thin lines
     y = Axis(label=f"probability ({rows['symbol'].iloc[0]})")
     return Panel(x=whole_axis("epoch of the search"), y=y, layers=layers, title=title)
 
@@ -137,7 +137,7 @@ def _panel(rows: pd.DataFrame, title: str, colours: Mapping[str, str]) -> Panel:
 def save_trajectories(history: History, reading: Reading | None, folder: Path) -> list[Path]:
     """Draw alpha (DARTS) or theta (ASNG) of one run, a panel per task.
 
-    Returns the files written, `alpha.png` and `alpha.pdf` or those of theta; none without either.
+    Returns the files written, `alpha.png` and `.pdf` or the same of theta; none without either.
     """
     written: list[Path] = []
     for one in read_trajectories(history):

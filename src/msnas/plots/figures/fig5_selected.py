@@ -16,7 +16,7 @@ from msnas.plots.v1 import fixed_v1
 from msnas.results.runs import Runs
 
 NO_V1 = "other"
-"""Task weights that are not fixed."""
+"""Text in place of v1 for task weights that are not fixed."""
 
 
 def chart(runs: Runs) -> Chart:
@@ -49,9 +49,9 @@ def chart(runs: Runs) -> Chart:
 
 
 def shares(table: pd.DataFrame, chains: Sequence[str], weights: Sequence[str]) -> pd.DataFrame:
-    """A row for each label (`method`), v1 and chain that was selected there: from `base` to `y`.
+    """A row for each label (`method`), v1 and chain selected there: a bar from `base` to `y`.
 
-    `n` is the number of all runs of the bar; `key` one of those that selected the chain.
+    `n` is the number of all runs at this v1; `key` that of one run that selected the chain.
     """
     rows = []
     for (label, v1), part in table.groupby(["label", "v1"], sort=False):
@@ -69,7 +69,7 @@ def shares(table: pd.DataFrame, chains: Sequence[str], weights: Sequence[str]) -
 
 
 def chain_order(runs: Runs, table: pd.DataFrame) -> tuple[list[str], str]:
-    """The selected chains, best first, and by what."""
+    """The selected chains, best first, and the number by which they are ordered, in words."""
     selected = set(table["chain"])
     quantity = runs.quantities.last
     try:

@@ -9,7 +9,7 @@ from msnas.plots.v1 import against_v1, conditions_by_label
 from msnas.results.runs import Runs
 
 MOST = 8
-"""Labels that one figure can tell apart."""
+"""Most labels that one figure can tell apart."""
 
 
 def chart(runs: Runs) -> Chart:

@@ -32,7 +32,7 @@ HOW = (
 
 @dataclass(frozen=True, kw_only=True)
 class PowerLaw:
-    """seconds = `factor` * candidates^`exponent`, with its error if there are three numbers."""
+    """seconds = `factor` * candidates^`exponent`; the exponent has an error from three sizes on."""
 
     factor: float
     exponent: float
@@ -94,7 +94,7 @@ def chart(runs: Runs) -> Chart:
 
 
 def families(runs: Sequence[Result]) -> list[list[tuple[str, Result]]]:
-    """Runs alike but for method, seed and candidates, each with its label; of repeats the first."""
+    """Groups of runs that differ only in method, seed and candidates, with labels; no repeats."""
     found = []
     for group in alike(runs, but_for=["seed", *METHOD, *JUDGE, "tasks.*.candidates"]):
         parts = alike(group.runs, but_for=["seed", *METHOD, *JUDGE])
@@ -106,7 +106,7 @@ def families(runs: Sequence[Result]) -> list[list[tuple[str, Result]]]:
 
 
 def power_law(candidates: Sequence[float], seconds: Sequence[float]) -> PowerLaw | None:
-    """Least squares of log(seconds) on log(candidates); None for less than two numbers."""
+    """Least squares fit of log(seconds) to log(candidates); None for one number of candidates."""
     sizes = len(set(candidates))
     if sizes < 2:
         return None
@@ -137,6 +137,6 @@ def _layers(look: Look, rows: pd.DataFrame, label: str, *, law: bool) -> Iterato
 
 
 def _worth(family: Sequence[tuple[str, Result]]) -> tuple[int, float, int]:
-    """Numbers of candidates first, then task weights near to equal ones, then runs."""
+    """Rank of a family: most numbers of candidates, then most equal task weights, most runs."""
     sizes = {candidates_of(run) for _, run in family}
     return len(sizes), -distance_to_equal(family[0][1]), len(family)

@@ -20,7 +20,7 @@ from msnas.results.runs import Runs
 PIXEL_IMAGE = "msnas.data.fields.LogPixels"
 CHANNELS = ("tracks", "EM calorimeter", "hadronic calorimeter")
 AT_ONCE = 1000
-"""Events looked at together, to need little memory beside the images."""
+"""Events processed at a time, to need little memory beside the images."""
 
 DECADES = 4
 """The colour scale reaches this far below the largest pixel."""
@@ -59,7 +59,7 @@ def chart(runs: Runs) -> Chart:
 
 
 def _panels(name: str, images: np.ndarray) -> Iterator[Panel]:
-    """A panel for each channel of images [channel, eta, phi]; the last one tells the colours."""
+    """A panel for each channel of images [channel, eta, phi]; the last has the colour bar."""
     step = 2 * HALF_WIDTH / PIXELS
     middles = np.linspace(step / 2 - HALF_WIDTH, HALF_WIDTH - step / 2, PIXELS).round(9)
     x, y = (
@@ -87,9 +87,9 @@ def images_of(run: Result) -> tuple[str, str] | None:
 def summary(
     images: np.ndarray, *, where: str
 ) -> tuple[np.ndarray, tuple[int, int], np.ndarray, int]:
-    """Mean image; event and jet of a single one; that image; number of images.
+    """Mean image; event and jet of the image with most filled channels; that image; image count.
 
-    Images are [channel, eta, phi]. Raises NothingToDraw for other shapes or pixels.
+    Both images are [channel, eta, phi]. Raises NothingToDraw for other shapes or bad pixels.
     """
     if images.ndim not in (4, 5) or images.shape[-2:] != (PIXELS, PIXELS) or not images.size:
         raise NothingToDraw(

@@ -67,7 +67,7 @@ def _panel(
     bound: float | None = None,
     stars: bool = False,
 ) -> Panel | None:
-    """One `number` of every v1 that has it; the leakage with its interval."""
+    """A panel of a `number` against v1, the leakage with its interval; None without values."""
     layers: list[Layer] = []
     for name, one in named.items():
         rows = pd.DataFrame(map(vars, one.candidates)).dropna(subset=number)

@@ -19,7 +19,7 @@ LABEL = 0.25
 """Inches of height for each series: its label stands above the panels."""
 
 APART = 0.6
-"""Of the distance between names, how far the series of one name reach."""
+"""Width over which the series at one name are spread, in distances between names."""
 
 
 def chart(runs: Runs) -> Chart:
@@ -66,7 +66,7 @@ def chart(runs: Runs) -> Chart:
 
 
 def series_of(runs: Runs) -> dict[str, Result]:
-    """By method with its settings, and v1: the best run on validation data with interventions."""
+    """By method with its settings and v1: the run with interventions that validates best."""
     found: dict[str, dict[int, Result]] = {}
     for run, label in zip(runs.finished, runs.wide.get("label", ()), strict=True):
         if run.interventions:
@@ -76,7 +76,7 @@ def series_of(runs: Runs) -> dict[str, Result]:
 
 
 def _rows(run: Result, kind: str, metric: str) -> pd.DataFrame:
-    """What is replaced with its number and the ends of its bar, on the `curve` or of `groups`."""
+    """A row for each replacement of `curve` or `groups`: name, number, ends of its error bar."""
     told: Any = run.interventions
     rows = pd.DataFrame(
         {
@@ -91,7 +91,7 @@ def _rows(run: Result, kind: str, metric: str) -> pd.DataFrame:
 
 
 def _curve(run: Result, metric: str, look: Look, name: str) -> Layer:
-    """From the chain as it is to all replaced."""
+    """The curve from the chain as it is to the chain with all outputs replaced."""
     told: Any = run.interventions
     as_it_is = dict.fromkeys(("y", "low", "high"), told["base"][metric])
     first = pd.DataFrame([{"told": "the chain as it is", "key": run.key, **as_it_is}])

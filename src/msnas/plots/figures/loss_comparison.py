@@ -19,13 +19,13 @@ from msnas.results.result import Result
 from msnas.results.runs import Runs
 
 SHARES = ("data.tau_fraction", "data.thin")
-"""Settings of the share of rare events in training."""
+"""Settings that determine the share of rare events in training."""
 
 ORDER = (
     *("BinaryCrossEntropy", "CrossEntropy", "InverseClassFrequency"),
     *("ClassBalanced", "Focal", "Affinity"),
 )
-"""From plain to elaborate; others follow."""
+"""Order of losses, from plain to elaborate; other losses follow."""
 
 
 def chart(runs: Runs) -> Chart:
@@ -76,7 +76,7 @@ def chart(runs: Runs) -> Chart:
 
 
 def named(run: Result, task: str) -> str:
-    """The class of a task's loss."""
+    """The class name of a task's loss."""
     return str(loss_of(run, task)["_target_"]).rsplit(".", 1)[-1]
 
 
@@ -87,7 +87,7 @@ def setting(run: Result, task: str) -> str:
 
 
 def composition(run: Result) -> str:
-    """The training events of each class, `18,000 + 2,000 training events (10 %)`."""
+    """The training events of each class, as in `18,000 + 2,000 training events (10 %)`."""
     counts = list((run.data.get("classes") or {}).get("train", {}).values())
     if not counts:
         return "training events as they are"
@@ -97,7 +97,7 @@ def composition(run: Result) -> str:
 
 
 def task_with_losses(runs: Sequence[Result]) -> str | None:
-    """The first classification that runs train with two losses."""
+    """The first classification task that runs train with at least two different losses."""
     for task in dict.fromkeys(task for run in runs for task in run.tasks):
         having = [run for run in runs if loss_of(run, task) and has_class_metric(run, task)]
         if len({named(run, task) for run in having}) > 1:
@@ -106,7 +106,7 @@ def task_with_losses(runs: Sequence[Result]) -> str | None:
 
 
 def share(run: Result) -> float:
-    """The share of rare events that was asked for; 1 where nothing is thinned."""
+    """The share of rare events that the settings ask for; 1 if no events are thinned out."""
     settings = settings_of(run)
     value = next((settings[key] for key in ("data.thin.fraction", *SHARES) if key in settings), 1)
     return float(value)

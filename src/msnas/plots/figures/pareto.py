@@ -16,7 +16,7 @@ from msnas.results.alike import WEIGHTS, labels
 from msnas.results.runs import Runs
 
 MOST = 11
-"""Series that one figure can tell apart."""
+"""Most series that one figure can tell apart."""
 
 FRONT, ONCE = "fixed weights", "YOTO"
 
@@ -44,7 +44,7 @@ def chart(runs: Runs) -> Chart:
     frame = pd.DataFrame(rows, columns=["series", "once", "v1", "x", "y", "key", "seed"])
     frame = frame.astype({"v1": float})
     weights = frame.groupby("series")["v1"].nunique()
-    frame = frame[frame["series"].map(weights) != 1]  # 0: weights that find themselves
+    frame = frame[frame["series"].map(weights) != 1]  # 0: weights that are not fixed
     joined = [name for name in in_order(list(frame["series"])) if weights[name]]
     joined.sort(key=lambda name: not name.endswith(FRONT))
     order = joined + [name for name in in_order(list(frame["series"])) if name not in joined]
@@ -65,7 +65,7 @@ def chart(runs: Runs) -> Chart:
 
 
 def _layers(name: str, rows: pd.DataFrame, look: Look) -> Iterator[Layer]:
-    """All of a series, and how far its runs reach."""
+    """The layers of a series, with bars over the range of its runs."""
     middle = medians(rows)
     ends = ["left", "right", "low", "high"]
     if (middle["n"] > 1).any():
@@ -75,7 +75,7 @@ def _layers(name: str, rows: pd.DataFrame, look: Look) -> Iterator[Layer]:
 
 
 def medians(rows: pd.DataFrame) -> pd.DataFrame:
-    """Median of x and y at each v1, in its order, with the lowest and highest, n, and words."""
+    """Median of x and y at each v1, in order, with lowest and highest values, n, and texts."""
     found = []
     for v1, part in rows.groupby("v1", sort=True, dropna=False):
         row = {"v1": v1, "x": part["x"].median(), "y": part["y"].median(), "n": len(part)}
@@ -90,7 +90,7 @@ def medians(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def series_looks(names: Sequence[str]) -> dict[str, Look]:
-    """A mark each; a method's own colour, or black for the front where there is one method."""
+    """Looks with different markers; colours of methods, or black for the front of one method."""
     if FRONT not in names and len({method_of(name) for name in names}) > 1:
         found = looks(names)
     else:

@@ -19,7 +19,7 @@ from msnas.results.runs import Runs
 
 METHOD = "race"
 MOST_CHAINS = 20
-"""Chains of a panel, those trained longest."""
+"""Most chains in a panel; the chains trained longest are shown."""
 
 LAST, DROPPED = Look(colour=COLOURS["blue"]), Look(colour=REST)
 

@@ -32,7 +32,7 @@ PANELS = {
     "eta_width": r"resolution of $\eta$",
     "phi_width": r"resolution of $\phi$ [rad]",
 }
-"""Against the true pT: name and label."""
+"""Panels against the true pT: name and label of the y axis."""
 
 
 def chart(runs: Runs) -> Chart:
@@ -122,7 +122,7 @@ def usable(run: Result) -> str | None:
 
 
 def momenta(run: Result) -> tuple[Result, outputs.Momenta]:
-    """A run and its momenta; raises DataError if there is no true one."""
+    """A run and its momenta; raises DataError if no true pT is high enough."""
     task, jet = outputs.last_task_with(run, outputs.MOMENTUM), outputs.jet_field(run)
     read = outputs.read_outputs(run)
     found = outputs.momenta_of(read, str(task), str(jet)).only(read.counts.get(str(task)))

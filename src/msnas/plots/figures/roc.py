@@ -21,7 +21,7 @@ from msnas.results.result import Result
 from msnas.results.runs import Runs
 
 EFFICIENCY = np.linspace(0, 1, 201)
-"""Signal efficiencies at which curves are kept."""
+"""Signal efficiencies at which curves are evaluated."""
 
 MOST_SEEDS = 10
 
@@ -36,7 +36,7 @@ HOW = (
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One run: false positive rate at every `EFFICIENCY`; area, and its error without weights."""
+    """A run's false positive rate at every `EFFICIENCY`, AUC, and its error if unweighted."""
 
     run: Result
     background: Float[np.ndarray, " efficiency"]
@@ -88,7 +88,7 @@ def chart(runs: Runs) -> Chart:
 
 
 def rejected(line: Points, least: float) -> Points:
-    """Of a ROC curve 1 / false positive rate against efficiency, where that is large enough."""
+    """A ROC curve as 1 / false positive rate against efficiency, for rates of at least `least`."""
     rows = line.rows[line.rows["x"] >= least]
     return replace(line, rows=rows.assign(x=rows["y"], y=1 / rows["x"]))
 
@@ -98,9 +98,9 @@ def roc_curve(
     label: Integer[np.ndarray, " event"],
     weight: Float[np.ndarray, " event"],
 ) -> tuple[Float[np.ndarray, " efficiency"], float]:
-    """False positive rate at every `EFFICIENCY`, between cuts linear, and the area under the ROC.
+    """False positive rate at every `EFFICIENCY`, linear between cuts, and the area under the ROC.
 
-    Both classes must weigh something.
+    Both classes must have a non-zero weight.
     """
     cuts, place = np.unique(-score, return_inverse=True)
     rates = []
@@ -134,7 +134,7 @@ def _lines(label: str, curves: Sequence[Curve], look: Look) -> Iterator[Points]:
         # thin lines need fewer points
         yield Points(rows=rows.assign(x=one.background, **told).iloc[::4], **thin)
     middle = np.median([one.background for one in curves], axis=0)
-    # the median of a single run is that run
+    # with a single run, the median is that run
     key = curves[0].run.key if len(curves) == 1 else ""
     words = told_auc(curves)
     keys = [[one.run.key for one in curves]] * len(rows)
@@ -143,7 +143,7 @@ def _lines(label: str, curves: Sequence[Curve], look: Look) -> Iterator[Points]:
 
 
 def told_auc(curves: Sequence[Curve]) -> str:
-    """Median area over seeds, its error from the test events, number of seeds."""
+    """In words: median area over seeds, its error from the test events, number of seeds."""
     middle = np.median([one.auc for one in curves])
     errors = [one.error for one in curves if one.error is not None]
     error = f" ± {np.median(errors):.3f}" if errors else ""

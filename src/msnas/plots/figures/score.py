@@ -58,7 +58,7 @@ def usable(run: Result) -> str | None:
 
 
 def scores(run: Result) -> tuple[Result, dict[int, Histogram]]:
-    """A run, and its scores by class."""
+    """A run, and histograms of its scores by class."""
     outputs = read_outputs(run)
     score, label = binary_of(outputs, str(last_task_with(run, BINARY)))
     return run, {

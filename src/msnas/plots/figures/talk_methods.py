@@ -15,7 +15,7 @@ from msnas.results.runs import Runs
 KINDS = {True: "with pre-training", False: "without"}
 
 FEW = 2
-"""More settings of `fixed_chain` than this are left to the figure of all chains."""
+"""If there are more settings of `fixed_chain`, they are left to the figure of all chains."""
 
 
 def chart(runs: Runs) -> Chart:
@@ -64,7 +64,7 @@ def chart(runs: Runs) -> Chart:
 
 
 def frequent_v1(values: pd.Series) -> float | None:
-    """Of the v1 with at least half as many runs as the most frequent, the one nearest to 0.5."""
+    """The v1 nearest to 0.5 among those with at least half as many runs as the most frequent v1."""
     counts = values.dropna().value_counts()
     often = [float(value) for value in counts[2 * counts >= counts.max()].index]
     return min(often, key=lambda value: (abs(value - 0.5), value), default=None)

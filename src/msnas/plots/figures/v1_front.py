@@ -108,7 +108,7 @@ def rows_of(runs: Sequence[Result], tasks: TwoTasks) -> pd.DataFrame:
 
 
 def mean(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean over runs at every v1, with n; of runs for all v1 at those that all have."""
+    """Mean over runs at every v1, with n; for runs trained for all v1, only at v1 shared by all."""
     found = mean_front(rows)
     found = found[found["n"] >= (rows["key"].nunique() if rows["once"].all() else 1)]
     keys = [list(rows["key"].unique())] * len(found)
@@ -116,7 +116,7 @@ def mean(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def front_layers(frame: pd.DataFrame, best: float | None, *, hollow: bool) -> list[Layer]:
-    """Both kinds of run, and the recommended v1."""
+    """Layers of both kinds of run (trained for all v1, at fixed v1), and the recommended v1."""
     layers: list[Layer] = []
     for once, rows in frame.groupby("once"):
         name = NAMES[bool(once)]
@@ -128,7 +128,7 @@ def front_layers(frame: pd.DataFrame, best: float | None, *, hollow: bool) -> li
 
 
 def difference_notes(frame: pd.DataFrame, tasks: TwoTasks) -> list[str]:
-    """Runs for all v1 minus those at fixed v1 of the same seed, mean."""
+    """A note: mean difference of runs for all v1 to runs at fixed v1 with the same seed."""
     ones = [
         frame[frame["once"] == once].drop_duplicates(["v1", "seed"]).set_index(["v1", "seed"])
         for once in (True, False)
@@ -145,7 +145,7 @@ def difference_notes(frame: pd.DataFrame, tasks: TwoTasks) -> list[str]:
 
 
 def winners(runs: Sequence[Result]) -> pd.DataFrame:
-    """What the ranking of the super-network tells: v1, chain, regret; none for methods without."""
+    """The super-network's best chain of each run and v1, with the selected chain's regret."""
     rows = [
         {
             "v1": round(float(one["parameters"][TASK_WEIGHT]), 9),
@@ -160,7 +160,7 @@ def winners(runs: Sequence[Result]) -> pd.DataFrame:
 
 
 def winners_panel(found: pd.DataFrame) -> Panel:
-    """How many runs' super-network ranks a chain first; above, the mean regret."""
+    """A bar panel of how many runs' super-network ranks a chain first; above, the mean regret."""
     counts = found.groupby(["v1", "chain"]).size().unstack(fill_value=0)
     counts = counts[counts.sum().sort_values(ascending=False, kind="stable").index]
     tops, regrets = counts.cumsum(axis=1), found.groupby("v1")["regret"].mean()
