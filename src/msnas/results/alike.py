@@ -1,6 +1,6 @@
 """Which runs are alike: their settings, what differs, and labels for it. Imports no PyTorch.
 
-This is the one notion of runs that can be compared. A setting is named as in the configuration,
+All comparisons of runs rest on this notion. A setting is named as in the configuration,
 `a.b.c`; a place such as `tasks.*.validity` means all settings below it.
 """
 

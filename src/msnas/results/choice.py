@@ -272,7 +272,7 @@ def _complete(
 ) -> tuple[dict[ChainPath, dict[int, np.ndarray]], list[int]]:
     """Losses, by chain and seed, of the chains that have all the most frequent seeds; and seeds.
 
-    The returned seeds are the most frequent ones, and others that at least two of the chains have.
+    Returned are the most frequent seeds, and other seeds that at least two of these chains have.
     """
     found: dict[ChainPath, dict[int, np.ndarray]] = {}
     for run, losses in runs:

@@ -1,4 +1,4 @@
-"""How good a front along v1 is: the hypervolume it dominates. Imports no PyTorch.
+"""The quality of a front along v1: the hypervolume that the front dominates. Imports no PyTorch.
 
 The area that a front's points dominate, up to a reference point that all fronts of a group share:
 the worst number of each task in any of these fronts. In units of the box from the reference point

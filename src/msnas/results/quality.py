@@ -166,7 +166,7 @@ def kendall_tau(first: Table, second: Table) -> float | None:
 
 
 def probability_ranking(probabilities: Sequence[Mapping[str, float]]) -> dict[Path, float]:
-    """Every chain with minus the product of its candidates' probabilities: low is good, as a loss.
+    """Every chain with minus the product of its candidates' probabilities: lower is better.
 
     `probabilities` holds one mapping from candidates to probabilities per task.
     """

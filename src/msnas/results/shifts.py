@@ -49,7 +49,7 @@ class ChosenNumbers(TypedDict):
 
 @open_and_strict
 class ShiftRecord(TypedDict):
-    """Scores without shift, by class; a chain's numbers under each shift; the chains it favours."""
+    """Scores without shift, by class; numbers under each shift; the best chain under each shift."""
 
     score: dict[str, ScoreNumbers]
     points: list[ShiftNumbers]

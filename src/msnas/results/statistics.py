@@ -53,7 +53,7 @@ class Estimate:
 
 
 def median_of(values: Sequence[float], *, level: float = LEVEL) -> Median:
-    """Median with the narrowest pair of order statistics that covers it with at least `level`.
+    """Median with the narrowest pair of order statistics that covers it at the `level` or above.
 
     The k-th smallest and k-th largest of n values cover the true median with probability
     1 - 2 P(Binomial(n, 1/2) < k), whatever the distribution (David and Nagaraja, Order Statistics,

@@ -26,7 +26,7 @@ TAU_MASS = 1.777
 
 BINS = 40
 INSIDE = 0.995
-"""Share of the masses that lie within the axis."""
+"""The axis reaches from the quantile 1 - `INSIDE` to the quantile `INSIDE` of all masses."""
 
 MOST_METHODS = 5
 GIVEN = {"jets": Look(colour="#999999"), "truth": Look()}

@@ -32,7 +32,7 @@ HOW = (
 
 @dataclass(frozen=True, kw_only=True)
 class PowerLaw:
-    """seconds = `factor` * candidates^`exponent`; the exponent has an error from three sizes on."""
+    """seconds = factor * candidates^exponent; the exponent's `error` needs 3 candidate counts."""
 
     factor: float
     exponent: float
