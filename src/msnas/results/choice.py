@@ -270,9 +270,9 @@ def _read(runs: Sequence[Result]) -> tuple[list[tuple[Result, Losses]], list[Oth
 def _complete(
     runs: Sequence[tuple[Result, Losses]],
 ) -> tuple[dict[ChainPath, dict[int, np.ndarray]], list[int]]:
-    """Losses, by chain and seed, of the chains that have all the most frequent seeds; and seeds.
+    """Losses, by chain and seed, of chains that have all the most frequent seeds; and the seeds.
 
-    Returned are the most frequent seeds, and other seeds that at least two of these chains have.
+    The seeds are the most frequent seeds, and others that at least two of these chains have.
     """
     found: dict[ChainPath, dict[int, np.ndarray]] = {}
     for run, losses in runs:
