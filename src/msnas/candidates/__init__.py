@@ -1,1 +1,1 @@
-"""Models that can do a task; one file per architecture."""
+"""Candidates: the models from which each task chooses; one file per architecture."""

@@ -1,4 +1,4 @@
-"""What a candidate of this package is; any PyTorch module that is called the same way will do."""
+"""Base class of this package's candidates; any PyTorch module with the same call works too."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from msnas.part import Part
 
 
 class Candidate(Part, nn.Module, ABC):
-    """A model that can do a task.
+    """A model for a task.
 
-    Called with the task's inputs by name, [event, ...] each, in the order the task declares them;
-    or with those that it `reads`, which may be fewer, or others: fields that are no truths, and
-    what earlier tasks hand on. A method `film_sites()` may name the modules whose inputs a
-    conditioning modulates (see `msnas.conditioning.film.Conditioned`).
+    It is called with a mapping of the task's inputs by name, each [event, ...], in the order the
+    task declares them. If it declares `reads`, it gets these tensors instead: fields that are no
+    truths, and outputs of earlier tasks. A method `film_sites()` may list the modules whose inputs
+    a conditioning modulates (see `msnas.conditioning.film.Conditioned`).
     """
 
     is_dummy: ClassVar[bool] = False
-    """Whether it learns nothing: some searches refuse those."""
+    """Whether the candidate is a dummy, which learns nothing; some searches refuse dummies."""
 
     reads: Sequence[str] | None = None
-    """Names of what it is called with; None: the task's inputs."""
+    """Names of the tensors that the candidate is called with; None means the task's inputs."""
 
     @abstractmethod
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Raw output of every event, [event, ...] as the task's output has it."""
+        """Raw output for every event, with the shape [event, ...] of the task's output."""

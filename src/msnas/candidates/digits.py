@@ -1,4 +1,4 @@
-"""Candidates of the sum of two digits."""
+"""Candidates of the problem `digit_sum`: the sum of two digits on two images."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CLASSES = 10
 
 @final
 class DigitCNN(Candidate):
-    """Two convolutions with kernel 3, a max-pooling by 2 after the second, hidden `layers`.
+    """Two convolutions with kernel 3, a max-pooling by 2 after the second, then hidden `layers`.
 
-    The images of an event share the weights. With `channels` (c, d) an 8 x 8 image becomes
-    c x 8 x 8, d x 6 x 6, d x 3 x 3, then 9 d - `layers` - 10 logits.
+    All images of an event use the same weights. With `channels` (c, d) an 8 x 8 image becomes
+    c x 8 x 8, d x 6 x 6, d x 3 x 3, and then goes through layers of sizes 9 d, `layers`, 10 logits.
     """
 
     def __init__(self, *, channels: Sequence[int], layers: Sequence[int]) -> None:
@@ -45,9 +45,9 @@ class DigitCNN(Candidate):
 
 @final
 class DigitRows(Candidate):
-    """Logits linear in the 8 row sums of an image: deliberately weak, left and right are lost.
+    """Logits linear in the 8 row sums of an image: deliberately weak, columns are summed over.
 
-    The images of an event share the weights.
+    All images of an event use the same weights.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class DigitRows(Candidate):
 
 @final
 class FirstDigit(Candidate):
-    """Logit linear in the first digit's probabilities: deliberately weak."""
+    """Logit linear in the first digit's probabilities: deliberately weak, it ignores the second."""
 
     def __init__(self, *, classes: int = 10) -> None:
         super().__init__()
@@ -81,8 +81,8 @@ class ThresholdSum(Candidate):
     """Logit = log((P + e) / (1 - P + e)), with P the probability of sum >= `threshold`.
 
     P is exact for independent digits: the sum of p1(i) p2(j) over i + j >= `threshold`.
-    e = `floor` keeps the logit of a sure sum finite. Nothing to train: all that could be learnt
-    is known.
+    e = `floor` keeps the logit finite if the sum is certain. It has no trainable parameters,
+    because the rule is known.
 
     Example:
         >>> one_hot = torch.eye(10)

@@ -1,4 +1,4 @@
-"""A boson from the jets of two taus and their images, by one network."""
+"""A single network that classifies the boson from the jets of two taus and their images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from msnas.candidates.tau_cnn import convolutions, convolve
 
 @final
 class DirectCNN(Candidate):
-    """The image features of `TauCNN` and the four-vectors of both jets, joined, to one logit.
+    """One logit from the image features of `TauCNN` joined with the four-vectors of both jets.
 
-    No momentum in between: the single large network a chain is compared with. With the default
-    layers it has 40,405 parameters; the chain of `cnn` and `lstm` has 40,512.
+    It is the single network with which a chain is compared: it has no intermediate momenta. With
+    the default layers it has 40,405 parameters; the chain of `cnn` and `lstm` has 40,512.
     """
 
     def __init__(

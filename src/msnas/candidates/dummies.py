@@ -1,4 +1,4 @@
-"""Candidates that learn nothing."""
+"""Dummies: candidates that learn nothing, to test that no search selects them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msnas.candidates.candidate import Candidate
 
 @final
 class Zeros(Candidate):
-    """Output 0 of the given shape per event (paper, section 4.3): must never be selected."""
+    """Outputs zeros of the given shape per event (paper, section 4.3): must never be selected."""
 
     is_dummy: ClassVar[bool] = True
 
@@ -23,16 +23,16 @@ class Zeros(Candidate):
         self.shape = tuple(shape)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:
-        """Zeros."""
+        """Zeros for every event."""
         first = next(iter(inputs.values()))
         return first.new_zeros(len(first), *self.shape)
 
 
 @final
 class Noise(Candidate):
-    """Output N(0, 1) of the given shape per event (paper, section 4.3): must never be selected.
+    """Outputs N(0, 1) noise of the given shape (paper, section 4.3): must never be selected.
 
-    Draws from PyTorch's default generator, which a stage seeds anew for each of its epochs.
+    It draws from PyTorch's default generator, which a stage seeds anew for each of its epochs.
     """
 
     is_dummy: ClassVar[bool] = True
@@ -42,6 +42,6 @@ class Noise(Candidate):
         self.shape = tuple(shape)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:
-        """Noise."""
+        """Gaussian noise for every event."""
         first = next(iter(inputs.values()))
         return torch.randn(len(first), *self.shape, dtype=first.dtype, device=first.device)

@@ -1,4 +1,4 @@
-"""Classifier of a pair of taus by what they form together."""
+"""Classifier of a pair of taus by kinematic variables of the pair, such as its invariant mass."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from msnas.candidates.mlp import dense
 from msnas.momentum import cartesian, wrap_angle
 
 TYPICAL_LOG_PT = 3.8
-"""log(0.1 + pT/GeV) of a tau of 45 GeV; typical values centre the features."""
+"""log(0.1 + pT/GeV) of a tau with pT of 45 GeV, subtracted to centre the features."""
 
 
 def pair_features(encoded: Float[Tensor, "event 2 3"]) -> Float[Tensor, "event 8"]:
-    """What two taus (log(0.1 + pT/GeV), eta, phi) form, about 1 in size.
+    """Eight features of order 1 of a pair of taus, given as (log(0.1 + pT/GeV), eta, phi).
 
-    log pT and eta of both; |delta phi|, 0 if they are back to back; delta eta; log of the mass and
-    of the pair's pT. The same for an event that is turned in phi or mirrored in it.
+    log pT and eta of both taus; pi - |delta phi|; delta eta; log of the pair's mass and log of its
+    pT. They do not change if the event is rotated or mirrored in phi.
     """
     log_pt, eta, phi = encoded.unbind(-1)
     mass = invariant_mass(encoded)
@@ -48,7 +48,7 @@ def pair_features(encoded: Float[Tensor, "event 2 3"]) -> Float[Tensor, "event 8
 class Invariants(Candidate):
     """`pair_features` of two taus through hidden `layers` to a logit, or to an `output_shape`.
 
-    The first input are the taus; others are taken as they are, `beside` numbers in all.
+    The first input is the taus; `beside` is the number of values per event of all other inputs.
     """
 
     def __init__(

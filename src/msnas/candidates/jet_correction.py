@@ -1,4 +1,4 @@
-"""A jet's momentum corrected by what a network makes of it and of features of the jet."""
+"""A correction of a jet's momentum by a network of the momentum and of features of the jet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from msnas.candidates.residual_mlp import ResidualMLP
 class JetCorrection(Candidate):
     """Adds the output of a `ResidualMLP` of all inputs to the jet's (log(0.1 + pT), eta, phi).
 
-    For `jet_calibration`: shared `features` [event, value] say what kind of jet it is.
+    A candidate of `jet_calibration`, where the other input is shared `features` [event, value].
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class JetCorrection(Candidate):
         )
 
     def film_sites(self) -> list[nn.Module]:
-        """Those of the network."""
+        """The modules of the network whose inputs FiLM modulates."""
         return self.network.film_sites()
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event 3"]:

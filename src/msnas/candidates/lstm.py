@@ -15,11 +15,11 @@ from msnas.candidates.candidate import Candidate
 
 @final
 class LSTM(Candidate):
-    """`depth` stacked LSTM layers over the particles in their order; one logit from the last.
+    """`depth` stacked LSTM layers over the particles in order; a logit from the last state.
 
-    Paper, section 4.3: 3 layers of 32, the tau of the harder jet first. Takes inputs of shape
-    [event, particle, ...] with `input_size` numbers of a particle together. With an `output_shape`
-    it has so many logits.
+    Paper, section 4.3: 3 layers of size 32, the tau of the harder jet first. The inputs have shape
+    [event, particle, ...] and together `input_size` numbers per particle. With an `output_shape`
+    the output is logits of that shape.
     """
 
     def __init__(

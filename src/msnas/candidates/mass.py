@@ -14,17 +14,17 @@ from msnas.candidates.mlp import dense
 from msnas.momentum import cartesian
 
 TAU_MASS = 1.777
-"""[GeV]"""
+"""Mass of a tau lepton [GeV]."""
 
 HIGGS_MASS = 125.0
-"""[GeV], the unit in which the network sees a mass."""
+"""Mass of the Higgs boson [GeV]; masses are divided by it before they enter a network."""
 
 EPSILON = 1e-6
-"""[GeV^2], under each square root, so that its gradient is finite."""
+"""[GeV^2], added under each square root to keep its gradient finite at 0."""
 
 
 def invariant_mass(encoded: Float[Tensor, "event particle 3"]) -> Float[Tensor, " event"]:
-    """Invariant mass [GeV] of all taus of an event, from (log(0.1 + pT/GeV), eta, phi)."""
+    """Invariant mass [GeV] of all taus of an event, given as (log(0.1 + pT/GeV), eta, phi)."""
     momentum = cartesian(encoded)
     energy = torch.sqrt(momentum.square().sum(-1) + TAU_MASS**2 + EPSILON)
     squared = energy.sum(1).square() - momentum.sum(1).square().sum(-1)
@@ -33,7 +33,7 @@ def invariant_mass(encoded: Float[Tensor, "event particle 3"]) -> Float[Tensor, 
 
 @final
 class DiTauMass(Candidate):
-    """The invariant mass of two taus, divided by 125 GeV, through 1-64-64-1 (paper, `Mass`)."""
+    """A logit from the invariant mass of two taus / 125 GeV; layers 1-64-64-1 (paper, `Mass`)."""
 
     def __init__(self, *, layers: Sequence[int]) -> None:
         super().__init__()

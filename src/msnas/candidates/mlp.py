@@ -25,7 +25,7 @@ def activation_of(name: str) -> nn.Module:
 
 
 def dense(sizes: Sequence[int], *, activation: str = "relu") -> nn.Sequential:
-    """Linear layers of the given sizes with activations between them, none after the last."""
+    """Linear layers of the given sizes with activations between them, but not after the last."""
     modules: list[nn.Module] = []
     for size_in, size_out in pairwise(sizes):
         modules += [nn.Linear(size_in, size_out), activation_of(activation)]
@@ -41,8 +41,8 @@ def side_by_side(inputs: Mapping[str, Tensor]) -> Float[Tensor, "event number"]:
 class MLP(Candidate):
     """All inputs, flattened and joined, through hidden `layers` to an output of `output_shape`.
 
-    `input_size` is the number of input values per event. As candidate `mlp` of the paper's task 2
-    (section 4.3): 6-32-32-32-1.
+    `input_size` is the number of input values per event. The candidate `mlp` of the paper's second
+    task has sizes 6-32-32-32-1 (section 4.3).
     """
 
     def __init__(

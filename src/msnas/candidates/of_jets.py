@@ -1,4 +1,4 @@
-"""What networks of jets read and answer, beside images: the same for all of them."""
+"""Inputs (beside images) and outputs that all networks of jets have in common."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 JET_NUMBERS = 4
-"""log pT, eta, phi, mass."""
+"""Numbers of a jet: log pT, eta, phi, mass."""
 
 
 def numbers_of(inputs: Mapping[str, Tensor]) -> Float[Tensor, "event jet number"]:
-    """The numbers of every jet: `jet` [event, jet, 4], and what is [event, jet, ...] beside it."""
+    """The numbers of every jet: `jet` [event, jet, 4] joined with all inputs but images."""
     others = [value for name, value in inputs.items() if name not in ("jet", "image")]
     return torch.cat([inputs["jet"], *others], -1) if others else inputs["jet"]
 
@@ -22,7 +22,7 @@ def numbers_of(inputs: Mapping[str, Tensor]) -> Float[Tensor, "event jet number"
 def answer(
     jet: Float[Tensor, "event jet 4"], found: Float[Tensor, "event jet number"], *, logit: bool
 ) -> Tensor:
-    """A logit [event, jet], or what is found added to (log pT, eta, phi) [event, jet, 3]."""
+    """A logit [event, jet], or the jet's (log pT, eta, phi) plus a correction [event, jet, 3]."""
     if logit:
         return found.squeeze(-1)
     return jet[..., :3] + (pad(found, (0, 3 - found.shape[-1])) if found.shape[-1] < 3 else found)

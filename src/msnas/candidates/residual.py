@@ -17,10 +17,10 @@ class ConvBlock(nn.Module):
     Convolutions have kernel 3 and no bias; the first has the `stride`. s is the identity, or a
     convolution with kernel 1 where f changes the shape.
 
-    The slide names no norm; its convolutions without bias ask for one. It is a group norm of one
-    group: an event's output depends on that event alone, under any condition and in any
-    super-network, while a batch norm's running mean and variance belong to one mixture of the
-    networks before it. It takes the size of an image away; the size stays in s(x).
+    The slide names no norm, but convolutions without bias suggest one. Here it is a group norm of
+    one group: the output for an event depends on that event alone, under any condition and in any
+    super-network. A batch norm's running mean and variance would depend on the mixture of earlier
+    networks. The norm removes the overall scale of an image from f(x); s(x) keeps it.
     """
 
     def __init__(self, planes_in: int, planes: int, *, stride: int, activation: str) -> None:
@@ -42,14 +42,14 @@ class ConvBlock(nn.Module):
     def forward(
         self, images: Float[Tensor, "event plane_in row column"]
     ) -> Float[Tensor, "event plane row column"]:
-        """Planes of every event; half as many rows and columns with stride 2."""
+        """Feature planes of every event; with stride 2 half as many rows and columns."""
         planes: Tensor = self.activation(self.branch(images) + self.skip(images))
         return planes
 
 
 @final
 class DenseBlock(nn.Sequential):
-    """Linear layer, activation, dropout: the slide's block whose activation FiLM modulates."""
+    """Linear layer, activation, dropout: the slide's block, with FiLM before the activation."""
 
     def __init__(
         self, size_in: int, size_out: int, *, activation: str, dropout: float, bias: bool = True
@@ -61,13 +61,13 @@ class DenseBlock(nn.Sequential):
         )
 
     def film_site(self) -> nn.Module:
-        """The activation, at whose input FiLM scales and shifts."""
+        """The activation, whose input FiLM scales and shifts."""
         return self[1]
 
 
 @final
 class ResidualBlock(nn.Module):
-    """x + g(x), g = `depth` dense blocks of the same width."""
+    """x + g(x), where g is `depth` dense blocks of the same width."""
 
     def __init__(self, width: int, *, depth: int, activation: str, dropout: float) -> None:
         super().__init__()
@@ -79,6 +79,6 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, values: Float[Tensor, "event value"]) -> Float[Tensor, "event value"]:
-        """As many values as before."""
+        """Values of every event, as many as its input has."""
         added: Tensor = self.branch(values)
         return values + added

@@ -1,4 +1,4 @@
-"""Residual convolutional network of an image."""
+"""Residual convolutional network for images."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from msnas.candidates.residual import ConvBlock, DenseBlock
 
 @final
 class ResidualCNN(Candidate):
-    """Talk, backup slide: `blocks` residual convolution blocks, their mean over the pixels, MLP.
+    """`blocks` residual convolution blocks, mean over the pixels, MLP (talk, backup slide).
 
-    The first block has the `stride`; then a global average pooling, two dense blocks that FiLM can
-    modulate, a linear layer without bias and an activation: `width` features. A last linear layer
-    makes an output of `output_shape` of them; with `output_shape: null` the features are the
-    output, for tasks that share them. Published: 5 blocks of 256 planes, stride 1, width 256,
-    GELU, dropout 0.1. (The slide has no dropout after the last activation.)
+    The first block has the `stride`. After a global average pooling come two dense blocks that FiLM
+    can modulate, a linear layer without bias and an activation: they give `width` features. A last
+    linear layer maps the features to `output_shape`; with `output_shape: null` the features are
+    the output, which several tasks can share. Published: 5 blocks of 256 planes, stride 1, width
+    256, GELU, dropout 0.1. (The slide has no dropout after the last activation.)
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ResidualCNN(Candidate):
     def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:
         """Output of every event from one input of shape [event, channel, row, column].
 
-        An event of several images, [event, jet, channel, row, column], has an output for each.
+        If events have several images, [event, jet, channel, row, column], each image has an output.
         """
         (image,) = inputs.values()
         values: Tensor = self.convolutions(image.flatten(0, -4)).mean((2, 3))

@@ -16,12 +16,12 @@ from msnas.candidates.residual import DenseBlock, ResidualBlock
 
 @final
 class ResidualMLP(Candidate):
-    """Talk, backup slide: `blocks` residual blocks, one dense block that FiLM can modulate, linear.
+    """Residual blocks, a dense block that FiLM can modulate, a linear layer (talk, backup slide).
 
-    All inputs, flattened and joined (`input_size` values per event), are first brought to `width`
-    by a dense block; the slide does not say how. A residual block is `depth` dense blocks and a
-    skip. With `output_shape: null` there is no last linear layer: the `width` features are the
-    output. Published: 3 blocks of depth 3, width 256, GELU, dropout 0.1.
+    The first dense block maps all inputs, flattened and joined (`input_size` values per event), to
+    `width` values; the slide does not say how. A residual block is `depth` dense blocks and a skip
+    connection. With `output_shape: null` there is no last linear layer: the `width` features are
+    the output. Published: 3 blocks of depth 3, width 256, GELU, dropout 0.1.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ResidualMLP(Candidate):
         )
 
     def film_sites(self) -> list[nn.Module]:
-        """The activation of the dense block after the residual ones."""
+        """The activation of the dense block after the residual blocks."""
         return [self.dense_block.film_site()]
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event ..."]:

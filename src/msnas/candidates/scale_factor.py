@@ -1,4 +1,4 @@
-"""Linear calibration of a jet to a tau."""
+"""Linear calibration of a jet's momentum to the momentum of its tau."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from msnas.candidates.candidate import Candidate
 
 @final
 class ScaleFactor(Candidate):
-    """a x + b for each of log pT, eta, phi: six parameters, the identity at the start.
+    """a x + b for each of log pT, eta, phi: six parameters, initially the identity.
 
-    Paper, section 4.3 (`Sf`): no image is used; the jets of an event share the parameters.
+    Paper, section 4.3 (`Sf`): it uses no image; all jets of an event use the same parameters.
     """
 
     reads = ("jet",)

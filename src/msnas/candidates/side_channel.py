@@ -1,4 +1,4 @@
-"""Classifier of a pair of taus that looks past them, at the jets and images they were made from."""
+"""Classifier of a pair of taus that also reads the jets and images they were measured from."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from msnas.candidates.invariants import TYPICAL_LOG_PT, pair_features
 from msnas.candidates.mlp import dense
 
 CORE = 4
-"""Pixels along each side of an image's middle that make up its core."""
+"""Side length [pixels] of the core, a square in the middle of an image."""
 
 TYPICAL_COUNT = 4.0
-"""Filled pixels of a channel, the unit of their numbers and sums."""
+"""Typical number of filled pixels of a channel; counts and sums are divided by it."""
 
 
 def image_numbers(
     image: Float[Tensor, "event jet channel row column"],
 ) -> Float[Tensor, "event jet number"]:
-    """Sum, count, maximum and core sum of the pixels of every channel, about 1 in size."""
+    """Sum, count, maximum and core sum of the pixels of every channel, scaled to order 1."""
     rows, columns = (slice((size - CORE) // 2, (size + CORE) // 2) for size in image.shape[-2:])
     pixels = image.flatten(3)
     numbers = torch.stack(
@@ -41,11 +41,11 @@ def image_numbers(
 
 @final
 class SideChannel(Candidate):
-    """`pair_features` of two taus, beside jets and `image_numbers`, through `layers` to a logit.
+    """A logit from `pair_features` of two taus, jets and `image_numbers`, through hidden `layers`.
 
-    What it gains over `Invariants`, which sees the taus alone, is what a chain loses by handing on
-    nothing but momenta. It `reads` taus, jets [event, jet, 4] and images, in this order, and then
-    `beside` more numbers. With an `output_shape` it has so many logits.
+    Its gain over `Invariants`, which reads the taus alone, shows what a chain loses by passing on
+    only momenta. It `reads` taus, jets [event, jet, 4] and images, in this order, and then further
+    inputs of `beside` numbers. With an `output_shape` the output is logits of that shape.
     """
 
     def __init__(

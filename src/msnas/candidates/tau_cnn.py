@@ -21,7 +21,7 @@ def convolutions(
     image_shape: Sequence[int],
     activation: str,
 ) -> tuple[nn.Sequential, int]:
-    """Convolutions with a max-pooling by 2 after the second, and how many values they leave."""
+    """Convolutions with a max-pooling by 2 after the second, and the number of output values."""
     modules: list[nn.Module] = []
     planes, side = image_shape[0], image_shape[1]
     for index, (width, kernel) in enumerate(zip(channels, kernels, strict=True)):
@@ -31,7 +31,7 @@ def convolutions(
             modules.append(nn.MaxPool2d(2))
             side //= 2
     network = nn.Sequential(*modules)
-    # channels last: a quarter faster on a processor, the same numbers up to rounding
+    # memory format channels_last: a quarter faster on a CPU, equal numbers up to rounding
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network, planes * side * side
 
@@ -39,7 +39,7 @@ def convolutions(
 def convolve(
     network: nn.Module, image: Float[Tensor, "event jet channel row column"]
 ) -> Float[Tensor, "event jet value"]:
-    """What the convolutions leave of every jet's image; the jets share the weights."""
+    """Output values of the convolutions for every jet's image; all jets use the same weights."""
     planes = image.flatten(0, 1).contiguous(memory_format=torch.channels_last)
     values: Tensor = network(planes)
     return values.flatten(1).view(*image.shape[:2], -1)
@@ -47,13 +47,13 @@ def convolve(
 
 @final
 class TauCNN(Candidate):
-    """Paper, Fig. 9(b): convolutions to a few image features, they and the jet to a correction.
+    """Convolutions reduce a jet's image to features; an MLP then corrects the jet (Fig. 9(b)).
 
-    Four convolutions (3-32-16-16-8 channels, kernels 3, 3, 2, 2, a max-pooling by 2 after the
-    second) leave 8 x 4 x 4 values; 128-16-16-16-4; then features and jet 8-64-64-64-3, added to
-    the jet's (log pT, eta, phi). The jets of an event share the weights. With `logit` the answer is
-    one number for each jet, such as tau or not. It may read `beside` more numbers of each jet than
-    its own four.
+    Paper: four convolutions (3-32-16-16-8 channels, kernels 3, 3, 2, 2, a max-pooling by 2 after
+    the second) leave 8 x 4 x 4 values; dense layers 128-16-16-16-4 give 4 features; features and
+    jet enter dense layers 8-64-64-64-3, whose output is added to the jet's (log pT, eta, phi). All
+    jets of an event use the same weights. With `logit` the output is a logit per jet (tau or not).
+    `beside` is the number of further input values per jet, in addition to the jet's own four.
     """
 
     def __init__(

@@ -16,11 +16,11 @@ from msnas.candidates.of_jets import JET_NUMBERS, answer, numbers_of
 
 @final
 class TauMLP(Candidate):
-    """Paper, Fig. 9(a): the image to a few features, they and the jet to a correction of it.
+    """An MLP reduces a jet's image to features; a second MLP corrects the jet (paper, Fig. 9(a)).
 
-    Image 768-16-16-16-4; then features and jet 8-32-32-3, added to the jet's (log pT, eta, phi).
-    The jets of an event share the weights. With `logit` the answer is one number for each jet, such
-    as tau or not. It may read `beside` more numbers of each jet than its own four.
+    Image: 768-16-16-16-4; features and jet: 8-32-32-3, added to the jet's (log pT, eta, phi). All
+    jets of an event use the same weights. With `logit` the output is a logit per jet (tau or not).
+    `beside` is the number of further input values per jet, in addition to the jet's own four.
     """
 
     def __init__(

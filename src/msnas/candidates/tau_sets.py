@@ -1,4 +1,4 @@
-"""Tau momentum from a jet and the set of its image's filled pixels."""
+"""Tau momentum from a jet and the set of filled pixels of its image."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from msnas.candidates.of_jets import JET_NUMBERS, answer, numbers_of
 
 @final
 class TauSets(Candidate):
-    """A network of each filled pixel, summed over the pixels, to a correction of the jet.
+    """A network of each filled pixel is summed over pixels; a second network corrects the jet.
 
-    Deep sets (Zaheer et al., arXiv:1703.06114), as particle flow networks use them (Komiske et al.,
-    arXiv:1810.05165): of 768 pixels of a jet about nine are filled, and only these are looked at.
-    A pixel is its value, its channel, its place and distance from the middle of the image, beside
-    the jet's own numbers. The jets of an event share the weights. Without `directions` only
-    log pT is corrected, and eta and phi are the jet's. With `logit` the answer is one number for
-    each jet, such as tau or not. It may read `beside` more numbers of each jet than its own four.
+    Deep sets (Zaheer et al., arXiv:1703.06114), as in particle flow networks (Komiske et al.,
+    arXiv:1810.05165): about nine of a jet's 768 pixels are filled, and only these are computed. The
+    inputs of a pixel are its value, its channel, its position, its distance from the middle of the
+    image, and the jet's numbers. All jets of an event use the same weights. Without `directions`
+    only log pT is corrected; eta and phi are the jet's. With `logit` the output is a logit per jet
+    (tau or not). `beside` is the number of further input values per jet, besides its own four.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class TauSets(Candidate):
         self.register_buffer("about", about, persistent=False)
 
     def film_sites(self) -> list[nn.Module]:
-        """Activations after the sum: pixels are no values of an event."""
+        """Activations after the sum: FiLM has a condition per event, and pixels are not events."""
         return [one for one in self.momentum_network if not isinstance(one, nn.Linear)]
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "event jet ..."]:

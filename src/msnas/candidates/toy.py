@@ -18,7 +18,7 @@ class ToyView(Candidate):
     """Fixed linear combinations of the inputs through hidden `layers` (ReLU) to `output_size`.
 
     `directions` [direction, feature] holds the weights of the joined input features in each
-    combination. What lies outside them cannot be learned, however long the training.
+    combination. The candidate cannot learn anything outside these directions.
 
     Example:
         >>> line = ToyView(directions=[[1.0, 1.0]], layers=[], output_size=3)
@@ -47,10 +47,10 @@ class ToyView(Candidate):
 
 @final
 class ToyTrigger(Candidate):
-    """Logit linear in max(0, |z| / threshold - 1), z the joined inputs' `feature`-th.
+    """Logit linear in max(0, |z| / threshold - 1), where z is feature number `feature`, from 0.
 
-    Below the threshold the logit is constant and its gradient with respect to z exactly 0: in a
-    chain, the task before learns nothing from it.
+    Below the threshold the logit is constant and its gradient with respect to z is exactly 0: in a
+    chain, the earlier task learns nothing from such events.
 
     Example:
         >>> trigger = ToyTrigger(feature=0, threshold=0.5)
@@ -79,7 +79,7 @@ class ToyCautious(Candidate):
     """Logit = limit * tanh(linear / limit) of `input_size` joined input features.
 
     It orders events like a logistic regression, but the cross entropy of an event is never below
-    log(1 + exp(-limit)), however clear the event.
+    log(1 + exp(-limit)), even for an unambiguous event.
 
     Example:
         >>> cautious = ToyCautious(input_size=3, limit=1.5)

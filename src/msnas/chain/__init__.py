@@ -1,1 +1,1 @@
-"""Tasks joined by named tensors."""
+"""Chains: tasks whose outputs are the inputs of later tasks, passed on as named tensors."""

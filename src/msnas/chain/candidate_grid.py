@@ -1,4 +1,4 @@
-"""Candidates that differ in hyper-parameters only, or in nothing. Imports no PyTorch."""
+"""Candidates that differ only in hyper-parameters, or are copies. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from msnas.errors import ConfigError
 
 
 def expand_grids(candidates: Mapping[str, Any], *, key: str) -> dict[str, Any]:
-    """Replace every candidate that has a `grid` by one candidate per point of it.
+    """Replace every candidate that has a `grid` by one candidate per point of the grid.
 
-    A grid maps parameters to lists of values. A point's name is the candidate's with the values
-    appended; choosing hyper-parameters is then choosing a candidate. Raises ConfigError for a
-    grid without values or with equal points, naming `key`.
+    A grid maps parameters to lists of values. The name of a point is the candidate's name with the
+    values appended. Choosing hyper-parameters then means choosing a candidate. Raises ConfigError,
+    naming `key`, for a grid without values or with equal points.
 
     >>> grid = {"width": 8, "grid": {"kernel": [2, 3]}}
     >>> expand_grids({"cnn": grid}, key="candidates")
@@ -45,7 +45,7 @@ def expand_grids(candidates: Mapping[str, Any], *, key: str) -> dict[str, Any]:
 def copy_candidates(candidates: Mapping[str, Any], *, copies: int, key: str) -> dict[str, Any]:
     """Each candidate `copies` times: under its own name, then as `<name>_copy2` and so on.
 
-    Copies share no weights: they start and are pre-trained from seeds of their own (paper, Fig. 7).
+    Copies share no weights: each has its own seeds of initial weights and training (paper, Fig. 7).
     Raises ConfigError, naming `key`, if a name is taken.
 
     >>> copy_candidates({"cnn": {"width": 8}}, copies=2, key="candidates")
@@ -61,7 +61,7 @@ def copy_candidates(candidates: Mapping[str, Any], *, copies: int, key: str) -> 
 
 
 def _word(value: Any) -> str:
-    """A value as part of a name: letters, digits, dashes."""
+    """A value as part of a candidate's name: `p` for a decimal point, dashes between numbers."""
     if isinstance(value, list):
         return "-".join(map(_word, value))
     return str(value).replace(".", "p")

@@ -1,4 +1,4 @@
-"""Tasks joined by named tensors, several candidates for each."""
+"""A chain of tasks that exchange named tensors, with several candidate models for each task."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Named = Mapping[str, Tensor]
 
 
 def handed_on(task: Task) -> str:
-    """Name of a batch's tensor that holds what a trained task hands on, instead of the truth."""
+    """Name of the batch's tensor that holds a trained task's output for later tasks to read."""
     return f"{task.target}{OUTPUT_OF}{task.name})"
 
 
@@ -42,8 +42,8 @@ class Chain(nn.Module):
             {task.name: nn.ModuleDict(dict(candidates[task.name])) for task in self.tasks}
         )
         self.origin: dict[str, str] = {}
-        """Key of the training that the weights of a candidate come from; none while fresh."""
-        # a loss that learns, such as the centres of affinity, is trained and kept with the chain
+        """Key of the training of a candidate's weights, by its label; none if never trained."""
+        # a loss with parameters, such as the class centres of affinity, is trained with the chain
         self.learning_losses = nn.ModuleDict(
             {
                 task.name: task.loss
@@ -63,30 +63,30 @@ class Chain(nn.Module):
     def draw(
         self, generator: torch.Generator, *, among: Sequence[Sequence[str]] | None = None
     ) -> Path:
-        """One of the chains, or of those `among` some names, each with the same probability."""
+        """A uniformly random path: one candidate per task, of all or of the names in `among`."""
         return tuple(
             names[int(torch.randint(len(names), (), generator=generator))]
             for names in among or self.names()
         )
 
     def candidate(self, level: int, name: str) -> nn.Module:
-        """The module of a candidate of the task at `level`."""
+        """The module of a candidate of the task at `level`, counted from 0 along the chain."""
         return self._of(self.tasks[level])[name]
 
     def label(self, level: int, name: str) -> str:
-        """`<task>/<candidate>`."""
+        """Name of a candidate in records and displays: `<task>/<candidate>`."""
         return f"{self.tasks[level].name}/{name}"
 
     def trainable(self, level: int, name: str) -> bool:
-        """Whether a candidate has anything to train."""
+        """Whether a candidate has trainable parameters."""
         return any(one.requires_grad for one in self.candidate(level, name).parameters())
 
     def replace(self, level: int, name: str, module: nn.Module) -> None:
-        """Put another module in the place of a candidate."""
+        """Replace the module of a candidate by another one."""
         self._of(self.tasks[level])[name] = module
 
     def only(self, path: Path) -> Chain:
-        """The chain of one candidate per task, sharing its modules."""
+        """A chain with the candidates of `path` alone; it shares their modules with this chain."""
         chain = Chain(
             self.tasks,
             {
@@ -103,7 +103,7 @@ class Chain(nn.Module):
         return self.tasks[level].inputs if reads is None else tuple(reads)
 
     def reads(self, *, truths: bool = True) -> set[str]:
-        """Names of all fields that candidates read, and with `truths` losses and metrics too."""
+        """Names of all fields read by candidates and, with `truths`, by losses and metrics."""
         own = {
             key
             for level, names in enumerate(self.names())
@@ -116,7 +116,7 @@ class Chain(nn.Module):
         return read - {task.target for task in self.tasks}
 
     def supervised(self) -> list[Task]:
-        """The tasks with a loss of their own; losses and task weights come in their order."""
+        """Tasks with a loss, in the order in which losses and task weights are listed elsewhere."""
         return [task for task in self.tasks if task.supervised]
 
     def start(self, batch: Named) -> dict[str, Tensor]:
@@ -125,7 +125,7 @@ class Chain(nn.Module):
         return {name: value for name, value in batch.items() if name not in targets}
 
     def apply_candidate(self, level: int, name: str, values: Named) -> Tensor:
-        """Raw output of one candidate on named tensors."""
+        """Raw output of one candidate, computed from the named tensors it reads."""
         inputs = {key: values[key] for key in self.inputs(level, name)}
         module = self.candidate(level, name)
         output: Tensor = (
@@ -134,20 +134,20 @@ class Chain(nn.Module):
         return output
 
     def hand_on(self, level: int, output: Tensor, values: Named) -> dict[str, Tensor]:
-        """Named tensors for the next task, with the finished `output` of this one."""
+        """Named tensors for the next task: `values` with the finished `output` of this task."""
         task = self.tasks[level]
         return {**values, task.target: task.hand_on(output)}
 
     def run(self, batch: Named, path: Path) -> list[Tensor]:
-        """Finished output of every task of one chain."""
+        """Finished output of every task along one path."""
         ((_, outputs),) = self.walk(batch, [path])
         return outputs
 
     def run_on_truth(self, batch: Named, level: int, name: str) -> Tensor:
         """Finished output of one candidate that reads the truth of earlier tasks.
 
-        Where the batch holds what an earlier task hands on (under `handed_on(task)`), that is
-        read instead.
+        Where the batch holds the output of a trained earlier task (under `handed_on(task)`), the
+        candidate reads this output instead of the truth.
         """
         values = self.start(batch)
         for task in self.tasks[:level]:
@@ -158,7 +158,7 @@ class Chain(nn.Module):
         return self.tasks[level].output.finish(self.apply_candidate(level, name, values))
 
     def walk(self, batch: Named, paths: Iterable[Path]) -> Iterator[tuple[Path, list[Tensor]]]:
-        """Outputs of many chains, each prefix of candidates computed once.
+        """Outputs of many paths; what paths with the same first candidates share is computed once.
 
         For N candidates per task: N runs of the first task, N^2 of the second, and so on.
         Paths come out grouped by prefix, not in the order given.
@@ -185,11 +185,11 @@ class Chain(nn.Module):
     def mix(
         self, batch: Named, shares: Sequence[Tensor]
     ) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """Outputs of the chain whose tasks put out weighted means of their candidates.
+        """Outputs of a chain in which each task outputs a weighted mean of its candidates' outputs.
 
-        `shares[level]` [candidate] are the weights of a task's candidates, sum 1. Returns the
-        finished mixture of every task, which the next task reads, and the finished outputs of
-        every task's candidates by themselves.
+        `shares[level]` [candidate] are the weights of a task's candidates, with sum 1. Returns the
+        finished mixture of every task, which the next task reads, and the finished output of each
+        single candidate, by task.
         """
         values = self.start(batch)
         mixtures, singles = [], []
@@ -208,7 +208,7 @@ class Chain(nn.Module):
         return self.tasks[level].output.finish(mixed)
 
     def pretrains(self, level: int) -> bool:
-        """Whether candidates of a task can learn alone: it has a loss, all it reads has a truth."""
+        """Whether a task can be pre-trained: it has a loss, and all its inputs have a truth."""
         task = self.tasks[level]
         without = {earlier.target for earlier in self.tasks[:level] if not earlier.supervised}
         read = {key for name in self._of(task) for key in self.inputs(level, name)}
@@ -223,11 +223,11 @@ class Chain(nn.Module):
         ]
 
     def own_losses(self, losses: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The same by name."""
+        """The given losses of the supervised tasks, by task name."""
         return {task.name: loss for task, loss in zip(self.supervised(), losses, strict=True)}
 
     def parameter_count(self) -> int:
-        """Trainable parameters of all candidates."""
+        """Number of trainable parameters of all candidates and learning losses."""
         return sum(value.numel() for value in self.parameters() if value.requires_grad)
 
     def _of(self, task: Task) -> nn.ModuleDict:

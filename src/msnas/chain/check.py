@@ -9,9 +9,9 @@ from msnas.errors import ConfigError
 
 
 def check_tasks(tasks: Mapping[str, Any], chain: Sequence[str], fields: Mapping[str, Any]) -> None:
-    """Raise ConfigError unless the tasks of `chain` exist, read what is there, have candidates.
+    """Raise ConfigError unless all tasks of `chain` exist, have inputs that exist, and candidates.
 
-    The target of a task without loss is no field: it only names what the task hands on.
+    The target of a task without a loss must not be a field: it only names the task's output.
     """
     if not chain or len(set(chain)) != len(chain):
         raise ConfigError(f"problem.chain: expected different tasks, found {list(chain)}")

@@ -1,4 +1,4 @@
-"""Tasks and chains from their configuration."""
+"""Builds tasks and chains from their configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NO_FIELDS: Mapping[str, Field] = MappingProxyType({})
 def build_tasks(
     tasks: Mapping[str, Any], chain: Sequence[str], fields: Mapping[str, Field] = NO_FIELDS
 ) -> list[Task]:
-    """The tasks of `chain`, in its order; `fields` know the units of their targets."""
+    """The tasks of `chain`, in its order; `fields` hold the units of the tasks' targets."""
     return [
         Task(
             name=name,
@@ -48,7 +48,7 @@ def _build_loss(config: Mapping[str, Any] | None, *, task: str) -> Loss | None:
         return None
     try:
         return build(config, key=f"tasks.{task}.loss", of=Loss)
-    except ConfigError as error:  # a loss does not know whose it is
+    except ConfigError as error:  # a loss does not know the name of its task
         text = str(error)
         raise ConfigError(f"tasks.{task}.{text}" if text.startswith("loss.") else text) from error
 
@@ -60,9 +60,9 @@ def build_chain(
     seed: int,
     fields: Mapping[str, Field] = NO_FIELDS,
 ) -> Chain:
-    """All candidates of all tasks, freshly initialised; `fields` know the units of their targets.
+    """A chain with all candidates, freshly initialised; `fields` hold the units of the targets.
 
-    Each one's initial weights depend on (seed, task, name) only, not on which others there are.
+    A candidate's initial weights depend only on (seed, task, name), not on the other candidates.
     """
     candidates: dict[str, dict[str, torch.nn.Module]] = {}
     for name in chain:

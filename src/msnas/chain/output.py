@@ -1,7 +1,7 @@
-"""What a task puts out: how outputs are finished after mixing, and how they reach the next task.
+"""Kinds of task outputs: how a raw output is finished, and in which form the next task reads it.
 
-In pre-training a later task reads the truth of an earlier one; in a chain it reads the earlier
-one's output. An `Output` brings both into the same form.
+In pre-training a later task reads the truth of an earlier task; in a chain it reads the earlier
+task's output. An `Output` brings both into the same form.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from msnas.part import Part
 
 
 class Output(Part, ABC):
-    """One kind of output; `shape` is what a candidate returns per event."""
+    """One kind of output; `shape` is the shape of a candidate's output per event."""
 
     def __init__(self, *, shape: Sequence[int]) -> None:
         self.shape = tuple(shape)
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The shape as a loss sees it: for one logit per object (), however many objects."""
+        """The output's shape as a loss sees it; () for a logit per object, however many objects."""
         return self.shape
 
     def finish(self, mixed: Tensor) -> Tensor:
-        """The output from one candidate's raw output, or from a weighted mean of several."""
+        """The finished output, from a candidate's raw output or a weighted mean of raw outputs."""
         return mixed
 
     @abstractmethod
     def from_truth(self, target: Tensor) -> Tensor:
-        """What the next task reads in pre-training."""
+        """The truth in the form in which the next task reads it in pre-training."""
 
     @abstractmethod
     def from_output(self, output: Tensor) -> Tensor:
-        """What the next task reads in a chain: same form as `from_truth`."""
+        """The output in the form in which the next task reads it: the same as of `from_truth`."""
 
     def turn_back(self, output: Tensor, turn: Tensor) -> Tensor:
-        """An output, or a truth, of events that are in a frame, in the detector's."""
+        """Transform an output or truth from an event's frame back to the detector's frame."""
         return output
 
     def prediction(self, output: Tensor) -> Tensor:
@@ -57,22 +57,22 @@ class Output(Part, ABC):
 
 @final
 class Regression(Output):
-    """Numbers, handed on as they are."""
+    """Real numbers; the next task reads them unchanged."""
 
     def from_truth(self, target: Tensor) -> Tensor:
-        """The target."""
+        """The target, unchanged."""
         return target
 
     def from_output(self, output: Tensor) -> Tensor:
-        """The output."""
+        """The output, unchanged."""
         return output
 
 
 @final
 class TauMomentum(Output):
-    """Momenta (log(0.1 + pT/GeV), eta, phi), phi brought to [-pi, pi) after mixing.
+    """Momenta (log(0.1 + pT/GeV), eta, phi), with phi wrapped to [-pi, pi) after mixing.
 
-    Mixing first matters: the mean of two wrapped angles on either side of pi is wrong by pi.
+    phi must be mixed first: the mean of two wrapped angles on either side of pi is wrong by pi.
     """
 
     def finish(self, mixed: Float[Tensor, "event particle 3"]) -> Float[Tensor, "event particle 3"]:
@@ -80,17 +80,17 @@ class TauMomentum(Output):
         return torch.cat((mixed[..., :2], wrap_angle(mixed[..., 2:])), -1)
 
     def from_truth(self, target: Tensor) -> Tensor:
-        """The target."""
+        """The target, unchanged."""
         return target
 
     def from_output(self, output: Tensor) -> Tensor:
-        """The output."""
+        """The output, unchanged."""
         return output
 
     def turn_back(
         self, output: Float[Tensor, "event particle 3"], turn: Float[Tensor, "event 3"]
     ) -> Float[Tensor, "event particle 3"]:
-        """Turned and mirrored back."""
+        """The momenta, rotated and mirrored back to the detector's frame."""
         return turn_back(output, turn)
 
     def prediction(
@@ -100,15 +100,15 @@ class TauMomentum(Output):
         return torch.cat((decode_pt(output[..., :1]), output[..., 1:]), -1)
 
     def truth(self, target: Float[Tensor, "event particle 3"]) -> Float[Tensor, "event particle 3"]:
-        """(pT [GeV], eta, phi)."""
+        """The true momenta as (pT [GeV], eta, phi)."""
         return self.prediction(target)
 
 
 @final
 class Binary(Output):
-    """A logit per event, or of the given shape; handed on as 0 or 1, or as a probability.
+    """A logit per event, or logits of the given shape; the next task reads a probability, or 0/1.
 
-    The next task reads it with one more axis, [event, ..., 1], beside other numbers of an object.
+    The next task reads it with an added last axis, [event, ..., 1], to join it with other inputs.
     """
 
     def __init__(self, *, shape: Sequence[int] = ()) -> None:
@@ -116,7 +116,7 @@ class Binary(Output):
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """()."""
+        """The shape (): a loss sees one logit at a time."""
         return ()
 
     def from_truth(self, target: Integer[Tensor, "event ..."]) -> Float[Tensor, "event ... 1"]:
@@ -134,7 +134,7 @@ class Binary(Output):
 
 @final
 class Classes(Output):
-    """Logits of shape [event, ..., class]; handed on one-hot, or as softmax probabilities."""
+    """Logits [event, ..., class]; the next task reads softmax probabilities, or one-hot truth."""
 
     def from_truth(self, target: Integer[Tensor, "event ..."]) -> Tensor:
         """One-hot classes [event, ..., class]."""

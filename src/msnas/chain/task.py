@@ -1,4 +1,4 @@
-"""One step of a chain."""
+"""A task: one step of a chain, with its inputs, target, loss and metrics."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from msnas.losses.loss import Loss
 
 
 def share_key(task: str) -> str:
-    """Name of a batch's tensor [event] that holds a weight of the task for every event."""
+    """Name of the batch's tensor [event] that holds a weight of the task's loss for every event."""
     return f"weight of {task}"
 
 
 def parameter_key(task: str, parameter: str) -> str:
-    """Name of a batch's tensor [event] that holds a parameter of a loss for every event."""
+    """Name of the batch's tensor [event] that holds a parameter of the loss for every event."""
     return f"{parameter} of {task}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A sub-task: what it reads, what it should put out, how that is judged.
+    """A sub-task: its inputs, its target, and the loss and metrics of its output.
 
     `inputs` are names of fields or of earlier tasks' targets; `target` is a field. A task without
-    `loss` has no truth of its own, such as layers that several tasks share: `target` is then the
-    name under which later tasks read its output, and it learns from their losses alone. `field` is
-    that of the target, which a run gives: it knows the units of numbers.
+    `loss`, such as layers shared by several tasks, has no truth: `target` is then only the name
+    under which later tasks read its output, and it learns from their losses. `counts` is a field
+    that is nonzero for the objects to count. `field` encodes the target and knows its units.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Task:
     field: Field | None = None
 
     def __post_init__(self) -> None:
-        """Tell the loss what it will see."""
+        """Prepare the loss for the shape of the output; raise ConfigError for a useless setting."""
         if self.loss is not None:
             self.loss.prepare(self.output.numbers)
             if self.loss.fake_weight and self.counts is None:
@@ -62,18 +62,18 @@ class Task:
 
     @property
     def truths(self) -> set[str]:
-        """Names of the fields that loss and metrics need."""
+        """Names of the fields that the loss and the metrics need."""
         return {self.target} if self.counts is None else {self.target, self.counts}
 
     def counting(self, batch: Mapping[str, Tensor]) -> Tensor | None:
-        """Which objects of the events count, [event, object]; None if that is not told."""
+        """Mask [event, object] of the objects that count; None if the task has no `counts`."""
         return None if self.counts is None else batch[self.counts] != 0
 
     def fit_loss(self, train: Mapping[str, Tensor]) -> None:
-        """Let the loss learn what it needs, such as class counts, from the training part.
+        """Let the loss learn what it needs, such as class counts, from the training events.
 
-        Raises DataError naming the task if it cannot, ConfigError if its loss does not take what
-        the task puts out, or a metric no weights where events have some.
+        Raises DataError, naming the task, if this fails. Raises ConfigError if the loss does not
+        take the task's outputs, or if events have weights and a metric cannot use them.
         """
         if self.loss is not None:
             if OWN_WEIGHT in train:
@@ -122,13 +122,13 @@ class Task:
         return self.loss is not None
 
     def mean_loss(self, output: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """Mean over the events of the loss, a scalar."""
+        """The loss averaged over the events, a scalar."""
         return self.event_losses(output, batch).mean()
 
     def event_losses(self, output: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """The (weighted) loss of every event, shape [event].
 
-        A batch may hold, for every event, its `weight`, this task's weight (`share_key`) and
+        For every event, a batch may hold its `weight`, a weight of this task (`share_key`) and
         values of the loss's parameters (`parameter_key`).
         """
         loss = self.loss
@@ -154,11 +154,11 @@ class Task:
         return losses * batch["weight"] if "weight" in batch else losses
 
     def scored(self, output: Tensor) -> Tensor:
-        """The finished output as metrics and later tasks read it."""
+        """The finished output as metrics and later tasks read it, adjusted by the loss."""
         return self.loss.score(output) if self.loss is not None else output
 
     def measured(self, values: Tensor) -> Tensor:
-        """An output or a truth as metrics read it: numbers in the unit that the source has."""
+        """An output or a truth as metrics read it: numbers in the units of the data source."""
         if self.field is not None and isinstance(self.output, Regression):
             return self.field.decode(values)
         return values
@@ -172,14 +172,14 @@ class Task:
         return self.measured(self.output.truth(target))
 
     def hand_on(self, output: Tensor) -> Tensor:
-        """What later tasks read of a finished output."""
+        """A finished output in the form in which later tasks read it."""
         return self.output.from_output(self.scored(output))
 
     def measure(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Any]:
         """Every metric, as `<task>/<metric>`, of the outputs of all events in the detector's frame.
 
-        Of the objects that count, where that is told; an event counts by its own weight, if it has
-        one. A number, or for a metric with `variables` a number for each of them.
+        Only objects that count enter (see `counting`), with the event's own weight if there is
+        one. A value is a number, or a number per variable for a `VariableMetric`.
         """
         values: dict[str, Any] = {}
         output, truth = self.scored(output), batch[self.target]

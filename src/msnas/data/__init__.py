@@ -1,1 +1,1 @@
-"""From files or generators to split, scaled tensors."""
+"""Data: events from files or generators are checked, split, scaled and stored as tensors."""

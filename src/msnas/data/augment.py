@@ -1,4 +1,4 @@
-"""Augmentation: training events changed anew in every epoch by what changes no physics."""
+"""Augmentation: training events are transformed at random in every epoch by exact symmetries."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from msnas.part import Part
 
 
 class Augment(Part, ABC):
-    """Draws another version of encoded training events."""
+    """Draws a random transformed version of encoded training events."""
 
     @abstractmethod
     def draw(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """The batch with every event changed at random; names and shapes stay."""
+        """The batch with every event transformed at random; names and shapes do not change."""
 
 
 @final
 class RandomTurns(Augment):
-    """Every event turned about the beam by a random angle, mirrored in phi and eta at random.
+    """Rotates every event about the beam by a random angle, and mirrors phi and eta at random.
 
-    `momenta` are fields of encoded (log pT, eta, phi, ...), and what tasks hand on in their place;
-    `images` those of [..., eta, phi] around a jet, which are mirrored along.
+    `momenta` are names of fields of encoded (log pT, eta, phi, ...); task outputs that replace such
+    a field are transformed too. `images` are fields [..., eta, phi] around a jet, only mirrored.
     """
 
     def __init__(self, *, momenta: Sequence[str], images: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ class RandomTurns(Augment):
         self.images = tuple(images)
 
     def draw(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Turn and mirror."""
+        """The batch with every event rotated and mirrored at random."""
         events = len(next(iter(batch.values())))
         angle = (2 * torch.rand(events, generator=generator) - 1) * math.pi
         sign_phi, sign_eta = 2.0 * torch.randint(2, (2, events), generator=generator) - 1
@@ -53,7 +53,7 @@ class RandomTurns(Augment):
 
 
 def _of(batch: Mapping[str, Tensor], names: Sequence[str]) -> Iterator[str]:
-    """The fields of these names, and what tasks hand on instead of them."""
+    """Names in the batch of the given fields, and of task outputs that replace them."""
     for name in batch:
         if name in names or name.partition(OUTPUT_OF)[0] in names:
             yield name

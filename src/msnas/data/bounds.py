@@ -1,4 +1,4 @@
-"""What no particle of a collider has: such a number is in another unit, or stands for no number."""
+"""Bounds on physical values: a number beyond is in a wrong unit, or marks a missing value."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from msnas.data.fields import Field, JetMomentum, LogPixels, TauMomentum
 from msnas.errors import DataError
 
 MOST_ENERGY = 1e5
-"""GeV: twice the energy of the beams of any collider that is planned."""
+"""[GeV], twice the energy of the beams of any collider that is planned."""
 
 MOST_ETA = 20.0
-"""Beyond that a particle of 1 GeV has more energy than `MOST_ENERGY`."""
+"""Beyond this eta a particle of 1 GeV has more energy than `MOST_ENERGY`."""
 
 MOST_PHI = 2 * np.pi
-"""Whatever the range of angles [rad] begins with."""
+"""[rad], enough for angles from -pi to pi and for angles from 0 to 2 pi."""
 
 MOMENTUM = {"pT [GeV]": MOST_ENERGY, "eta": MOST_ETA, "phi [rad]": MOST_PHI, "m [GeV]": MOST_ENERGY}
 
@@ -26,11 +26,11 @@ BOUNDS: Mapping[type[Field], Mapping[str, float]] = {
     JetMomentum: MOMENTUM,
     LogPixels: {"pixel [GeV]": MOST_ENERGY},
 }
-"""The largest absolute value of each component along the last axis, or of all if it is but one."""
+"""Largest absolute value of each component along the last axis, or of all values if only one."""
 
 
 def check_bounds(name: str, raw: Compact, field: Field, *, where: str) -> None:
-    """Raise DataError, naming data, key, found and expected, for what no particle has."""
+    """Raise DataError, naming data, key, found and expected, for a value beyond its bound."""
     bounds = BOUNDS.get(type(field), {})
     first = 0
     for piece in in_pieces(raw) if bounds else ():

@@ -9,10 +9,10 @@ import numpy as np
 from msnas.errors import ConfigError, DataError
 
 NUMBERS = "fiub"
-"""Kinds of type that are numbers: floating point, whole with and without sign, boolean."""
+"""Kinds of numpy types that are numbers: floating point, signed and unsigned integer, boolean."""
 
 MOST_NAMES = 30
-"""Names that an error lists."""
+"""Largest number of names that an error message lists."""
 
 
 def check_names(found: Collection[str], expected: Collection[str], *, where: str) -> None:
@@ -28,13 +28,13 @@ def check_names(found: Collection[str], expected: Collection[str], *, where: str
 
 
 def check_batch(batch: int) -> None:
-    """Raise ConfigError for a number of events at a time below 1."""
+    """Raise ConfigError for a batch size below 1."""
     if batch < 1:
         raise ConfigError(f"batch: expected a whole number >= 1, found {batch}")
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """Which numbers are finite as float32, the type that networks compute in.
+    """Which numbers are finite as float32, the type in which networks compute.
 
     >>> finite(np.array([1.0, -3e38, 1e39, np.inf, np.nan])).tolist()
     [True, True, False, False, False]

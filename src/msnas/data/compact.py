@@ -1,4 +1,4 @@
-"""Arrays of events in less memory than they declare. Imports no PyTorch."""
+"""Arrays of events stored in less memory than their full size. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import numpy as np
 from msnas.errors import StorageError
 
 MEMORIES = ("auto", "plain", "sparse", "mapped", "float16")
-"""What `data.memory` may be."""
+"""Allowed values of the setting `data.memory`; see `Growing`."""
 
 PIECE = 4096
-"""Events that are looked at together."""
+"""Number of events in a piece of an array that is processed at a time."""
 
 LARGE = 1 << 26
-"""Bytes from which `auto` looks whether an array is mostly zero."""
+"""Bytes of an array from which on `auto` checks whether it is mostly zero."""
 
 FILLED = 1 / 8
-"""Share of numbers other than zero up to which `auto` takes an array for mostly zero."""
+"""Largest share of nonzero numbers with which `auto` considers an array mostly zero."""
 
 
 @final
 class Sparse:
-    """An array [event, ...] as its numbers other than zero and their places.
+    """An array [event, ...] stored as its nonzero numbers and their places.
 
-    `array[rows]`, with a slice or whole numbers, is what the whole array would give, bit by bit.
+    `array[rows]`, with a slice or integers, is equal to these rows of the full array, bit by bit.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Sparse:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes."""
+        """Bytes of memory that the sparse array takes."""
         return self.starts.nbytes + self.places.nbytes + self.values.nbytes
 
     def __len__(self) -> int:
@@ -63,7 +63,7 @@ class Sparse:
 
     @classmethod
     def joined(cls, pieces: Sequence[Sparse]) -> Sparse:
-        """One after the other."""
+        """The sparse array of all events of the pieces, one piece after the other."""
         counts = np.concatenate([np.diff(one.starts) for one in pieces])
         return cls(
             np.concatenate([[0], np.cumsum(counts)]),
@@ -74,7 +74,7 @@ class Sparse:
 
     @classmethod
     def of(cls, array: np.ndarray) -> Sparse:
-        """What is not zero, in bits: a zero with a sign stays."""
+        """The sparse form of an array; a negative zero, whose bits are not all 0, is stored."""
         flat = np.ascontiguousarray(array).reshape(len(array), math.prod(array.shape[1:]))
         row, place = np.nonzero(flat.view(f"u{flat.itemsize}"))
         starts = np.searchsorted(row, np.arange(len(array) + 1))
@@ -83,21 +83,21 @@ class Sparse:
 
 
 Compact = np.ndarray | Sparse
-"""An array [event, ...] of which rows can be taken."""
+"""An array [event, ...], plain or sparse, from which rows (events) can be taken."""
 
 
 def in_pieces(array: Compact) -> Iterator[np.ndarray]:
-    """An array some events at a time."""
+    """The array in pieces of PIECE events."""
     for start in range(0, len(array), PIECE):
         yield array[start : start + PIECE]
 
 
 @final
 class Growing:
-    """An array of `count` events that is put together piece by piece, kept in a `memory`.
+    """An array of `count` events, built piece by piece; `memory` says how it is stored.
 
-    `plain` and `float16` are arrays in memory, `mapped` one in a file without a name in the folder
-    for temporary files. `auto` is `sparse` for a large array whose first piece is mostly zero.
+    `plain` and `float16` are arrays in memory, `mapped` is an array in an unnamed temporary file.
+    `auto` means `sparse` for a large array whose first piece is mostly zero, else `plain`.
     """
 
     def __init__(self, count: int, memory: str) -> None:
@@ -120,7 +120,7 @@ class Growing:
         self._filled += len(piece)
 
     def done(self) -> Compact:
-        """All of it."""
+        """The complete array."""
         assert self._filled == self._count
         return Sparse.joined(self._pieces) if self._whole is None else self._whole
 
@@ -139,7 +139,7 @@ def _room(memory: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> np.ndarra
     folder = tempfile.gettempdir()
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
-            os.posix_fallocate(file.fileno(), 0, size)  # a full disk is told now, not by a signal
+            os.posix_fallocate(file.fileno(), 0, size)  # a full disk fails here, not later
             return np.memmap(file, kind, "r+", shape=shape)
     except OSError as error:
         raise StorageError(

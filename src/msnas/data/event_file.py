@@ -19,9 +19,9 @@ from msnas.errors import DataError
 
 @final
 class EventFile(Source):
-    """Data sets of an HDF5 file, see docs/data.md.
+    """Events in the data sets of an HDF5 file, in the format of docs/data.md.
 
-    Raises DataError when `file` is missing.
+    Raises DataError if `file` is missing.
     """
 
     def __init__(self, *, file: str) -> None:
@@ -33,7 +33,7 @@ class EventFile(Source):
             )
 
     def load(self, names: Collection[str]) -> dict[str, np.ndarray]:
-        """The data sets `names`, `weight` and `part`; no other is read.
+        """The data sets `names`, and `weight` and `part` if they exist; no other is read.
 
         Raises DataError where `read_hdf5` does, and if one of `names` is missing.
         """
@@ -43,7 +43,7 @@ class EventFile(Source):
     def load_compact(
         self, names: Collection[str], *, compact: Collection[str], memory: str
     ) -> Mapping[str, Compact]:
-        """The same; data sets in `compact` are read piece by piece."""
+        """The same data sets as `load`; those in `compact` are read piece by piece."""
         where = str(self.path)
         wanted = list(dict.fromkeys((*names, *OPTIONAL)))
         content = read_hdf5(self.path, wanted, where=where, compact=compact, memory=memory)
@@ -53,7 +53,7 @@ class EventFile(Source):
 
     @cached_property
     def sha256(self) -> str:
-        """Checksum of the file's bytes; raises DataError if they cannot be read."""
+        """SHA-256 checksum of the file; raises DataError if the file cannot be read."""
         checksum = hashlib.sha256()
         try:
             with self.path.open("rb") as file:
@@ -64,5 +64,5 @@ class EventFile(Source):
         return checksum.hexdigest()
 
     def identity(self) -> dict[str, Any]:
-        """The checksum: the same events under another name are the same events."""
+        """The file's checksum, so that a renamed or moved file has the same identity."""
         return {"sha256": self.sha256}

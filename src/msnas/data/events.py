@@ -1,4 +1,4 @@
-"""Raw events chosen, split, scaled: the tensors every stage works on."""
+"""Raw events are selected, split and scaled to tensors, on which every stage works."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from msnas.errors import ConfigError, DataError
 log = logging.getLogger("msnas")
 
 Batch = dict[str, Tensor]
-"""Named tensors with one entry per event; `weight` [event] is an event's weight, if there are."""
+"""Named tensors with one entry per event; `weight` [event], if there, are the event weights."""
 
 OWN_WEIGHT = "weight of the source"
-"""Name of a batch's tensor [event]: weights for metrics, without what thinning adds to `weight`."""
+"""Name of the batch's tensor [event] of weights for metrics: `weight` without those of thinning."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """The way from a source to the parts of the data: which events, their fold, their frame."""
+    """How the parts of the data were made from a source: indices of events, fold and frame."""
 
     source: Source
     indices: Mapping[str, np.ndarray]
@@ -49,7 +49,7 @@ class Origin:
 class Events:
     """The three parts of the data as named tensors in memory, and the fields that encoded them.
 
-    `augment` draws other versions of the training part. `origin` is where all are from.
+    `augment` transforms training events at random. `origin` tells how the parts were made.
     """
 
     train: Batch
@@ -60,7 +60,7 @@ class Events:
     origin: Origin | None = None
 
     def in_detector(self, events: Batch) -> Batch:
-        """Events with their fields in the detector's frame."""
+        """The events with their fields transformed back to the detector's frame."""
         if TURN not in events:
             return events
         return {
@@ -69,9 +69,9 @@ class Events:
         }
 
     def raw(self, part: str, also: Collection[str] = ()) -> dict[str, np.ndarray]:
-        """One part, [event, ...], as the source has it: the fields, and arrays beside them.
+        """One part, [event, ...], as raw arrays of the source: the fields, and the arrays `also`.
 
-        Raises DataError for an array that the source has not.
+        Raises DataError for an array that the source does not have.
         """
         assert self.origin is not None
         source, rows, where = self.origin.source, self.origin.indices[part], self.origin.where
@@ -80,7 +80,7 @@ class Events:
         return {name: arrays[name][rows] for name in (*self.fields, *also)}
 
     def encoded(self, part: str, raw: Mapping[str, np.ndarray]) -> Batch:
-        """One part with other `raw` events instead, framed and scaled as ever; weights stay."""
+        """One part with other `raw` values of its fields, framed and encoded; weights stay."""
         assert self.origin is not None
         batch: Batch = dict(getattr(self, part))
         if (frame := self.origin.frame) is not None:
@@ -89,7 +89,7 @@ class Events:
         return batch | {name: field.encode(raw[name]) for name, field in self.fields.items()}
 
     def for_use(self) -> Events:
-        """The same, with the validation events among those to train with."""
+        """These events, with the validation events added to the training part."""
         weighted = any("weight" in part for part in (self.train, self.valid))
         parts = [
             {"weight": torch.ones(len(next(iter(part.values())))), **part} if weighted else part
@@ -100,13 +100,13 @@ class Events:
 
     @property
     def size(self) -> int:
-        """Events in all parts."""
+        """Number of events in all parts together."""
         return sum(len(next(iter(part.values()))) for part in (self.train, self.valid, self.test))
 
     def class_counts(self, field: str | None) -> dict[str, dict[str, int]]:
-        """Events of each part by their class in `field`; several classes are joined by spaces.
+        """Number of events of each part, by class in `field`; several classes joined by spaces.
 
-        Without a field, all are counted together, as `all`.
+        Without a field, all events are counted as one class, `all`.
         """
         if field is None:
             sizes = {name: len(next(iter(getattr(self, name).values()))) for name in PARTS}
@@ -137,19 +137,19 @@ def load_events(
     fold: Fold | None = None,
     memory: str = "auto",
 ) -> Events:
-    """Load, check, choose, split, thin and encode events.
+    """Load, check, select, split, thin and encode events.
 
-    `events` in total, the same number of each class of the field `stratify`, or "all"; without
-    such a field all events are of one class. Which ones, and the split into `fractions` of train,
-    valid and test (equal for every class), is drawn from `split_seed` alone. Where the source gives
-    the split itself, as an array `part` (see `Source.load`), each class keeps its own shares of the
-    parts, and `fractions` and `split_seed` move no event from one part to another. A `fold` takes
-    the place of `fractions` (see `split_indices`). `thin` (see `thinning.thin`) drops events of one
-    class of `stratify` from the training part; validation and test events stay, and get weights
-    that give their losses the training part's mixture. `frame` turns every event; the angles that
-    it turned by are TURN in each part. Scales are fitted on the training part. What is large is
-    kept in a `memory` (see `Growing`): float16 alone changes numbers. `where` names the data in
-    errors.
+    `events` is the total number, or "all"; the same number is taken of each class of the field
+    `stratify` (without it all events are of one class). The selection, and the split into
+    `fractions` of train, valid and test (equal for every class), are drawn from `split_seed` alone.
+    If the source gives the split itself, as an array `part` (see `Source.load`), each class keeps
+    its shares of the parts, and `fractions` and `split_seed` move no event to another part. A
+    `fold` replaces `fractions` (see `split_indices`). `thin` (see `thinning.thin`) drops events of
+    one class of `stratify` from the training part; validation and test keep all events, weighted so
+    that their losses correspond to the class mixture of the training part. `frame` transforms every
+    event; the transformation is stored as TURN. Scales are fitted on the training part. Large
+    arrays are stored as `memory` says (see `Growing`); only float16 changes numbers. `where` names
+    the data in errors.
 
     Raises DataError for data that do not fit `fields`, ConfigError for values out of range.
     """
@@ -233,7 +233,7 @@ def _framed(
     *,
     where: str,
 ) -> dict[str, Compact]:
-    """Some events in the frame, and their turn."""
+    """The fields of the events `rows`, in the frame, and the frame's transformation as TURN."""
     kept: dict[str, Growing] = {}
     for start in range(0, len(rows), PIECE):
         chosen = rows[start : start + PIECE]
@@ -247,7 +247,7 @@ def _framed(
 
 
 def _encoded(field: Field, values: Compact, memory: str) -> Tensor:
-    """All events of a field; what is not in memory as a whole, or shall not be, in pieces."""
+    """The encoded tensor of a field; encoded in pieces unless it is a plain array in memory."""
     if isinstance(values, np.ndarray) and memory in ("auto", "plain"):
         return field.encode(values)
     kept = Growing(len(values), memory)

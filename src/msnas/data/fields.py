@@ -1,4 +1,4 @@
-"""How one named array of raw events becomes a tensor the networks see.
+"""Fields: how one named array of raw events is encoded as a tensor for the networks.
 
 A field checks the raw values, learns its scales from the training part only, and encodes.
 """
@@ -22,10 +22,10 @@ from msnas.part import Part
 
 
 class Field(Part, ABC):
-    """One named array: its shape per event, its checks, its encoding."""
+    """One named array of the events: its shape per event, its checks and its encoding."""
 
     compact: ClassVar[bool] = False
-    """Whether `check` and `fit` take a `Sparse` as well, as those that look `in_pieces` do."""
+    """Whether `check` and `fit` also take a `Sparse` array (they read it by `in_pieces`)."""
 
     def __init__(self, *, shape: Sequence[int]) -> None:
         self.shape = tuple(shape)
@@ -60,40 +60,40 @@ class Field(Part, ABC):
         return encoded
 
     def turn_back(self, encoded: Tensor, turn: Tensor) -> Tensor:
-        """Encoded values of events that are in a frame, in the detector's."""
+        """Transform encoded values from the events' frame back to the detector's frame."""
         return encoded
 
     def scales(self) -> dict[str, list[float]]:
-        """The learnt scales, to be kept with a trained chain."""
+        """The learnt scales, to be stored with a trained chain."""
         return {}
 
     def restore(self, scales: dict[str, list[float]]) -> None:
-        """Take scales from `scales()` instead of learning them."""
+        """Set the scales to those that `scales` returned, instead of learning them."""
         if scales:
             raise DataError(f"{type(self).__name__} has no scales, found {sorted(scales)}")
 
 
 @final
 class Numbers(Field):
-    """Numbers as they are, as float32."""
+    """Numbers that are not scaled, as float32."""
 
     compact = True
 
     def encode(self, raw: np.ndarray) -> Tensor:
-        """The raw values."""
+        """The raw values as float32."""
         return torch.from_numpy(np.ascontiguousarray(raw, dtype=np.float32))
 
 
 @final
 class ClassLabel(Field):
-    """A class per event, or several: integers from 0 to `classes` - 1."""
+    """A class label per event, or several labels: integers from 0 to `classes` - 1."""
 
     def __init__(self, *, classes: int, shape: Sequence[int] = ()) -> None:
         super().__init__(shape=shape)
         self.classes = classes
 
     def check(self, name: str, raw: np.ndarray, *, where: str) -> None:
-        """Also raise DataError for a value that is no class, and for a class that never occurs."""
+        """Also raise DataError for a value that is not a class, and for a class without events."""
         super().check(name, raw, where=where)
         values = np.unique(raw)
         expected = list(range(self.classes))
@@ -111,7 +111,7 @@ class ClassLabel(Field):
 
 
 class _PtFirst(Field):
-    """Common to momenta whose first component is pT [GeV]."""
+    """Base of momenta whose first component is pT [GeV]."""
 
     def check(self, name: str, raw: np.ndarray, *, where: str) -> None:
         """Also raise DataError for a negative pT."""
@@ -120,13 +120,13 @@ class _PtFirst(Field):
             raise DataError(f"{where}: {name}: found pT {lowest} GeV, expected pT >= 0")
 
     def turn_back(self, encoded: Tensor, turn: Tensor) -> Tensor:
-        """Turned and mirrored back."""
+        """The momenta, rotated and mirrored back to the detector's frame."""
         return turn_back(encoded, turn)
 
 
 @final
 class TauMomentum(_PtFirst):
-    """(pT [GeV], eta, phi) to (log(0.1 + pT), eta, phi) (paper, section 4.2)."""
+    """Encodes (pT [GeV], eta, phi) as (log(0.1 + pT/GeV), eta, phi) (paper, section 4.2)."""
 
     def encode(self, raw: np.ndarray) -> Tensor:
         """Encoded momenta [event, ..., 3]."""
@@ -141,7 +141,7 @@ class TauMomentum(_PtFirst):
 
 @final
 class JetMomentum(_PtFirst):
-    """(pT [GeV], eta, phi, m [GeV]) to (log(0.1 + pT), eta, phi, m / its standard deviation)."""
+    """Encodes (pT [GeV], eta, phi, m [GeV]) as (log(0.1 + pT/GeV), eta, phi, m / std of m)."""
 
     mass_scale: float = math.nan
 
@@ -166,15 +166,15 @@ class JetMomentum(_PtFirst):
         return {"mass": [self.mass_scale]}
 
     def restore(self, scales: dict[str, list[float]]) -> None:
-        """Take the mass scale."""
+        """Set the mass scale."""
         (self.mass_scale,) = scales["mass"]
 
 
 @final
 class LogPixels(Field):
-    """Pixels [GeV] of images [..., channel, row, column] to log(1 + pixel) / a scale per channel.
+    """Encodes pixels [GeV] of images [..., channel, row, column] as log(1 + pixel) / scale.
 
-    The scale is the standard deviation of the non-empty pixels' log(1 + pixel).
+    The scale of a channel is the standard deviation of log(1 + pixel) over its non-empty pixels.
     """
 
     compact = True
@@ -212,5 +212,5 @@ class LogPixels(Field):
         return {"channels": list(self.channel_scales)}
 
     def restore(self, scales: dict[str, list[float]]) -> None:
-        """Take the scales of the channels."""
+        """Set the scale of each channel."""
         self.channel_scales = scales["channels"]

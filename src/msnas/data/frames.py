@@ -1,4 +1,4 @@
-"""Frames: every event turned by a symmetry of its own, and what it puts out turned back.
+"""Frames: each event is transformed by a symmetry, and a chain's outputs are transformed back.
 
 Imports no PyTorch.
 """
@@ -15,10 +15,10 @@ from msnas.errors import DataError
 from msnas.part import Part
 
 TURN = "turn of the event"
-"""Name of a batch's tensor [event, 3]: phi that became 0, sign of phi, sign of eta."""
+"""Name of the batch's tensor [event, 3]: phi that became 0, sign of phi, sign of eta."""
 
 OUTPUT_OF = " (output of "
-"""Between the names of a field and of the task whose output stands in its place in a batch."""
+"""Joins the names of a field and of the task whose output replaces that field in a batch."""
 
 
 class Frame(Part, ABC):
@@ -28,7 +28,7 @@ class Frame(Part, ABC):
     def turn(
         self, raw: Mapping[str, np.ndarray], *, where: str
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """The raw arrays in the frame, and by what each event was turned, [event, 3].
+        """The raw arrays in the frame, and the transformation of each event [event, 3] (see TURN).
 
         `where` names the events in errors.
         """
@@ -36,12 +36,12 @@ class Frame(Part, ABC):
 
 @final
 class Canonical(Frame):
-    """The first jet at phi = 0 and eta >= 0, the second one at phi from 0 to pi.
+    """A frame with the first jet at phi = 0 and eta >= 0, and the second jet at phi from 0 to pi.
 
-    Turning about the beam, and mirroring in phi or in eta, changes neither a hadron collider's
-    collisions nor a detector around it. `jets` [event, jet, 4] decide; `momenta` are arrays of (pT,
-    eta, phi, ...) that turn along, `images` those of [..., eta, phi] around a jet, which are
-    mirrored along.
+    Rotations about the beam and reflections of phi or eta are symmetries of collisions at a hadron
+    collider and of its detector. The array `jets` [event, jet, 4] defines the frame; `momenta` are
+    arrays of (pT, eta, phi, ...), which are rotated and mirrored; `images` are arrays
+    [..., eta, phi] around a jet, which are only mirrored.
     """
 
     def __init__(self, *, jets: str, momenta: Sequence[str], images: Sequence[str]) -> None:
@@ -52,7 +52,7 @@ class Canonical(Frame):
     def turn(
         self, raw: Mapping[str, np.ndarray], *, where: str
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Turn by the first jet's phi, then mirror."""
+        """Rotate each event by the first jet's phi, then mirror."""
         if self.jets not in raw or raw[self.jets].ndim != 3 or raw[self.jets].shape[1] < 2:
             raise DataError(f"{where}: data.frame.jets: {self.jets!r} is no array [event, jet, 4]")
         jets = raw[self.jets].astype(np.float64)

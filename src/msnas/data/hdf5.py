@@ -1,7 +1,7 @@
-"""Arrays from an HDF5 file of which nothing is known yet. Imports no PyTorch.
+"""Reads arrays from an untrusted HDF5 file. Imports no PyTorch.
 
-Every HDF5 file that msnas reads is read here: a file may be damaged, may declare more than fits in
-memory, and may point to other files, whose content no checksum of it covers.
+msnas reads every HDF5 file by this module. A file may be damaged, may declare more data than fit in
+memory, or may point to other files, whose content its checksum does not cover.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from msnas.data.compact import PIECE, Compact, Growing
 from msnas.errors import DataError, MsnasError
 
 LZF = 32000
-"""Number of the filter that h5py calls lzf."""
+"""HDF5's number of the compression filter that h5py calls lzf."""
 
 GROWTH = {
     h5py.h5z.FILTER_SHUFFLE: 1,
@@ -33,23 +33,23 @@ GROWTH = {
     h5py.h5z.FILTER_DEFLATE: 1032,
     LZF: 90,
 }
-"""Filters that are undone, and how many times as large they make a chunk at most."""
+"""Filters that are accepted, and by which factor undoing a filter can enlarge a chunk at most."""
 
 CHECKSUM = 4
-"""Bytes of a checksum of fletcher32."""
+"""Bytes of a fletcher32 checksum."""
 
 MOST_CHUNKS = 10_000_000
-"""Chunks of a data set: each takes microseconds, also where nothing is stored."""
+"""Most chunks of a data set: each chunk takes microseconds, even an empty one."""
 
 LONGEST_TEXT = 200
-"""Characters of an attribute, and of what HDF5 says of an error."""
+"""Most characters of a text attribute, and of a quoted error message of HDF5."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What was read: data sets and text attributes by name; `names` is the file's top level.
+    """Content of a file: data sets and text attributes by name; `names` are the top-level names.
 
-    Data sets that were asked for `compact` are there, not among `arrays`.
+    Data sets that were requested as `compact` are in `compact`, not in `arrays`.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -70,13 +70,13 @@ def read_hdf5(
 ) -> Content:
     """Read data sets such as `jet` or `inputs/jet`, and text attributes; absent ones are left out.
 
-    A data set is read if it is in the file itself (no link, nothing virtual, no external storage)
-    and holds numbers of a fixed size. All of them together may take `limit` bytes (by default half
-    of the machine's memory), which is checked before any is read. Those in `compact` are read piece
-    by piece and kept in a `memory` (see `Growing`). What else is in the file does not matter.
+    A data set must be in the file itself (no link, no virtual data set, no external storage) and
+    hold numbers of a fixed size. All data sets together may take `limit` bytes (by default half of
+    the machine's memory), which is checked before reading. Data sets in `compact` are read piece by
+    piece and stored as `memory` says (see `Growing`). Other content of the file is ignored.
 
-    Raises DataError, which begins with `where` and names the data set, for one that is not so, and
-    for a file that is damaged or no HDF5 file.
+    Raises DataError, which begins with `where` and names the data set, for any other data set, and
+    for a file that is damaged or not an HDF5 file.
     """
     with _errors_of(where), h5py.File(path, "r") as file:
         chosen: dict[str, h5py.Dataset] = {}
@@ -103,7 +103,7 @@ def read_hdf5(
 
 
 def _in_pieces(dataset: h5py.Dataset, memory: str) -> Compact:
-    """A data set read in pieces of whole chunks, so that none is inflated twice."""
+    """Read a data set in pieces of whole chunks, so that no chunk is decompressed twice."""
     whole = dataset.chunks[0] if dataset.chunks else 1
     step = whole * max(1, PIECE // whole)
     array = Growing(len(dataset), memory)
@@ -113,26 +113,26 @@ def _in_pieces(dataset: h5py.Dataset, memory: str) -> Compact:
 
 
 class _RefusedError(Exception):
-    """Why something is not read."""
+    """The reason for not reading a data set or attribute."""
 
 
 @contextmanager
 def _errors_of(what: str) -> Iterator[None]:
-    """Raise whatever goes wrong as DataError that begins with `what`."""
+    """Turn any error into a DataError that begins with `what`."""
     try:
         yield
     except MsnasError:
         raise
     except _RefusedError as refused:
         raise DataError(f"{what}: {refused}") from None
-    except Exception as error:  # a damaged file lets h5py raise nearly any of them
+    except Exception as error:  # h5py raises nearly any type of exception on a damaged file
         said = "".join(one if one.isprintable() else " " for one in str(error))
         reason = " ".join(f"{type(error).__name__}: {said}".split())[:LONGEST_TEXT]
         raise DataError(f"{what} cannot be read as HDF5 ({reason})") from error
 
 
 def _find(file: h5py.File, name: str) -> h5py.Dataset | None:
-    """A data set by its path, if it is there."""
+    """The data set at the path `name`; None if there is none."""
     item: object = file
     for part in name.split("/"):
         if not isinstance(item, h5py.Group) or not item.id.links.exists(part.encode()):
@@ -153,7 +153,7 @@ def _find(file: h5py.File, name: str) -> h5py.Dataset | None:
 
 
 def _check_sizes(chosen: Mapping[str, h5py.Dataset], *, where: str, limit: int) -> None:
-    """Raise DataError if data sets, or what their chunks inflate to, are larger than `limit`."""
+    """Raise DataError if data sets, or their decompressed chunks, are larger than `limit` bytes."""
     sizes = {}
     for name, dataset in chosen.items():
         with _errors_of(f"{where}: {name}"):
@@ -171,16 +171,16 @@ def _check_sizes(chosen: Mapping[str, h5py.Dataset], *, where: str, limit: int) 
 
 
 def _chunk_size(dataset: h5py.Dataset) -> int:
-    """Bytes of a chunk, which is in memory as a whole while it is read; 0 if there are none."""
+    """Bytes of a decompressed chunk, which must fit in memory; 0 if the data set has no chunks."""
     chunks = dataset.chunks
     return math.prod(chunks) * int(dataset.id.get_type().get_size()) if chunks else 0
 
 
 def _check_chunks(dataset: h5py.Dataset, room: int) -> None:
-    """Refuse chunks that could inflate to more than `room` bytes and are not what they declare.
+    """Refuse chunks that may decompress to more than `room` bytes and more than they declare.
 
-    HDF5 inflates what a chunk holds to the end, however small a chunk is declared. It does not
-    survive one that is shorter than its checksum.
+    HDF5 decompresses a chunk completely, even if its declared size is small, and it crashes on a
+    chunk that is shorter than its checksum.
     """
     if not dataset.chunks:
         return
@@ -225,10 +225,10 @@ def _check_chunks(dataset: h5py.Dataset, room: int) -> None:
 
 
 def _check_heaps(path: Path) -> None:
-    """Refuse a file whose texts are damaged: HDF5 would look at them for ever.
+    """Refuse a file whose text heaps are damaged: HDF5 would loop over them for ever.
 
-    A heap of texts begins with GCOL, version and its size. Each entry tells its number and size;
-    HDF5 goes from one to the next without noticing a step of 0.
+    A heap of texts begins with GCOL, its version and its size. Each entry holds its number and
+    size; HDF5 steps from entry to entry and does not notice a step of 0.
     """
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
         for heap in re.finditer(b"GCOL\x01", content):
@@ -244,7 +244,7 @@ def _check_heaps(path: Path) -> None:
 
 
 def _text(attributes: h5py.AttributeManager, name: str) -> str:
-    """An attribute that is one text; the largest of other shapes would not fit in memory."""
+    """An attribute that is a single text; arrays are not read, as they may not fit in memory."""
     value = attributes[name] if attributes.get_id(name).shape == () else None
     if not isinstance(value, str) or not value.isprintable() or len(value) > LONGEST_TEXT:
         raise _RefusedError(f"expected printable text of at most {LONGEST_TEXT} characters")

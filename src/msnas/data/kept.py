@@ -1,4 +1,4 @@
-"""Tensors of all events, kept compactly; what is taken from them is an ordinary tensor."""
+"""Tensors of all events in compact storage; rows taken from them are ordinary tensors."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from msnas.data.compact import Compact, Sparse
 
 @final
 class KeptTensor(Tensor):
-    """Looks like the whole tensor, float32 if it is kept as float16.
+    """Behaves like the full tensor, of type float32 if it is stored as float16.
 
-    Rows, by a slice or by their numbers, are made when they are taken; so is the whole tensor for
-    any other operation.
+    Rows, taken by a slice or by indices, are expanded when they are taken; any other operation
+    expands the full tensor.
     """
 
     kept: Compact
 
     @staticmethod
     def __new__(cls, kept: Compact) -> KeptTensor:
-        """A tensor of the shape and type of its rows."""
+        """A tensor of the shape of `kept` and the type of its expanded rows."""
         made: KeptTensor = torch.Tensor._make_wrapper_subclass(
             cls, kept.shape, dtype=_rows(kept, slice(0, 0)).dtype
         )
@@ -40,7 +40,7 @@ class KeptTensor(Tensor):
         arguments: Sequence[Any] = (),
         named: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Rows if it is rows that are asked for, several joined, or what the whole tensors give."""
+        """Take rows or join compact tensors; run any other operation on the full tensors."""
         operations = torch.ops.aten
         if function is operations.slice.Tensor and not any(arguments[1:2]):
             return _rows(arguments[0].kept, slice(*arguments[2:]))
@@ -58,7 +58,7 @@ class KeptTensor(Tensor):
 
 
 def tensor_of(kept: Compact) -> Tensor:
-    """The tensor of a compact array."""
+    """The tensor of a compact array: an ordinary tensor, or a `KeptTensor`."""
     if isinstance(kept, np.ndarray) and kept.dtype != np.float16:
         return torch.from_numpy(kept)
     return KeptTensor(kept)

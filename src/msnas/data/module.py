@@ -1,4 +1,4 @@
-"""The DataModule of one stage: batches cut from tensors in memory."""
+"""Lightning's DataModule of one stage: batches of tensors that are in memory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from msnas.identity import derived_seed
 from msnas.libraries import pytorch_lightning as pl
 
 Step = tuple[Batch, Batch | None]
-"""A training batch for one optimiser step and, for methods that learn from it, a validation one."""
+"""A training batch for one optimiser step and, for methods that need it, a validation batch."""
 
 Block = list[Step]
-"""Several optimiser steps.
+"""Several optimiser steps, which Lightning runs as one of its training steps.
 
-Lightning spends about half a millisecond on each training step it calls, as much as a small
-network; a step over a block of batches spends it once.
+Lightning needs about half a millisecond per training step, as long as a small network; with blocks
+of batches this time is spent only once per block.
 """
 
 STEPS_PER_BLOCK = 10
@@ -34,17 +34,17 @@ def batches(part: Batch, size: int) -> Iterator[Batch]:
 
 
 def event_count(part: Batch) -> int:
-    """Number of events."""
+    """Number of events of a batch or a part."""
     return len(next(iter(part.values())))
 
 
 @final
 class ShuffledBlocks:
-    """The steps of an epoch in a new random order, handed out in blocks.
+    """The steps of an epoch in blocks, with the events in a new random order in every epoch.
 
-    `generator` gives the generator of the epoch that begins. With a `valid` part every step also
-    holds a validation batch; an epoch is one pass over the part with more batches, and the other
-    part begins again, newly shuffled, as often as needed: no event is left out.
+    `generator` returns the random generator of the epoch that begins. With a `valid` part every
+    step also holds a validation batch; an epoch is one pass over the larger part, and the smaller
+    part is repeated, shuffled anew, as often as needed: no event is left out.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ShuffledBlocks:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps of an epoch."""
+        """Number of optimiser steps of an epoch."""
         longer = max(event_count(self.train), event_count(self.valid) if self.valid else 0)
         return -(-longer // self.batch)
 
@@ -84,7 +84,7 @@ class ShuffledBlocks:
     def _endless(
         self, part: Batch, generator: torch.Generator, *, augment: Augment | None = None
     ) -> Iterator[Batch]:
-        """Batches of `part`, shuffled, changed, and their conditions drawn anew for every pass."""
+        """Endless batches of `part`; every pass draws order, augmentation and conditions anew."""
         while True:
             order = torch.randperm(event_count(part), generator=generator)
             for chosen in torch.split(order, self.batch * STEPS_PER_BLOCK):
@@ -113,11 +113,11 @@ class InOrder:
 
 @final
 class StageData(pl.LightningDataModule):
-    """Training and validation batches of one stage; `test` never leaves `Events` here.
+    """Training and validation batches of one stage; it has no access to the test events.
 
-    Batches hold the fields named in `reads`, and event weights where there are. With `paired`,
-    training steps come with a validation batch each. With `conditioning`, every training event has
-    a condition drawn anew, every validation event always the same one.
+    Batches hold the fields named in `reads`, and event weights if there are any. With `paired`,
+    each training step has a validation batch too. With `conditioning`, every pass draws a new
+    condition for each training event; the conditions of validation events never change.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Where events come from. Imports no PyTorch."""
+"""The base class of sources of events. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from msnas.data.compact import Compact
 from msnas.part import Part
 
 PARTS = ("train", "valid", "test")
-"""The parts of the data; in an array `part` 0, 1, 2."""
+"""The parts of the data; in an array `part` they are 0, 1 and 2."""
 
 OPTIONAL = ("weight", "part")
-"""Arrays that a source may have beside the fields."""
+"""Arrays that a source may have in addition to the fields."""
 
 
 class Source(Part, ABC):
@@ -23,24 +23,24 @@ class Source(Part, ABC):
 
     @abstractmethod
     def load(self, names: Collection[str]) -> dict[str, np.ndarray]:
-        """At least those of the arrays `names` that there are, with all events.
+        """The arrays `names`, as far as the source has them, with all events.
 
-        Two more are given where there are such, named or not:
+        Two more arrays are always returned if the source has them:
 
-        * `weight` [event]: event weights, negative ones allowed;
-        * `part` [event]: 0 for training, 1 for validation, 2 for test. For a source that must
-          decide the split itself, such as one whose events share images.
+        * `weight` [event]: event weights, which may be negative;
+        * `part` [event]: 0 for training, 1 for validation, 2 for test, for a source that must
+          decide the split itself, such as a source whose events share images.
         """
 
     def load_compact(
         self, names: Collection[str], *, compact: Collection[str], memory: str
     ) -> Mapping[str, Compact]:
-        """What `load` gives; of those in `compact` some may be kept in a `memory` (see `Growing`).
+        """The arrays of `load`; those in `compact` may be stored as `memory` says (see `Growing`).
 
-        A source of arrays in memory leaves them as they are.
+        By default, for a source of arrays in memory, they are plain arrays.
         """
         return self.load(names)
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """What decides the content of `load`: a file's checksum, a generator's parameters."""
+        """What decides the result of `load`: a file's checksum or a generator's parameters."""

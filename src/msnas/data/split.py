@@ -1,4 +1,4 @@
-"""Which events are to train, to validate and to test with. Imports no PyTorch."""
+"""Splits events into training, validation and test events. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msnas.data.source import PARTS
 from msnas.errors import ConfigError, DataError
 
 Fold = tuple[int, int]
-"""Which fold, from 0, of how many."""
+"""Index of a fold, from 0, and the number of folds."""
 
 
 def split_indices(
@@ -26,10 +26,10 @@ def split_indices(
     """Indices of the events of train, valid and test, each in random order.
 
     `label` is [event], or [event, ...] with each distinct row a class of its own. `part` [event]
-    (0, 1, 2 for train, valid, test) decides the split instead of `fractions`. So does a `fold`: all
-    events are cut into equal folds, the same for every fold; it is the test part, the next one the
-    validation part, the others are the training part. Raises DataError for too few events of a
-    class, and for a `fold` of a `part` that is given.
+    (0, 1, 2 for train, valid, test) decides the split instead of `fractions`. So does a `fold`: the
+    events are always cut into the same equal folds; the given fold is the test part, the next fold
+    the validation part, all other folds the training part. Raises DataError for too few events of a
+    class, and if both `fold` and `part` are given.
     """
     if part is not None and fold is not None:
         raise DataError(f"{where}: data.folds: part is given, which already splits the events")
@@ -70,7 +70,7 @@ def split_indices(
 
 
 def _thin(one: np.ndarray, count: int, part: np.ndarray | None) -> np.ndarray:
-    """The first `count` of some events, with `part` in proportion to their numbers in the parts."""
+    """The first `count` of the events `one`; with `part`, in proportion to their parts' sizes."""
     if part is None:
         return one[:count]
     given = _by_part(one, part)
@@ -83,7 +83,7 @@ def _by_part(one: np.ndarray, part: np.ndarray) -> list[np.ndarray]:
 
 
 def _fold(one: np.ndarray, fold: int, folds: int) -> list[np.ndarray]:
-    """Its part to train, to validate and to test with."""
+    """Training, validation and test events of the given fold, of the events `one`."""
     pieces = np.array_split(one, folds)
     after = (fold + 1) % folds
     train = [piece for number, piece in enumerate(pieces) if number not in (fold, after)]

@@ -1,4 +1,4 @@
-"""Numbers of any unit and size, brought to mean 0 and spread 1."""
+"""A field of numbers of any unit and size, scaled to mean 0 and standard deviation 1."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from msnas.errors import DataError
 
 @final
 class Standardised(Field):
-    """Numbers less their mean, over their standard deviation: two scales for each component.
+    """Numbers minus their mean, divided by their standard deviation, for each component.
 
     Example:
         >>> price = Standardised()
@@ -55,7 +55,7 @@ class Standardised(Field):
         return {"mean": list(self.mean), "deviation": list(self.deviation)}
 
     def restore(self, scales: dict[str, list[float]]) -> None:
-        """Take them; raise DataError for those of another shape."""
+        """Set mean and standard deviation; raise DataError for a wrong number of values."""
         sizes = {len(scales.get(name, ())) for name in ("mean", "deviation")}
         if sizes != {int(np.prod(self.shape))}:
             raise DataError(f"Standardised: scales of {sizes} numbers, expected {self.shape}")

@@ -1,4 +1,4 @@
-"""A rarer class: the training part without some of its events."""
+"""Thinning: events of one class are dropped from the training part to make that class rarer."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from msnas.errors import ConfigError
 
 
 def thin(label: np.ndarray, train: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
-    """The indices `train` without some events of a class, which then makes up a given share.
+    """The indices `train` without some events of a class, so that it has a given share.
 
-    `label` [event] are the classes of all events. `settings` are `class`, which one to thin, and
-    `fraction`, its share of what is left: n = fraction / (1 - fraction) times the number of
-    all others, rounded. None keeps all. The first n in the order of `train` stay, so the events
-    of a smaller fraction are among those of a larger one.
+    `label` [event] are the classes of all events. `settings` are `class`, the class to thin, and
+    `fraction`, its share of the remaining events. Of the class, n = fraction / (1 - fraction) times
+    the number of all other events stay, rounded; with None all stay. They are the first n in the
+    order of `train`, so the events of a smaller fraction are also among those of a larger fraction.
 
-    Raises ConfigError for a class that does not occur, and for a fraction that is no number above
-    0 and at most 1, that would need more events of the class than there are, or that leaves none.
+    Raises ConfigError for a class that does not occur, and for a fraction that is not a number in
+    (0, 1], that needs more events of the class than there are, or that leaves none of them.
     """
     if settings.keys() != {"class", "fraction"}:
         raise ConfigError(f"data.thin: expected class and fraction, found {sorted(settings)}")
@@ -58,8 +58,8 @@ def thin(label: np.ndarray, train: np.ndarray, settings: Mapping[str, Any]) -> n
 def mixture_weights(label: np.ndarray, train: np.ndarray) -> np.ndarray:
     """One weight (float32, mean 1) per event: its class's share in `train` over its own share.
 
-    With them a mean over the events of `label` is one over the mixture of `train`: without, the
-    epoch with the best validation loss would be one that leans towards the thinned class.
+    With these weights a mean over the events of `label` is a mean over the mixture of `train`.
+    Without them the validation loss would favour epochs biased towards the thinned class.
 
     >>> mixture_weights(np.array([0, 1, 1, 1]), np.array([0, 0, 1, 1])).tolist()
     [2.0, 0.6666666865348816, 0.6666666865348816, 0.6666666865348816]

@@ -1,4 +1,4 @@
-"""Events with what a chain puts out for them."""
+"""Events together with the outputs of a chain for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from msnas.data.frames import TURN
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """`events` with the finished outputs of the chain `path`, by prefix."""
+    """`events` with the finished outputs of the chain `path`, by the prefix of the path."""
 
     chain: Chain
     path: Path
@@ -24,15 +24,15 @@ class Applied:
 
     @property
     def last(self) -> Task:
-        """The last task."""
+        """The last task of the chain."""
         return self.chain.tasks[-1]
 
     def output(self, level: int) -> Tensor:
-        """The finished output of a task."""
+        """The finished output of the task at `level`, counted from 0."""
         return self.outputs[self.path[: level + 1]]
 
     def detected(self) -> dict[str, Tensor]:
-        """The outputs by task, in the detector's frame."""
+        """The finished outputs by task name, in the detector's frame."""
         found = {task.name: self.output(level) for level, task in enumerate(self.chain.tasks)}
         if TURN not in self.events:
             return found

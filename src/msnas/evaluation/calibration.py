@@ -1,6 +1,6 @@
-"""Whether probabilities of classes are what they say: reliability, and one temperature for all.
+"""Calibration of class probabilities: reliability, and a single temperature for all logits.
 
-Guo et al. 2017 (arXiv 1706.04599). Logits divided by a temperature keep the order of the classes.
+Guo et al. 2017 (arXiv 1706.04599). Division by a temperature keeps the order of the logits.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from msnas.chain.output import Binary
 from msnas.evaluation.applied import Applied
 
 BINS = 10
-"""Of equal width, for the reliability and the calibration error."""
+"""Number of bins of equal width, for the reliability and the calibration error."""
 
 COLDEST, HOTTEST = -5.0, 5.0
-"""The logarithm of the temperature is looked for between them."""
+"""Range in which the logarithm of the temperature is searched."""
 
 
 Logits = Float[Tensor, "event class"]
 Told = tuple[Logits, Integer[Tensor, " event"]]
-"""Logits of the classes of each event, and the true class."""
+"""Logits of the classes for each event, and the true class of each event."""
 
 
 def calibration(valid: Sequence[Told], test: Sequence[Told]) -> dict[str, Any]:
-    """Reliability and expected calibration error on test events, as they are and at a temperature.
+    """Reliability and expected calibration error on test events, without and with a temperature.
 
-    The temperature is that of the least cross entropy of the validation events. Both are told in
-    pieces, as of the folds of a cross-fitted run.
+    The temperature minimises the cross entropy of the validation events. Both sets of events are
+    given in pieces, such as the folds of a cross-fitted run.
     """
     temperature = best_temperature(*_joined(valid))
     logits, classes = _joined(test)
@@ -45,7 +45,7 @@ def calibration(valid: Sequence[Told], test: Sequence[Told]) -> dict[str, Any]:
 
 
 def logits_of(one: Applied) -> Told:
-    """Of the last task, which tells the classes of events."""
+    """Logits and true classes of the last task, which classifies events."""
     logits = one.last.scored(one.output(len(one.path) - 1)).detach().double().cpu()
     if isinstance(one.last.output, Binary):
         logits = torch.stack((torch.zeros_like(logits), logits), 1)
@@ -58,7 +58,7 @@ def _joined(pieces: Sequence[Told]) -> Told:
 
 
 def best_temperature(logits: Logits, classes: Integer[Tensor, " event"]) -> float:
-    """The temperature of the least cross entropy."""
+    """The temperature that minimises the cross entropy."""
 
     def loss(logarithm: float) -> float:
         return float(functional.cross_entropy(logits / np.exp(logarithm), classes))
@@ -70,9 +70,9 @@ def best_temperature(logits: Logits, classes: Integer[Tensor, " event"]) -> floa
 
 
 def told(logits: Logits, classes: Integer[Tensor, " event"]) -> dict[str, Any]:
-    """Cross entropy, and of the probability of the likeliest class how often it is right.
+    """Cross entropy, calibration error and reliability: how often the likeliest class is right.
 
-    By bins of that probability; the calibration error is the mean over events of the difference.
+    In bins of the likeliest class's probability; the error is the mean of |probability - right|.
     """
     probability, chosen = logits.softmax(1).max(1)
     right = (chosen == classes).double()

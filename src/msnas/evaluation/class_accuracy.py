@@ -1,9 +1,9 @@
-"""Shares of right classes, and the confusion matrix, as metrics.
+"""Accuracies and the confusion matrix as metrics.
 
-All take one logit per object, shape [event, ...] as the truth (class 1 if it is positive), or a
-logit per class on the last axis (the largest wins), and count every object, so an event of two
-digits counts twice. torchmetrics has such metrics too, but takes logits for probabilities when
-all of them lie between 0 and 1, and expects several classes along the second axis.
+All take one logit per object, in the shape [event, ...] of the truth (class 1 if positive), or a
+logit per class on the last axis (the largest decides). They count every object, so an event of two
+digits counts twice. The metrics of torchmetrics differ: they mistake logits for probabilities when
+all lie between 0 and 1, and expect several classes along the second axis.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from msnas.part import Part
 def decided(
     output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]
 ) -> Integer[Tensor, "event ..."]:
-    """The class that the logits are for."""
+    """The class that the logits decide for."""
     return (output > 0).long() if is_single(output, target) else output.argmax(-1)
 
 
 @final
 class ClassAccuracy(Part, Metric):
-    """How often the class is the right one; higher is better.
+    """Share of objects whose decided class is the true class; higher is better.
 
-    With `class_index`, among the objects of that true class only.
+    With `class_index`, only objects of that true class enter.
 
     Example:
         >>> accuracy = ClassAccuracy()
@@ -71,13 +71,13 @@ class ClassAccuracy(Part, Metric):
         self.total = self.total + each.sum()
 
     def compute(self) -> Tensor:
-        """The share of right ones, a scalar; NaN if there are none of the class."""
+        """The accuracy, a scalar; NaN if no object is of the class."""
         return self.right / self.total
 
 
 @final
 class BalancedAccuracy(Part, Metric):
-    """The mean over `classes` of the accuracy among a class's own objects; higher is better.
+    """The mean over classes of the accuracy among the objects of a class; higher is better.
 
     Example:
         >>> accuracy = BalancedAccuracy(classes=2)
@@ -107,16 +107,16 @@ class BalancedAccuracy(Part, Metric):
         self.matrix = self.matrix + found
 
     def compute(self) -> Tensor:
-        """The mean, a scalar; NaN if a class does not occur."""
+        """The balanced accuracy, a scalar; NaN if a class does not occur."""
         right: Tensor = self.matrix.diagonal() / self.matrix.sum(1)
         return right.mean()
 
 
 @final
 class Confusion(VariableMetric):
-    """Numbers of objects `<true class>_as_<decided class>`, for the names `classes` from 0 on.
+    """Numbers of objects `<true class>_as_<decided class>`; `classes` names the classes from 0 on.
 
-    Of weighted events the sums of their weights.
+    For weighted events, sums of weights replace the numbers.
     """
 
     higher_is_better = None
@@ -141,7 +141,7 @@ class Confusion(VariableMetric):
         self.matrix = self.matrix + found
 
     def compute(self) -> Tensor:
-        """All numbers [variable], those of true class 0 first."""
+        """All numbers [variable], those with true class 0 first."""
         return self.matrix.flatten()
 
 
@@ -152,7 +152,7 @@ def confusion_matrix(
     classes: int,
     weight: Float[Tensor, " event"] | None = None,
 ) -> Tensor:
-    """How many objects, or what weight, of each class is decided for each: [true, decided]."""
+    """Number of objects, or their weight, by true and decided class: [true, decided]."""
     found = decided(output, target)
     highest = int(torch.maximum(found, target).max())
     if highest >= classes:

@@ -1,4 +1,4 @@
-"""Areas under ROC curves of one class against all others."""
+"""Areas under the ROC curve (AUC) of one class against all other classes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from msnas.part import Part
 
 
 def log_odds(output: Float[Tensor, "event ... class"]) -> Float[Tensor, "event ... class"]:
-    """log(p_c / (1 - p_c)) of the probability of every class, without the ties of p_c near 1."""
+    """log(p_c / (1 - p_c)) for the probability p_c of every class, precise even for p_c near 1."""
     classes = output.shape[-1]
     others = torch.eye(classes, dtype=torch.bool, device=output.device)
     without = torch.where(others, -torch.inf, output.unsqueeze(-2)).logsumexp(-1)
@@ -31,11 +31,11 @@ def auc_of(
     one: int,
     weight: Float[Tensor, " event"] | None = None,
 ) -> Float[Tensor, ""]:
-    """AUC of the probability of class `one` against all others; 0 if there is but one of both."""
+    """AUC of class `one` against all others; without `weight`, 0 if either side has no object."""
     if weight is not None:
         each = per_object(weight, target).flatten()
         return weighted_auc(log_odds(output)[..., one].flatten(), (target == one).flatten(), each)
-    # between 0 and 1, so that torchmetrics takes them as they are: ranks are all that counts
+    # ranks between 0 and 1: torchmetrics leaves them unchanged, and the AUC depends on ranks alone
     rank = log_odds(output)[..., one].flatten().double()
     order = torch.unique(rank, return_inverse=True)[1].double() / max(1, rank.numel())
     return binary_auroc(order, (target == one).long().flatten())
@@ -69,7 +69,7 @@ class _Gathering(Metric):
             self.weights.append(weight)
 
     def auc(self, one: int) -> Float[Tensor, ""]:
-        """The area of class `one` against all others, over all events."""
+        """The AUC of class `one` against all others, over all events."""
         weight = dim_zero_cat(self.weights) if self.weights else None
         return auc_of(dim_zero_cat(self.outputs), dim_zero_cat(self.targets), one, weight)
 
@@ -94,17 +94,17 @@ class ClassAUC(Part, _Gathering):
         self.class_index = class_index
 
     def compute(self) -> Tensor:
-        """The area, a scalar."""
+        """The AUC, a scalar."""
         return self.auc(self.class_index)
 
 
 @final
 class ClassAUCs(VariableMetric, _Gathering):
-    """`ClassAUC` of each class, for the names `classes` from 0 on."""
+    """`ClassAUC` of each class; `classes` are the names of the classes from 0 on."""
 
     def __init__(self, *, classes: Sequence[str]) -> None:
         super().__init__(variables=classes)
 
     def compute(self) -> Float[Tensor, " variable"]:
-        """All areas, that of class 0 first."""
+        """The AUC of every class, class 0 first."""
         return torch.stack([self.auc(one) for one in range(self.outputs[0].shape[-1])])

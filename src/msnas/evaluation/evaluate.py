@@ -18,12 +18,12 @@ from msnas.weighting.weighting import Weighting
 
 @dataclass(frozen=True, kw_only=True)
 class ChainScore:
-    """One chain's numbers: `loss` (weighted), and `<task>/loss`, `<task>/<metric>` of each task.
+    """Losses and metrics of one chain on one part of the data.
 
-    `losses` are the weighted ones at every point of a conditioning, `values` those at one of them.
-    `event_losses` [event] are the parts whose mean is what the chain is ranked by. `shifted` is
-    what it would be ranked by under each shift of the inputs, if there are any, `sigma` the
-    uncertainty of a signal strength, if that is measured.
+    `values` has `loss` (weighted) and, of each task, `<task>/loss` and `<task>/<metric>`. With a
+    conditioning, `losses` are the weighted losses at all points, and `values` holds for one point.
+    The mean of `event_losses` [event] is `ranked_by`. `shifted` is `ranked_by` under each shift of
+    the inputs, if any; `sigma` is the uncertainty of a signal strength, if that is measured.
     """
 
     path: Path
@@ -35,14 +35,14 @@ class ChainScore:
 
     @property
     def worst(self) -> float:
-        """The largest loss: of the events as they are, and under each shift."""
+        """The largest of the losses on unshifted events and under each shift."""
         return max((self.ranked_by, *self.shifted.values()))
 
     @property
     def ranked_by(self) -> float:
-        """The weighted loss; its mean over the points of a conditioning, if there is one.
+        """The weighted loss, or its mean over the points of a conditioning.
 
-        The mean orders chains as their mean regret does.
+        This mean gives the same order of chains as their mean regret.
         """
         return fmean(self.losses) if self.losses else float(self.values["loss"])
 
@@ -58,8 +58,8 @@ def evaluate(
 ) -> list[ChainScore]:
     """Scores of the chains `paths` on all events of `part`, in the order given.
 
-    By prefix: a task's candidate runs once per choice of the candidates before it, and losses
-    and metrics of a task are computed once per such choice.
+    Chains with the same first candidates share computations: a candidate runs once per choice of
+    the candidates before it, and the losses and metrics of its task are computed once as well.
     """
     outputs = collect_outputs(chain, part, paths=paths, batch=batch)
     return score_outputs(chain, part, outputs, paths=paths, weighting=weighting)
@@ -74,7 +74,7 @@ def score_outputs(
     paths: Sequence[Path],
     weighting: Weighting,
 ) -> list[ChainScore]:
-    """The scores from what `collect_outputs` gave."""
+    """Scores of the chains `paths` from the outputs that `collect_outputs` returned."""
     device = next(iter(outputs.values())).device
     truths = {name for task in chain.tasks for name in task.truths}
     inputs = chain.reads(truths=False) - truths
@@ -113,9 +113,9 @@ def score_outputs(
 def collect_outputs(
     chain: Chain, part: Batch, *, paths: Sequence[Path], batch: int
 ) -> dict[Path, Tensor]:
-    """Finished outputs of all events, for every prefix of `paths`.
+    """Finished outputs for all events, for every prefix of `paths`.
 
-    Random draws, as of the dummy `noise`, are the same in every evaluation.
+    Random draws, such as those of the dummy `noise`, are the same in every evaluation.
     """
     device = next((value.device for value in chain.parameters()), torch.device("cpu"))
     chain.eval()

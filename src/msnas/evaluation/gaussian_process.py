@@ -1,4 +1,4 @@
-"""A Gaussian process for regressions with several outputs: a mean and an uncertainty."""
+"""A Gaussian process for regression with several outputs: it predicts a mean and an uncertainty."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from msnas.errors import TrainingError
 
 with warnings.catch_warnings():
-    # linear_operator 0.6.1 calls what PyTorch 2.13 has deprecated
+    # linear_operator 0.6.1 calls a function that PyTorch 2.13 has deprecated
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
     from gpytorch.distributions import MultivariateNormal  # type: ignore[import-untyped]
     from gpytorch.kernels import RBFKernel, ScaleKernel  # type: ignore[import-untyped]
@@ -30,10 +30,10 @@ with warnings.catch_warnings():
     from linear_operator.utils.errors import NanError, NotPSDError  # type: ignore[import-untyped]
 
 BLOCK = 500
-"""Events predicted at a time: memory and time grow with the square."""
+"""Number of events predicted at a time: memory and time grow with its square."""
 
 MOST_STEPS = 200
-"""Steps of an epoch: of larger samples each sees other events, at the cost of a smaller one."""
+"""Most steps of an epoch: on a larger sample an epoch sees a random part, different each time."""
 
 
 @final
@@ -75,7 +75,7 @@ class _Functions(ApproximateGP):  # type: ignore[misc]
         )
 
     def forward(self, x: Float[Tensor, "latent event input"]) -> MultivariateNormal:
-        """Prior of the latent functions at x."""
+        """Prior distribution of the latent functions at x."""
         return MultivariateNormal(self.mean_module(x), self.covar_module(x))
 
 
@@ -89,7 +89,7 @@ class GaussianProcess(nn.Module):
     Inputs and outputs are centred at their median and divided by their interquartile range, so
     that the tails of a distribution do not set its scale.
 
-    Made by `fit_gaussian_process`, or from the `state_dict()` of another by `restored`.
+    Made by `fit_gaussian_process`, or by `restored` from the `state_dict()` of another process.
     """
 
     input_center: Tensor
@@ -132,10 +132,10 @@ class GaussianProcess(nn.Module):
     def band(
         self, inputs: Float[Tensor, "event input"]
     ) -> tuple[Float[Tensor, "event output"], Float[Tensor, "event output"]]:
-        """Mean and standard deviation of the outputs one would observe, in the outputs' units.
+        """Mean and standard deviation of observed outputs, in the outputs' units.
 
-        That is likelihood(f(x)), the noise included, not the much narrower distribution of f
-        itself; sigma is multiplied by `sigma_factor`, which is 1 after the fit.
+        They include the noise, as likelihood(f(x)) does; the distribution of f alone is much
+        narrower. Sigma is multiplied by `sigma_factor`, which is 1 right after the fit.
         """
         self.eval()
         means, variances = [], []
@@ -165,11 +165,11 @@ def fit_gaussian_process(
 
     Minimises, per event, -sum_k E_q[log N(y_k | f_k, noise_k)] + KL(q(u) || p(u)) / events over
     the inducing points' places and values, the kernels, the mixing and the noise. The inducing
-    points start at `inducing` different events (at all, if there are fewer), the same for each of
-    the `latents` functions; `ard` gives every input a length scale of its own. That choice, the
-    initial mixing and the order of events come from `seed` alone. An epoch is MOST_STEPS batches at
-    most, of other events each time. After an epoch, `on_epoch` is called with the epochs done, from
-    1, and their last one's mean loss.
+    points start at `inducing` different events (at all events if there are fewer), the same for
+    each of the `latents` functions; `ard` gives every input its own length scale. The choice of
+    these events, the initial mixing and the order of events depend on `seed` alone. An epoch has at
+    most MOST_STEPS batches, of different events in every epoch. After each epoch `on_epoch` is
+    called with the number of epochs done, from 1, and the mean loss of the last epoch.
 
     Raises TrainingError if the training diverges.
     """
@@ -211,7 +211,7 @@ def fit_gaussian_process(
 def _median_and_range(
     values: Float[Tensor, "event quantity"],
 ) -> tuple[Float[Tensor, " quantity"], Float[Tensor, " quantity"]]:
-    """Median and interquartile range; for a range of 0 the standard deviation, for that of 0, 1."""
+    """Median and interquartile range; a range of 0 is replaced by the standard deviation, or 1."""
     ordered = values.sort(0).values
     lower, center, upper = (
         ordered[round(share * (len(values) - 1))] for share in (0.25, 0.5, 0.75)

@@ -1,7 +1,7 @@
-"""How honest a chain's intermediate outputs are, at every point of its conditioning.
+"""How honest a chain's intermediate outputs are: their validity and leakage.
 
-On validation events, by which a task weight may be chosen, also event by event; on test events at
-the run's own point.
+On validation events both are measured at every point of the conditioning (a task weight may be
+chosen by them), also event by event; on test events the leakage at the run's own point only.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from msnas.storage import whole
 
 @dataclass(frozen=True, kw_only=True)
 class Honesty:
-    """What is told at each point, and arrays of the validation events, [point, event] or [event].
+    """Results at each point, and arrays of the validation events, [point, event] or [event].
 
-    `truth` and `loss` are the last task's, `score` is its output if that is one number for each
-    event; `inside/<task>` tells whether all variables are valid (of each object that counts, where
-    that is told), `excess/<task>` has the mean I(output; y) / H(y) - I(truth; y) / H(y).
+    `truth` and `loss` are those of the last task; `score` is its output if that is one number per
+    event. `inside/<task>` says whether all variables are valid (per object, if the task counts
+    objects). The mean of `excess/<task>` over events is I(output; y) / H(y) - I(truth; y) / H(y).
     """
 
     points: list[dict[str, Any]]
     events: dict[str, Tensor]
 
     def write(self, path: File, *, key: str) -> None:
-        """Write the arrays to an HDF5 file."""
+        """Write the arrays to an HDF5 file, with `key` as an attribute."""
         with whole(path) as new, h5py.File(new, "w") as file:
             file.attrs["key"] = key
             for name, values in self.events.items():
@@ -54,10 +54,10 @@ def measure_honesty(
     detector: Batch,
     seed: int,
 ) -> Honesty | None:
-    """Leakage and validity of all tasks that a later task reads; None if there are none.
+    """Leakage and validity of all tasks whose output a later task reads; None if there are none.
 
-    `valid` are the validation events at each of the `points`, the run's own first, `detector` the
-    same in the detector's frame; `test` the test events at the run's own point.
+    `valid` are the validation events at each of the `points`, the run's own point first; `detector`
+    are the same events in the detector's frame; `test` are the test events at the run's own point.
     """
     chain, last = test.chain, test.chain.tasks[-1]
     levels = levels_read_later(chain)
@@ -91,14 +91,14 @@ def measure_honesty(
 
 
 def has_classes(events: Batch, last: Task) -> bool:
-    """Whether the last task's truth are classes of enough events for a leakage."""
+    """Whether the last task's truth are classes, with enough events to measure a leakage."""
     truth = events[last.target]
     enough = not truth.is_floating_point() and len(truth) >= FEWEST
     return enough and entropy(_labels(events, last)) > 0
 
 
 def leakages(valid: Applied, own: Applied, *, seed: int) -> dict[str, dict[str, Any]]:
-    """Leakage of all tasks on the `own` events, which may be the `valid` ones themselves."""
+    """Leakage of all tasks on the events `own`, which may be the validation events themselves."""
     chain = own.chain
     found = {}
     for level in levels_read_later(chain) if has_classes(valid.events, chain.tasks[-1]) else []:
@@ -111,13 +111,13 @@ def leakages(valid: Applied, own: Applied, *, seed: int) -> dict[str, dict[str, 
 
 
 def leakage_on_validation(level: int, valid: Sequence[Applied], *, seed: int) -> Tensor:
-    """What each validation event adds to the information of the output at each point, and truth."""
+    """Each validation event's term of the information in the output at each point and in truth."""
     inputs = torch.stack([*(_handed(level, one) for one in valid), _truth(level, valid[0])])
     return cross_fitted(inputs, _labels(valid[0].events, valid[0].chain.tasks[-1]), seed=seed)
 
 
 def leakage_on_test(level: int, valid: Applied, test: Applied, *, seed: int) -> dict[str, Any]:
-    """Leakage on `test` events by probes that are fitted to all validation events."""
+    """Leakage on `test` events, by probes fitted to all validation events."""
     last = test.chain.tasks[-1]
     fitted, others = (
         torch.stack([_handed(level, one), _truth(level, one)]) for one in (valid, test)
@@ -134,12 +134,12 @@ def _losses(last: Task, one: Applied) -> Tensor:
 
 
 def _handed(level: int, one: Applied) -> Tensor:
-    """What later tasks read of an output, [event, number]."""
+    """A task's output as later tasks read it, [event, number]."""
     return _numbers(one.chain.tasks[level].hand_on(one.output(level)))
 
 
 def _truth(level: int, one: Applied) -> Tensor:
-    """The truth in the same form."""
+    """A task's truth in the form in which later tasks read it, [event, number]."""
     task = one.chain.tasks[level]
     return _numbers(task.output.from_truth(one.events[task.target]))
 

@@ -1,8 +1,8 @@
-"""What perfect intermediate outputs would be worth: earlier outputs replaced by the truth.
+"""What perfect intermediate outputs would be worth: earlier outputs are replaced by the truth.
 
 The chain is a concept bottleneck model (Koh et al. 2020, arXiv 2007.04612, test-time
-interventions). A last task that reads honest outputs gains by the truth; where an earlier task
-passes on something else than it claims, the truth is a loss.
+interventions). If the earlier outputs are honest, the last task gets better with the truth; if
+they carry other information than they claim, it gets worse.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from msnas.evaluation.sample_error import sample_error
 from msnas.evaluation.variable_metric import VariableMetric
 
 MOST_NUMBERS = 24
-"""A task with more numbers per event is replaced as a whole only."""
+"""If a task outputs more numbers per event, they are only replaced all together."""
 
 Words = Mapping[str, Mapping[str, Any]]
-"""By task its `words`: `label`, and names of the `objects` and `variables` of its truth."""
+"""For each task its `words`: `label`, and names of the `objects` and `variables` of its truth."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replaced:
-    """What is replaced: a `number`, a `variable` of all objects, an `object`, a `task`, or `all`.
+    """Numbers that are replaced by the truth; `masks` [object, variable] select them, by level.
 
-    `masks` say by the level of a task which numbers [object, variable] of its truth.
+    `of` says what they are: `number`, `variable` (of all objects), `object`, `task` or `all`.
     """
 
     of: str
@@ -47,7 +47,7 @@ class Replaced:
 
 
 def levels_read_later(chain: Chain) -> list[int]:
-    """The tasks with a truth whose output a candidate of a later task reads."""
+    """Levels of the supervised tasks whose output a candidate of a later task reads."""
     return [
         level
         for level, task in enumerate(chain.tasks)
@@ -63,9 +63,9 @@ def levels_read_later(chain: Chain) -> list[int]:
 def names_of(task: Task, part: Batch, words: Words) -> tuple[list[str], list[str]]:
     """Names of the objects and the variables of a task's truth.
 
-    Variables are along the truth's last axis, objects along all before. Where the truth becomes the
-    next input in another form, as a class does one-hot, each of its numbers is an object. Without
-    `words` they are called after the target. Raises ConfigError for words of another number.
+    Variables are along the truth's last axis, objects along all axes before it. If the next task
+    reads the truth in another shape (a class as one-hot), each of its numbers is an object. Default
+    names come from the target. Raises ConfigError if `words` has a wrong number of names.
     """
     truth = part[task.target][:2]
     whole = truth.ndim == 1 or task.output.from_truth(truth).shape != truth.shape
@@ -87,9 +87,9 @@ def names_of(task: Task, part: Batch, words: Words) -> tuple[list[str], list[str
 
 @final
 class Interventions:
-    """All that can be replaced in a chain, in words.
+    """All replacements by the truth that are possible in a chain, with their names.
 
-    Raises ConfigError for words that do not fit the truth of `part`.
+    Raises ConfigError for `words` that do not fit the truth of `part`.
     """
 
     def __init__(self, chain: Chain, part: Batch, words: Words) -> None:
@@ -113,12 +113,12 @@ class Interventions:
             self.groups.append(Replaced(of="all", task="", name="all tasks", masks=every))
 
     def measure(self, part: Applied, *, valid: Applied, batch: int) -> dict[str, Any]:
-        """The last task's numbers on the events of `part` with each group replaced, and the curve.
+        """The last task's loss and metrics on `part` with each group replaced, and the curve.
 
-        On the curve one number after the other is replaced, first those that by themselves gain
-        most on the events `valid`. `batch` events are run at a time. Errors are standard errors,
-        from the choice of events, of the difference to the chain as it is. Empty if there is
-        nothing to replace.
+        Along the curve one number after the other is replaced, in the order of what replacing it
+        alone gains on the events `valid`. `batch` events are run at a time. Errors are standard
+        errors of the difference to the unchanged chain, due to the finite sample of events. Empty
+        if there is nothing to replace.
         """
         if not self.numbers or not part.last.supervised:
             return {}
@@ -151,7 +151,7 @@ def _numbers(
 def _along_axes(
     task: Task, level: int, objects: Sequence[str], variables: Sequence[str]
 ) -> Iterator[Replaced]:
-    """Each variable, and each object, where there are several."""
+    """A replacement of each variable, and of each object, if there are several."""
     for of, names, axis in (("variable", variables, 1), ("object", objects, 0)):
         for place, name in enumerate(names if len(names) > 1 else []):
             mask = torch.zeros(len(objects), len(variables), dtype=torch.bool)
@@ -160,7 +160,7 @@ def _along_axes(
 
 
 def _together(order: Sequence[Replaced]) -> Iterator[Replaced]:
-    """The first one, the first two, and so on, each called after its last."""
+    """The first replacement, the first two together, and so on, each named after its last."""
     masks: dict[int, Tensor] = {}
     for one in order:
         for level, mask in one.masks.items():
@@ -170,7 +170,7 @@ def _together(order: Sequence[Replaced]) -> Iterator[Replaced]:
 
 @final
 class _Part:
-    """Some events, on the device of the outputs."""
+    """Some events on the device of the outputs, and the chain to run again on them."""
 
     def __init__(self, applied: Applied, *, batch: int) -> None:
         self.chain = applied.chain.eval()
@@ -188,10 +188,10 @@ class _Part:
 
     @torch.no_grad()
     def last(self, replaced: Replaced) -> Tensor:
-        """The last task's finished output; tasks that read what has changed are run again."""
+        """The last task's finished output; tasks whose inputs have changed are run again."""
         pieces = []
         with torch.random.fork_rng():
-            torch.manual_seed(0)  # draws, as of the dummy `noise`, are always the same ones
+            torch.manual_seed(0)  # random draws, such as the dummy `noise`, are always the same
             for number, events in enumerate(batches(self.events, self.batch)):
                 rows = slice(number * self.batch, (number + 1) * self.batch)
                 pieces.append(self._run(events, [one[rows] for one in self.outputs], replaced))
@@ -213,7 +213,7 @@ class _Part:
         return output
 
     def numbers(self, output: Tensor) -> dict[str, float]:
-        """The last task's loss and its metrics of one number."""
+        """The last task's loss, and its metrics that are a single number."""
         found = self.task.measure(output, self.events)
         return {
             f"{self.task.name}/loss": float(self.task.mean_loss(output, self.events)),
@@ -221,7 +221,7 @@ class _Part:
         }
 
     def row(self, replaced: Replaced) -> dict[str, Any]:
-        """Numbers with something replaced."""
+        """The last task's loss and metrics with numbers replaced, and their standard errors."""
         output = self.last(replaced)
         values = self.numbers(output)
         pair, weights = [output, self.as_it_is], np.array([1.0, -1.0])
@@ -233,7 +233,7 @@ class _Part:
         return {**told, "values": values, "errors": errors}
 
     def judged_by(self) -> tuple[str, float]:
-        """The last task's first metric of one number with a direction, else its loss; its sign."""
+        """First scalar metric of the last task with a direction, else its loss; sign of better."""
         for name, metric in self.task.metrics.items():
             if metric.higher_is_better is not None and not isinstance(metric, VariableMetric):
                 return f"{self.task.name}/{name}", 1.0 if metric.higher_is_better else -1.0
@@ -241,6 +241,6 @@ class _Part:
 
 
 def replace(handed: Tensor, truth: Tensor, mask: Bool[Tensor, "object variable"]) -> Tensor:
-    """What a later task reads, [event, ...], with the `truth` in the same form where `mask` is."""
+    """An output as later tasks read it, [event, ...], with the `truth` where `mask` is set."""
     rows, true = (one.reshape(len(one), len(mask), -1) for one in (handed, truth))
     return torch.where(mask.to(handed.device), true, rows).reshape(handed.shape)

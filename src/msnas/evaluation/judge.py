@@ -1,4 +1,4 @@
-"""The Gaussian process that judges a task's output, trained once per data set."""
+"""The Gaussian process that judges the validity of a task's output, trained once per data set."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @final
 class Judge:
-    """A trained Gaussian process that knows what to expect of a task's output.
+    """A trained Gaussian process that predicts a task's target, to judge the task's outputs.
 
-    Where the task tells which objects of an event count, those are the events of the process.
+    If the task has `counts`, each object that counts is an event of its own for the process.
     """
 
     def __init__(self, validity: Validity, weights: Mapping[str, Tensor], task: Task) -> None:
@@ -39,9 +39,9 @@ class Judge:
         return self._validity.measure(self.weights, events, output, target=self._task.target)
 
     def inside(self, events: Batch, outputs: Sequence[Tensor]) -> Bool[Tensor, "output event"]:
-        """Whether all variables of each of several outputs for `events` lie in the band.
+        """For several outputs for `events`: whether all variables of an event lie in the band.
 
-        An entry for each object that counts, where that is told.
+        If the task has `counts`, there is an entry for each object that counts.
         """
         from msnas.evaluation.gaussian_process import GaussianProcess
         from msnas.evaluation.validity import WIDTH
@@ -57,9 +57,9 @@ class Judge:
 def _of_objects(
     task: Task, events: Batch, outputs: Sequence[Tensor] = ()
 ) -> tuple[list[Tensor], Batch]:
-    """Outputs and events of the objects that count, each an event of its own, where that is told.
+    """Outputs and events with each object that counts as its own event, if the task has `counts`.
 
-    Of the fields those stay that have a value for each object.
+    Only fields with a value for each object are kept.
     """
     if (counting := task.counting(events)) is None:
         return list(outputs), events
@@ -82,12 +82,12 @@ def train_judge(
     store: Store,
     display: Display,
 ) -> tuple[Judge, dict[str, Any]]:
-    """The judge of `task`, and how it was come by.
+    """The judge of `task`, and a record of its training: seconds, epochs, whether from the store.
 
-    The judge depends on the data and its own settings only, not on any chain or the run's seed:
+    The judge depends only on the data and its own settings, not on any chain or the run's seed:
     all runs on the same events share it.
     """
-    # gpytorch takes a second to import: only for a run that is judged
+    # gpytorch takes a second to import: only imported if a run measures validity
     from msnas.evaluation.validity import Validity
 
     judge = build(settings, key=f"tasks.{task.name}.validity", of=Validity)

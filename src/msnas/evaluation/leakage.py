@@ -1,9 +1,9 @@
-"""Leakage: what a task's output tells of the last task's classes beyond what its truth tells.
+"""Leakage: information about the last task's classes in a task's output, but not in its truth.
 
 leakage = max(0, (I(output; y) - I(truth; y)) / H(y)), see Parisini et al. 2025 (arXiv 2504.14094)
-for measures of this kind. An information is H(y) minus the cross entropy of a probe on events that
-it was not fitted to: a network of equal size, from equal initial weights, on output and on truth.
-What a probe cannot read is not counted, and a probe of finite size reads less than there is.
+for similar measures. I is H(y) minus the cross entropy of a probe on events that it was not fitted
+to. The probe is a small network, of equal size and initial weights for output and truth. A probe
+of finite size reads less information than there is, so I is a lower bound.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ HIDDEN = (32, 32)
 """Widths of the hidden layers of a probe (ReLU)."""
 
 STEPS, EVERY, RATE = 200, 10, 0.01
-"""Steps of Adam on all events at once; after how many the held-back events are looked at."""
+"""Steps of Adam on all events at once; steps between looks at held-back events; learning rate."""
 
 HELD_BACK = 5
-"""Of the events that a probe is fitted to every fifth only tells when to stop."""
+"""Every fifth of the events for a probe's fit is held back and only decides when to stop."""
 
 SAME, FARTHEST = 1e-6, 10.0
-"""Below what spread an input is a constant; in units of its spread, how far out it counts."""
+"""Inputs of a smaller spread are constants; scaled inputs are clipped to +-FARTHEST."""
 
 FEWEST = 100
-"""Events that a leakage is measured on, at least."""
+"""Smallest number of events on which a leakage is measured."""
 
 RESAMPLES, CONFIDENCE = 1000, 0.95
-"""Of the bootstrap over events for the interval."""
+"""Number of resamples of the bootstrap over events, and confidence of its interval."""
 
 Stack = Float[Tensor, "probe event input"]
 Labels = Integer[Tensor, "event object"]
@@ -42,10 +42,10 @@ Labels = Integer[Tensor, "event object"]
 def probe_losses(
     inputs: Stack, labels: Labels, fitted: Bool[Tensor, " event"], *, seed: int
 ) -> Float[Tensor, "probe held"]:
-    """Cross entropy, summed over objects, of the events that are not `fitted` to [nat].
+    """Cross entropy [nat], summed over objects, of the events that are not `fitted`.
 
-    Each probe reads inputs of its own, centred and scaled by those of the events it is fitted to.
-    Its losses are those of the step at which the held-back events had the lowest.
+    Each probe has its own inputs, centred and scaled by the mean and spread of the fitted events.
+    Its losses are taken at the step with the lowest mean loss of the held-back events.
     """
     own = inputs[:, fitted]
     center, scale = own.mean(1, keepdim=True), own.std(1, keepdim=True)
@@ -109,9 +109,9 @@ def entropy(labels: Labels) -> float:
 
 
 def cross_fitted(inputs: Stack, labels: Labels, *, seed: int) -> Float[Tensor, "probe event"]:
-    """What each event adds to I(input; y) / H(y), which is the mean over events, for each input.
+    """For each input and event a term whose mean over events is I(input; y) / H(y).
 
-    Each half of the events is judged by probes that are fitted to the other one.
+    Each half of the events is judged by probes that are fitted to the other half.
     """
     even = torch.arange(len(labels)) % 2 == 0
     losses = torch.zeros(inputs.shape[:2])
@@ -123,20 +123,20 @@ def cross_fitted(inputs: Stack, labels: Labels, *, seed: int) -> Float[Tensor, "
 def on_others(
     inputs: Stack, labels: Labels, others: Stack, other_labels: Labels, *, seed: int
 ) -> Float[Tensor, "probe event"]:
-    """The same for each event of the `others`, by probes that are fitted to all of the first."""
+    """The terms of `cross_fitted` for the events `others`, by probes fitted to all first events."""
     both, together = torch.cat((inputs, others), 1), torch.cat((labels, other_labels))
     fitted = torch.arange(len(together)) < len(labels)
     return _added(probe_losses(both, together, fitted, seed=seed), other_labels)
 
 
 def _added(losses: Tensor, labels: Labels) -> Float[Tensor, "probe event"]:
-    """1 - loss / H(y); 0 for a probe that reads less than nothing: no probe is better then."""
+    """1 - loss / H(y) of each event; 0 for a probe that is worse than the class frequencies."""
     added = 1 - losses.double() / entropy(labels)
     return torch.where(added.mean(1, keepdim=True) > 0, added, 0.0)
 
 
 def interval_of(excess: Float[Tensor, " event"], *, seed: int) -> tuple[float, float]:
-    """Ends of the interval of a mean over events, from a bootstrap."""
+    """Ends of the confidence interval of a mean over events, from a bootstrap."""
     generator = np.random.default_rng(seed)
     values = excess.numpy()
     drawn = generator.multinomial(len(values), [1 / len(values)] * len(values), size=RESAMPLES)
@@ -148,7 +148,7 @@ def interval_of(excess: Float[Tensor, " event"], *, seed: int) -> tuple[float, f
 def leakage_of(
     output: Float[Tensor, " event"], truth: Float[Tensor, " event"], *, seed: int
 ) -> dict[str, Any]:
-    """Leakage with its interval, from what each event adds to either information."""
+    """Leakage with its confidence interval, from the terms of the events (see `cross_fitted`)."""
     excess = output - truth
     low, high = interval_of(excess, seed=seed)
     return {

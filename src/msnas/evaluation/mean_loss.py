@@ -15,10 +15,10 @@ from msnas.part import Part
 
 @final
 class MeanLoss(Part, Metric):
-    """Mean over events of `loss`, whatever loss a task is trained with; lower is better.
+    """Mean over events of `loss`, independent of the loss of the training; lower is better.
 
-    With the loss of momenta this is the paper's mean squared error: (100 GeV)^2, summed over the
-    components of both taus. (torchmetrics' own mean squared error also divides by their number.)
+    With the momentum loss it is the paper's mean squared error: in units of (100 GeV)^2, summed
+    over the components of both taus. (torchmetrics' mean squared error divides by their number.)
     """
 
     higher_is_better = False
@@ -46,5 +46,5 @@ class MeanLoss(Part, Metric):
             self.events = self.events + weight.sum(dtype=torch.float64)
 
     def compute(self) -> Tensor:
-        """The mean, a scalar."""
+        """The mean loss, a scalar."""
         return self.total / self.events

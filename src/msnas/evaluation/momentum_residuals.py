@@ -1,4 +1,4 @@
-"""Bias and resolution of each momentum component."""
+"""Bias and resolution of each momentum component, as metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from msnas.momentum import decode_pt, wrap_angle
 class MomentumResiduals(VariableMetric):
     """Keeps the residuals of every component: pT, eta, phi of each particle in turn.
 
-    They are (pT - pT_true) / pT_true, eta - eta_true, and phi - phi_true wrapped to [-pi, pi).
+    Residuals: (pT - pT_true) / pT_true, eta - eta_true, phi - phi_true wrapped to [-pi, pi).
     """
 
     full_state_update = False
@@ -36,7 +36,7 @@ class MomentumResiduals(VariableMetric):
         target: Float[Tensor, "event particle 3"],
         weight: Float[Tensor, " event"] | None = None,
     ) -> None:
-        """Add events: encoded momenta (log(0.1 + pT/GeV), eta, phi)."""
+        """Add the momenta (log(0.1 + pT/GeV), eta, phi) of some events."""
         true_pt = decode_pt(target[..., 0])
         residuals = torch.stack(
             (
@@ -51,7 +51,7 @@ class MomentumResiduals(VariableMetric):
             self.weights.append(weight)
 
     def quantile(self, share: float) -> Float[Tensor, " variable"]:
-        """The quantile of every variable's residuals."""
+        """The quantile of every variable's residuals at the given share of events."""
         values = dim_zero_cat(self.residuals)
         if self.weights:
             return weighted_quantile(values, share, dim_zero_cat(self.weights))
@@ -65,7 +65,7 @@ class MomentumBias(MomentumResiduals):
     higher_is_better = None
 
     def compute(self) -> Float[Tensor, " variable"]:
-        """The median of every variable."""
+        """The median residual of every variable."""
         return self.quantile(0.5)
 
 
@@ -76,5 +76,5 @@ class MomentumResolution(MomentumResiduals):
     higher_is_better = False
 
     def compute(self) -> Float[Tensor, " variable"]:
-        """The half width of every variable."""
+        """The resolution of every variable."""
         return (self.quantile(0.84135) - self.quantile(0.15865)) / 2

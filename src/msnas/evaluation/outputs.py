@@ -1,4 +1,4 @@
-"""What a run keeps of every event: outputs of the test part, losses of the validation part."""
+"""Files with values of every event: outputs on test events, losses on validation events."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from msnas.evaluation.evaluate import ChainScore
 from msnas.storage import whole
 
 LARGEST_INPUT = 32
-"""Values per event of an input that is kept; images stay in the data file."""
+"""Most values per event of an input that is written; larger inputs (images) are left out."""
 
 MOST_CHAINS = 100
-"""Ranked chains, the best ones, whose losses of every event are kept."""
+"""Number of best-ranked chains whose losses of every event are written."""
 
 
 def write_outputs(
@@ -31,13 +31,12 @@ def write_outputs(
     *,
     attributes: Mapping[str, str],
 ) -> None:
-    """Write the test events to an HDF5 file, in the units a user reads and the detector's frame.
+    """Write the test events to an HDF5 file, in physical units and the detector's frame.
 
-    `<task>/output` and `<task>/target` for every task (the latter if it has a truth), and
-    `<task>/counts` where some objects of an event do not count;
-    `inputs/<field>` for the inputs of few numbers (at most LARGEST_INPUT), `weight` where events
-    have one, `event` for their places in the source where they are one fold of several; events in
-    one order.
+    The data sets, all with the events in the same order: `<task>/output` of every task,
+    `<task>/target` if the task has a truth, `<task>/counts` if it has `counts`;
+    `inputs/<field>` for inputs of at most LARGEST_INPUT numbers; `weight` if events have weights;
+    `event`, the events' places in the source, if they are one of several folds.
     """
     tasks = chain.tasks
     test = events.in_detector(events.test)
@@ -61,9 +60,9 @@ def write_outputs(
 
 
 def kept_chains(scores: Sequence[ChainScore]) -> list[int]:
-    """Places of the ranked chains whose losses of every event are kept, the best first.
+    """Indices of the ranked chains whose losses of every event are written, the best chain first.
 
-    A chain with a loss that is not finite is none of them.
+    Chains with a loss that is not finite are left out.
     """
     finite = [
         place for place, score in enumerate(scores) if bool(score.event_losses.isfinite().all())
@@ -78,12 +77,12 @@ def write_losses(
     *,
     attributes: Mapping[str, str],
 ) -> None:
-    """Write the loss of every validation event, for ranked chains and the trained selected one.
+    """Write the loss of every validation event, for ranked chains and the trained selected chain.
 
-    `loss` [chain, event] is what a chain is judged by before the mean over the events: weighted,
-    with the events' own weights; `chain` [chain] are places among `ranked`, and behind them that of
-    `selected`. Float32, as they were computed: half of the digits would do for means, but would
-    lose losses beyond 65,504 and below 6e-8. gzip saves a tenth.
+    `loss` [chain, event] is the weighted loss of each event, including the event's weight; a chain
+    is ranked by its mean. `chain` [chain] are indices into `ranked`; the last one, len(ranked), is
+    `selected`. The losses are float32, as computed: float16 would be precise enough for means, but
+    loses values above 65,504 and below 6e-8. gzip saves a tenth.
     """
     places = [*kept_chains(ranked), len(ranked)]
     scores = [*ranked, selected]

@@ -1,4 +1,4 @@
-"""What the choice of events leaves uncertain in a combination of numbers of the same events."""
+"""Statistical error, due to the finite sample of events, of a combination of metrics or losses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from msnas.evaluation.weighted import per_object, weighted_value
 from msnas.libraries import Metric
 
 RESAMPLES = 300
-"""Of the bootstrap over events, for metrics without a formula."""
+"""Number of resamples of the bootstrap over events, for metrics without an error formula."""
 
 
 @torch.no_grad()
@@ -34,10 +34,10 @@ def sample_error(
 ) -> float:
     """Standard error of sum_k weights_k (metric of outputs_k), such as a difference with (1, -1).
 
-    `outputs` are a task's finished ones of the same `events`; `metric_name` is a metric's, or
-    `loss`. For an area under the ROC curve of one score for each event from DeLong's covariance;
-    for a mean over events from the spread of the events' combined losses; else, and for events with
-    weights, from a bootstrap over events.
+    `outputs` are finished outputs of `task` for the same `events`; `metric_name` is a metric's name
+    or `loss`. The error of an AUC of one score per event is from DeLong's covariance; the error of
+    a mean loss is from the spread of the events' combined losses; all other errors, and those of
+    metrics of weighted events, are from a bootstrap over events.
     """
     truth, counting = task.measured(events[task.target]), task.counting(events)
     weight = events.get(OWN_WEIGHT)
@@ -73,9 +73,9 @@ def bootstrap_error(
 ) -> float:
     """Standard error of sum_k weights_k metric(outputs_k), by drawing events with replacement.
 
-    `outputs` are [event, ...] each; all models get the same draws. Of the events drawn the metric
-    gets the objects that are `counting` [event, object], if that is told, with the `event_weight`
-    of their events.
+    Each of `outputs` is [event, ...]; all models get the same draws. With a mask `counting` [event,
+    object] the metric sees only those objects of the drawn events. `event_weight` [event] are the
+    weights of the events.
     """
     if event_weight is not None and counting is not None:
         event_weight = per_object(event_weight, counting)
@@ -93,7 +93,7 @@ def bootstrap_error(
 
 
 def _mean_error(losses: Sequence[Tensor], weights: Float[np.ndarray, " model"]) -> float:
-    """Standard error of a mean over events of combined losses, each [event]."""
+    """Standard error of the mean over events of sum_k weights_k losses_k, with losses [event]."""
     combined = weights @ torch.stack(list(losses)).double().cpu().numpy()
     return float(np.std(combined, ddof=1) / math.sqrt(len(combined)))
 
@@ -105,7 +105,7 @@ def _rows(values: Tensor, chosen: Tensor, counting: Tensor | None) -> Tensor:
 def _scores_and_classes(
     metric: Metric, outputs: Sequence[Tensor], truth: Tensor
 ) -> tuple[Float[np.ndarray, "model event"], Integer[np.ndarray, " event"]] | None:
-    """What DeLong's covariance needs, if the metric is the AUC of one score for each event."""
+    """Scores and labels for DeLong's covariance, if the metric is an AUC of one score per event."""
     if isinstance(metric, ClassAUC):
         scores = torch.stack([log_odds(output)[..., metric.class_index] for output in outputs])
         label = (truth == metric.class_index).long()

@@ -1,4 +1,4 @@
-"""How the scores of the last task's classes are spread over events."""
+"""Distribution over events of the class scores of the last task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def scores_of(one: Applied) -> Float[np.ndarray, "event class"] | None:
-    """The probability of each class but the first of two; None for what is no class of an event."""
+    """Probability of each class (of two classes, the second); None if events are not classified."""
     output = one.last.output
     if not isinstance(output, Binary | Classes) or len(output.shape) > isinstance(output, Classes):
         return None
@@ -24,10 +24,10 @@ def scores_of(one: Applied) -> Float[np.ndarray, "event class"] | None:
 
 
 def distribution(one: Applied, other: Applied | None = None) -> dict[str, dict[str, Any]]:
-    """Quantiles of the score of each class over all events, by the class.
+    """Quantiles of the score of each class over all events, by class.
 
-    With `other` also the distance of Kolmogorov and Smirnov to its scores, the largest difference
-    of the distribution functions.
+    With `other`, also the Kolmogorov-Smirnov distance to the scores of `other`: the largest
+    difference of the distribution functions.
     """
     scores = scores_of(one)
     if scores is None:
@@ -46,7 +46,7 @@ def distribution(one: Applied, other: Applied | None = None) -> dict[str, dict[s
 
 
 def distance(some: Float[np.ndarray, " event"], others: Float[np.ndarray, " other"]) -> float:
-    """Of Kolmogorov and Smirnov.
+    """The Kolmogorov-Smirnov distance of two samples.
 
     >>> distance(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.5, 2.5, 3.5, 4.5]))
     0.25

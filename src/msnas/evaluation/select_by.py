@@ -10,16 +10,16 @@ from msnas.evaluation.evaluate import ChainScore
 from msnas.evaluation.variable_metric import VariableMetric
 
 WORST_CASE = "worst_case"
-"""To select by: the largest loss, of the events as they are and under each shift."""
+"""Selects by the largest of the losses on unshifted events and under each shift."""
 
 MEASUREMENT = "measurement"
-"""To select by: the expected uncertainty of the signal strength."""
+"""Selects by the expected uncertainty of the signal strength."""
 
 
 def higher_is_better(chain: Chain, name: str, *, key: str) -> bool:
-    """Direction of a validation number: `loss`, the worst of it, `<task>/loss`, `<task>/<metric>`.
+    """Whether higher is better for the validation number `name`, a loss or `<task>/<metric>`.
 
-    Raises ConfigError, naming `key`, for one that is not measured.
+    Raises ConfigError, naming `key`, for a number that is not measured.
     """
     directions = {"loss": False, WORST_CASE: False, MEASUREMENT: False}
     for task in chain.supervised():
@@ -33,7 +33,7 @@ def higher_is_better(chain: Chain, name: str, *, key: str) -> bool:
 
 
 def number_of(score: ChainScore, name: str) -> float:
-    """A chain's validation number of this name."""
+    """The validation number `name` of a chain."""
     if name == "loss":
         return score.ranked_by
     if name == MEASUREMENT:

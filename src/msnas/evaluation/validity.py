@@ -1,4 +1,4 @@
-"""Validity: whether a task's outputs are what its inputs let one expect."""
+"""Validity: whether a task's outputs are compatible with what is expected from its inputs."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ class Validity:
     """Share of events whose output lies in the 2-sigma band of a Gaussian process (paper, Fig. 3c).
 
     The process learns the task's target from `inputs`, a few numbers per event, on the training
-    part, and so judges any model's output of that task: per variable (the paper's footnote 7) and
-    joint, all variables at once. A model predicts a mean and not the noise around it: a good one
-    has a validity near 1. The truth's own share says whether the band can be trusted: per variable
-    it should be near 0.954. Every event counts once, whatever its `weight`.
+    events. It can then judge the outputs of any model for that task: per variable (the paper's
+    footnote 7) and joint, all variables at once. A good model has a validity near 1, because it
+    predicts the mean without the noise around it. The share of the truth inside the band should be
+    near 0.954 per variable, if the band can be trusted. Event weights are ignored.
 
     Differences from the paper, each a setting:
 
     * `residual_of`: the process learns the difference between the target and a first guess of it.
-      None, the paper's way: the target itself; on 6,000 events the process then cannot follow
-      an angle from -pi to pi as closely as it is measured, and the band comes out too wide.
-    * `calibrate`: the residuals' tails are heavier than a normal distribution's, and a band from
-      their variance covers more or less than 0.954. Per variable, sigma is multiplied by a factor
-      such that the band holds that share of the training and validation events. Both together,
-      as a sparse process covers both alike, and more events leave less chance in the factor.
+      With None, as in the paper, it learns the target itself; on 6,000 events it then cannot follow
+      an angle from -pi to pi as precisely as it is measured, and the band becomes too wide.
+    * `calibrate`: the residuals' tails are heavier than those of a normal distribution, so a band
+      from their variance does not cover exactly 0.954. Per variable, sigma is multiplied by a
+      factor so that the band holds that share of the training and validation events together: a
+      sparse process covers both alike, and more events make the factor more precise.
     * `angles`: differences of angles are taken on the circle.
-    * `ard` and `inducing`: a length scale per input, and more points than the paper's code.
+    * `ard` and `inducing`: a length scale per input, more inducing points than the paper's code.
 
     Args:
-        inputs: Names of the tensors [event, ...] the process sees, flattened and joined.
+        inputs: Names of the tensors [event, ...] the process reads, flattened and joined.
         variables: Names of the target's components, flattened.
         residual_of: Name of the tensor whose leading components along the last axis are a first
             guess of the target; None to learn the target itself.
-        angles: Which variables are angles [rad], counted from 0.
-        inducing: Inducing points of each latent function.
-        latents: Latent functions that are mixed to the outputs.
-        ard: Whether every input has a length scale of its own.
-        epochs: Epochs of training.
-        batch: Events per step.
+        angles: Indices, from 0, of the variables that are angles [rad].
+        inducing: Number of inducing points of each latent function.
+        latents: Number of latent functions that are mixed to the outputs.
+        ard: Whether every input has its own length scale.
+        epochs: Number of training epochs.
+        batch: Number of events per training step.
         lr: Learning rate of Adam.
         calibrate: Whether sigma is scaled to the expected coverage.
 
@@ -119,7 +119,7 @@ class Validity:
     ) -> dict[str, Tensor]:
         """Weights of a process trained on `train`; `valid` is only used to calibrate sigma.
 
-        `target` names the task's target; `on_epoch` gets the epochs done and the mean loss.
+        `target` names the task's target; `on_epoch` is called with epochs done and mean loss.
 
         Raises ConfigError if a tensor is missing or has the wrong shape, TrainingError if the
         training diverges.
@@ -150,12 +150,12 @@ class Validity:
         """Shares of the events of `part` inside the band of the process with these `weights`.
 
         `output` [event, ...] is a model's output for `target`, in the same units; a value that is
-        not finite is outside. The keys:
+        not finite counts as outside. The keys of the result:
 
-        * `validity/joint`, `validity/per_variable`: of the output;
-        * `validity/truth_joint`, `validity/truth_per_variable`: of the truth;
+        * `validity/joint`, `validity/per_variable`: shares for the output;
+        * `validity/truth_joint`, `validity/truth_per_variable`: shares for the truth;
         * `validity/negative_log_density`: mean over events of -sum_k log N(truth_k | mean_k,
-          sigma_k), the variables in the target's units: the lower, the better the process.
+          sigma_k), with variables in the target's units; lower means a better process.
         """
         truth = self._flat(part, target)
         mean, sigma = self.band(GaussianProcess.restored(weights), part, target)
@@ -179,7 +179,7 @@ class Validity:
         return self.checked(self._tensor(part, target, key="target"), target)
 
     def _guess(self, part: Batch, target: str) -> Float[Tensor, "event variable"] | None:
-        """What the process need not learn."""
+        """The first guess of the target, which the process need not learn; None without one."""
         if self.residual_of is None:
             return None
         truth = self._tensor(part, target, key="target")
@@ -196,7 +196,7 @@ class Validity:
     def band(
         self, process: GaussianProcess, part: Batch, target: str
     ) -> tuple[Float[Tensor, "event variable"], Float[Tensor, "event variable"]]:
-        """Mean and sigma of the target itself."""
+        """Mean and sigma of the target, with the first guess added to the mean."""
         mean, sigma = process.band(self._inputs(part))
         guess = self._guess(part, target)
         return (mean if guess is None else guess + mean), sigma
@@ -204,7 +204,7 @@ class Validity:
     def difference(
         self, value: Float[Tensor, "event variable"], origin: Float[Tensor, "event variable"] | None
     ) -> Float[Tensor, "event variable"]:
-        """`value` - `origin`, angles on the circle; `value` if there is no origin."""
+        """`value` - `origin`, with angles wrapped to [-pi, pi); `value` without an origin."""
         if origin is None:
             return value
         difference = value - origin
@@ -219,7 +219,7 @@ class Validity:
         return part[name].cpu().float()
 
     def checked(self, values: Tensor, name: str) -> Float[Tensor, "event variable"]:
-        """Values with the variables on one axis; raise ConfigError, with `name`, for others."""
+        """Values as [event, variable]; raise ConfigError, with `name`, for a wrong shape."""
         flat = values.detach().cpu().float().reshape(len(values), -1)
         if flat.shape[1] != len(self.variables):
             raise ConfigError(

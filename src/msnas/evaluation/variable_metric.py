@@ -1,4 +1,4 @@
-"""Metrics with several numbers."""
+"""Metrics that consist of several numbers."""
 
 from __future__ import annotations
 

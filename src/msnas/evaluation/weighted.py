@@ -1,6 +1,6 @@
-"""Metrics of weighted events: an event of weight 2 counts as two events do.
+"""Metrics of weighted events: an event of weight 2 counts like two events.
 
-Weights may be negative, as those of simulated events beyond leading order are.
+Weights may be negative, as in simulations beyond leading order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from msnas.libraries import Metric
 
 
 def per_object(weight: Float[Tensor, " event"] | None, target: Tensor) -> Tensor:
-    """The weight of every object of `target` [event, ...]: that of its event; whole 1 without."""
+    """The weight of the event of every object of `target` [event, ...]; integer 1 by default."""
     if weight is None:
         return torch.ones_like(target, dtype=torch.int64)
     return weight.double().view(-1, *[1] * (target.ndim - 1)).expand(target.shape)
@@ -33,8 +33,8 @@ def weighted_auc(
 ) -> Float[Tensor, ""]:
     """Area under the ROC curve: sum_ij w_i w_j psi(score_i, score_j) / (sum_i w_i sum_j w_j).
 
-    i are the objects of class 1, j those of class 0; psi is 1 where the score of i is higher, 1/2
-    where both are equal. Raises DataError where the weights of a class do not sum to more than 0.
+    i runs over objects of class 1, j over objects of class 0; psi is 1 if the score of i is higher,
+    1/2 if the scores are equal, else 0. Raises DataError unless each class has a weight sum > 0.
 
     >>> score, positive = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0, 1, 0])
     >>> float(weighted_auc(score, positive, torch.tensor([3.0, 1.0, 1.0])))
@@ -56,7 +56,7 @@ def weighted_auc(
 def weighted_quantile(
     values: Float[Tensor, "event variable"], share: float, weight: Float[Tensor, " event"]
 ) -> Float[Tensor, " variable"]:
-    """The smallest value of each variable up to which the weights reach `share` of their sum.
+    """For each variable the smallest value at which the cumulative weight reaches `share`.
 
     >>> weighted_quantile(torch.tensor([[1.0], [2.0], [3.0]]), 0.5, torch.tensor([1.0, 1, 5]))
     tensor([3.])
@@ -67,7 +67,7 @@ def weighted_quantile(
 
 
 def check_weighted(metric: Metric, *, key: str) -> None:
-    """Raise ConfigError, naming `key`, for a metric that would not see the weights of events."""
+    """Raise ConfigError, naming `key`, for a metric that cannot use event weights."""
     whole = type(metric) in OF_TORCHMETRICS and not getattr(metric, "max_fpr", None)
     if not (whole or _takes_weight(metric)):
         known = ", ".join(kind.__name__ for kind in OF_TORCHMETRICS)
@@ -81,7 +81,7 @@ def check_weighted(metric: Metric, *, key: str) -> None:
 def weighted_value(
     metric: Metric, output: Tensor, target: Tensor, weight: Float[Tensor, " event"] | None
 ) -> Tensor:
-    """The metric of all events, each with its weight if there are weights."""
+    """The metric over all events, with event weights if there are any."""
     if weight is not None and not _takes_weight(metric):
         return OF_TORCHMETRICS[type(metric)](metric, output, target, weight)
     metric.to(output.device).reset()
@@ -119,4 +119,4 @@ OF_TORCHMETRICS: Mapping[type[Metric], Callable[[Any, Tensor, Tensor, Tensor], T
     MeanAbsoluteError: _absolute_error,
     MeanSquaredError: _squared_error,
 }
-"""Metrics of torchmetrics that take no weights there, and what they are of weighted events."""
+"""Metrics of torchmetrics that take no event weights, and their weighted versions."""

@@ -1,1 +1,1 @@
-"""Pre-training, search methods and post-training, one LightningModule each."""
+"""Methods that select and train a chain: searches, and chains that are given or drawn."""

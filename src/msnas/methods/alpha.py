@@ -1,4 +1,4 @@
-"""Searches that learn alpha: what they share, and the one by the expected loss over chains."""
+"""Searches that learn alpha: their common base, and the search by the expected loss of chains."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from msnas.methods.darts import DARTS
 
 ALPHA_RATE = 0.03
-"""Of alpha, where the user gives none: it must move in the few steps of a small sample."""
+"""Default learning rate of alpha: large, because a small sample allows only few steps."""
 
 
 MOST_RANKED = 1000
-"""Chains; judging them all takes less time than an epoch."""
+"""Most chains that are all ranked: evaluating so many takes less time than an epoch."""
 
 
 class AlphaSearch(Search):
-    """What learns alpha, one number per candidate of every task, on validation batches.
+    """Base of searches that learn alpha, a number per candidate of every task, by validation data.
 
-    `drawn`, `task_losses` and `alpha_gradient` tell how: of what the weights learn in a step.
+    Subclasses define what is trained in a step (`drawn`), its losses, and the gradient of alpha.
     """
 
     learns_from_validation: ClassVar[bool] = True
@@ -57,18 +57,18 @@ class AlphaSearch(Search):
 
     @abstractmethod
     def drawn(self) -> Any:
-        """What a step of the weights is about: a chain, or shares of the candidates."""
+        """What a step of the weights trains: a chain, or the candidates' shares in a mixture."""
 
     @abstractmethod
     def task_losses(self, batch: Batch, drawn: Any) -> tuple[list[Tensor], Tensor]:
-        """Every task's loss of what was drawn; the first task's output."""
+        """Losses of all tasks for the drawn chain or mixture; and the first task's output."""
 
     @abstractmethod
     def alpha_gradient(self, train: Batch, valid: Batch) -> list[Tensor]:
-        """Along which alpha descends, before a step of the weights."""
+        """The gradient for alpha's step, which comes before each step of the weights."""
 
     def make_optimizers(self) -> list[torch.optim.Optimizer]:
-        """One optimiser for the weights, one of the same kind for alpha."""
+        """An optimiser for the weights, and one of the same kind for alpha."""
         learned = [*self.chain.parameters(), *self.weighting.parameters()]
         self._weights = [value for value in learned if value.requires_grad]
         of_alpha = self.make_optimizer(list(self.alpha))
@@ -78,7 +78,7 @@ class AlphaSearch(Search):
         return [self.make_optimizer(self._weights), of_alpha]
 
     def learn_from_validation(self, train: Batch, valid: Batch) -> None:
-        """One step of alpha on a validation batch; the weights stand still."""
+        """One step of alpha on a validation batch; the weights are not changed."""
         self._valid = valid
         optimizers = self.optimizers()
         assert isinstance(optimizers, list)
@@ -87,7 +87,7 @@ class AlphaSearch(Search):
         optimizers[1].step()
 
     def descend(self, batch: Batch) -> Tensor:
-        """One gradient of the weights that still learn; alpha stands still."""
+        """Compute the gradient of all weights that are not frozen; alpha is not changed."""
         drawn = self.drawn()
         losses, shared = self.task_losses(batch, drawn)
         loss = self.weighting.descend(losses, shared=shared, backward=self.manual_backward)
@@ -101,16 +101,16 @@ class AlphaSearch(Search):
         return [alpha.softmax(0) for alpha in self.alpha]
 
     def most_probable(self) -> Path:
-        """The candidate of the largest alpha of every task."""
+        """The chain of the candidates with the largest alpha in every task."""
         return tuple(
             names[int(alpha.argmax())]
             for names, alpha in zip(self.chain.names(), self.alpha, strict=True)
         )
 
     def chosen(self, scoring: Scoring, path: Path) -> Choice:
-        """`path` with its score, or the best of all chains as SPOS ranks them.
+        """`path` with its score or, if the search ranks chains, the best of all chains.
 
-        Where there are too many, the one that `exchange` reaches from `path`.
+        If there are more than MOST_RANKED chains, the chain that `exchange` reaches from `path`.
         """
         if not self.options.ranks:
             scores = scoring.rank(self.chain, [path])
@@ -121,11 +121,11 @@ class AlphaSearch(Search):
         return Choice(path=scores[0].path, scores=scores)
 
     def probabilities(self) -> Probabilities:
-        """softmax(alpha)."""
+        """softmax(alpha), by task and candidate."""
         return self.by_name(self.shares())
 
     def epoch_record(self) -> dict[str, Any]:
-        """Alpha, the tasks' gradients and weights, and 1 for each candidate that is frozen."""
+        """Alpha, the weighting's record, and for each candidate 1 if it is frozen, else 0."""
         names = [task.name for task in self.chain.supervised()]
         found = {"alpha": self.by_name(list(self.alpha)), **self.weighting.take_record(names)}
         if self.freezing is not None:
@@ -140,13 +140,13 @@ class AlphaSearch(Search):
 class ExpectedSearch(AlphaSearch):
     """min over alpha of E[L_valid(c)], the chain c drawn with p = softmax(alpha) for every task.
 
-    d/dalpha_ti = p_ti (E[L | c_t = i] - E[L]): linear in every p_t, so that its optima are single
-    chains. A mixture gains by ensembling and hands on what no chain hands on; this does not. Kin:
-    SNAS (arXiv:1812.09926), ASNG. Up to `options.chains` chains all are judged on each validation
-    batch, by prefix; beyond, that many are drawn, with the mean of the others as each one's
-    baseline, so that a step costs the same however many there are. The weights learn on uniformly
-    drawn chains, as in SPOS: alpha starves no candidate. Dummies are judged, but not drawn where
-    the task has another candidate: they have nothing to learn, and nothing can be learnt of them.
+    d/dalpha_ti = p_ti (E[L | c_t = i] - E[L]). The loss is linear in every p_t, so its optima are
+    single chains; a mixture, in contrast, gains by ensembling. Related: SNAS (arXiv:1812.09926),
+    ASNG. If there are at most `options.chains` chains, all are evaluated on each validation batch;
+    else that many chains are drawn, and the baseline of each is the mean loss of the others, so the
+    cost of a step does not grow with the number of chains. The weights learn on uniformly drawn
+    chains, as in SPOS, so every candidate is trained equally often. Dummies are evaluated, but are
+    not drawn for training if the task has another candidate: there is nothing to learn with them.
     """
 
     def __init__(self, options: DARTS, **of_stage: Any) -> None:
@@ -159,20 +159,20 @@ class ExpectedSearch(AlphaSearch):
         ]
 
     def drawn(self) -> Path:
-        """A chain, each with the same probability."""
+        """A uniformly random chain, without dummies where possible."""
         return self.chain.draw(self.generator, among=self._learners)
 
     def task_losses(self, batch: Batch, drawn: Path) -> tuple[list[Tensor], Tensor]:
-        """Those of a single chain."""
+        """Losses of all tasks of the drawn chain; and the first task's output."""
         outputs = self.chain.run(batch, drawn)
         return self.chain.losses(outputs, batch), outputs[0]
 
     def alpha_gradient(self, train: Batch, valid: Batch) -> list[Tensor]:
-        """That of the expected loss on the validation batch."""
+        """The gradient of the expected loss on the validation batch."""
         return self.gradient(valid)
 
     def gradient(self, batch: Batch) -> list[Tensor]:
-        """That of the expected loss in alpha: exact, or from drawn chains."""
+        """The gradient of the expected loss in alpha: exact, or estimated from drawn chains."""
         if self._all_paths is not None:
             expected = self._expected(batch, self._all_paths)
             return list(torch.autograd.grad(expected, list(self.alpha)))
@@ -190,13 +190,13 @@ class ExpectedSearch(AlphaSearch):
 
     @torch.no_grad()
     def validate_batch(self, batch: Batch) -> dict[str, Tensor]:
-        """The expected loss; of too many chains the loss of the most probable one."""
+        """The expected loss; if there are too many chains, the loss of the most probable chain."""
         if self._all_paths is not None:
             return {"loss": self._expected(batch, self._all_paths)}
         return {"loss": self._losses(batch, [self.most_probable()])[0]}
 
     def select(self, scoring: Scoring) -> Choice:
-        """The most probable chain, or the best of all as SPOS ranks them."""
+        """The most probable chain, or the best of all chains as SPOS ranks them."""
         return self.chosen(scoring, self.most_probable())
 
     def _expected(self, batch: Batch, paths: Sequence[Path]) -> Tensor:
@@ -207,7 +207,7 @@ class ExpectedSearch(AlphaSearch):
 
     @torch.no_grad()
     def _losses(self, batch: Batch, paths: Sequence[Path]) -> Float[Tensor, " chain"]:
-        """The loss that judges, of every one of `paths`."""
+        """The weighted loss of each of `paths`."""
         found = {
             path: self.weighting.combine(self.chain.losses(outputs, batch))
             for path, outputs in self.chain.walk(batch, list(dict.fromkeys(paths)))
@@ -222,10 +222,10 @@ class ExpectedSearch(AlphaSearch):
 
 
 def exchange(chain: Chain, path: Path, scoring: Scoring) -> list[ChainScore]:
-    """Scores of the chains met on the way from `path` to a chain that no exchange improves.
+    """Scores of all chains met in a local search from `path`, the best chain first.
 
-    Each step judges every chain that differs in one candidate, and takes the best: its time is
-    linear in the number of candidates.
+    Each step evaluates every chain that differs in one candidate and goes to the best, until none
+    is better: the time of a step is linear in the number of candidates.
     """
     scores = {path: scoring.rank(chain, [path])[0]}
     while True:
@@ -247,7 +247,7 @@ def drawn_gradient(
     losses: Float[Tensor, " chain"],
     shares: Sequence[Float[Tensor, " candidate"]],
 ) -> list[Float[Tensor, " candidate"]]:
-    """Unbiased gradient of the expected loss: 1/S sum_s (L_s - mean of the others) (1[c_s] - p)."""
+    """Unbiased gradient of the expected loss: 1/S sum_s (L_s - mean of other L) (1[c_s] - p)."""
     count = len(losses)
     above = (losses - losses.mean()) * count / (count - 1)
     gradients = []

@@ -1,4 +1,4 @@
-"""Adaptive stochastic natural gradient search."""
+"""Adaptive stochastic natural gradient search (ASNG)."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ SAMPLES = 2
 @final
 @dataclass(frozen=True, kw_only=True)
 class ASNG(SearchMethod):
-    """Chains drawn from theta; theta follows the natural gradient of the validation loss.
+    """Draws chains from probabilities theta, which follow the natural gradient on validation data.
 
-    Akimoto et al., arXiv:1905.08537. Each step judges two drawn chains on the same validation
-    batch and moves theta (see `NaturalGradient`), then descends the mean loss of two newly drawn
-    chains on a training batch. Early stopping watches the chain of the largest theta, which is
-    also the one selected.
+    Akimoto et al., arXiv:1905.08537. Each step evaluates two drawn chains on the same validation
+    batch and updates theta (see `NaturalGradient`); then a training batch trains two newly drawn
+    chains by their mean loss. Early stopping watches the loss of the most probable chain, which is
+    also the chain that is selected.
     """
 
     floor: float | str = 0.1
 
     def check(self, chain: Chain, weighting: Weighting) -> None:
-        """Raise ConfigError for a dummy, or a floor that is none."""
+        """Raise ConfigError for a dummy, or for a floor out of range."""
         refuse_dummies(chain, method="asng")
         NaturalGradient([len(of_task) for of_task in chain.names()], floor=self.floor)
 
     def search(self, **of_stage: Any) -> ASNGSearch:
-        """The training of chains drawn from theta, and of theta."""
+        """The training of theta and of chains drawn from it."""
         return ASNGSearch(self, **of_stage)
 
 
 @final
 class ASNGSearch(Search):
-    """The super-network of ASNG and its distributions."""
+    """The training of ASNG's super-network and of its probabilities theta."""
 
     learns_from_validation: ClassVar[bool] = True
     start_counts: ClassVar[bool] = False
@@ -55,12 +55,12 @@ class ASNGSearch(Search):
         )
 
     def make_optimizers(self) -> list[torch.optim.Optimizer]:
-        """The optimiser of the weights, and of what the weighting learns."""
+        """One optimiser for the weights and the weighting's own parameters."""
         parameters = [*self.chain.parameters(), *self.weighting.parameters()]
         return [self.make_optimizer([value for value in parameters if value.requires_grad])]
 
     def descend(self, batch: Batch) -> Tensor:
-        """The gradient of the mean loss of two drawn chains."""
+        """Compute the gradient of the mean loss of two drawn chains."""
         total = torch.zeros((), device=self.device)
         for _ in range(SAMPLES):
             path = self._path(self.distribution.sample(self.generator))
@@ -75,7 +75,7 @@ class ASNGSearch(Search):
 
     @torch.no_grad()
     def learn_from_validation(self, train: Batch, valid: Batch) -> None:
-        """Judge two drawn chains on the same validation batch; move theta."""
+        """Evaluate two drawn chains on the same validation batch, and update theta."""
         samples = [self.distribution.sample(self.generator) for _ in range(SAMPLES)]
         losses = [self._loss(valid, self._path(sample)) for sample in samples]
         self.distribution.update(torch.tensor(samples), torch.stack(losses).cpu())
@@ -90,15 +90,15 @@ class ASNGSearch(Search):
         return Choice(path=path, scores=scoring.rank(self.chain, [path]))
 
     def most_probable(self) -> Path:
-        """The candidate of the largest theta of every task."""
+        """The chain of the candidates with the largest theta in every task."""
         return self._path([int(theta.argmax()) for theta in self.distribution.distributions()])
 
     def probabilities(self) -> Probabilities:
-        """Theta."""
+        """Theta, by task and candidate."""
         return self.by_name(self.distribution.distributions())
 
     def epoch_record(self) -> dict[str, Any]:
-        """Theta, the tasks' gradients and weights."""
+        """Theta, and what the weighting records of the tasks' gradients and weights."""
         names = [task.name for task in self.chain.supervised()]
         return {"theta": self.probabilities(), **self.weighting.take_record(names)}
 

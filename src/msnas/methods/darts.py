@@ -1,4 +1,4 @@
-"""Differentiable search."""
+"""Differentiable architecture search (DARTS) over chains."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ from msnas.weighting.weighting import Weighting
 @final
 @dataclass(frozen=True, kw_only=True)
 class DARTS(SearchMethod):
-    """Alpha, a number per candidate, descends on validation batches; the weights on training ones.
+    """Learns alpha, a number per candidate, on validation batches; the weights on training batches.
 
     Liu et al., arXiv:1806.09055; for chains of tasks: paper, section 3.1 and Algorithm 1. Before
-    each step of the weights on a training batch, alpha makes one on a validation batch. What both
-    descend is up to `relaxation`:
+    each step of the weights on a training batch, alpha takes a step on a validation batch. The loss
+    that both minimise depends on `relaxation`:
 
-    * `"expected"`: the losses of chains, weighted by their probability (see `ExpectedSearch`, to
-      which `chains` belongs);
-    * `"softmax"`, the paper's: that of a mixture by softmax(alpha),
+    * `"expected"`: the mean loss of chains drawn by their probability (see `ExpectedSearch`, which
+      reads `chains`);
+    * `"softmax"`, as in the paper: the loss of a mixture by softmax(alpha),
       sum_t v_t (L_t(mixture) + epsilon sum_i L_t(candidate i)), whose second term keeps every
       candidate near its target;
     * `"gumbel"`: the same by a Gumbel-softmax whose temperature falls geometrically between the two
       `temperatures`.
 
-    Of a mixture alpha's gradient is, with `order=1`, that with the weights as they are; with
-    `order=2` that with the weights one plain gradient step ahead, w' = w - xi grad_w L_train(w),
-    and the term -xi grad_alpha grad_w L_train . grad_w' L_valid by central difference of step
+    For a mixture, `order=1` computes alpha's gradient at the current weights. `order=2` computes it
+    at weights one plain gradient step ahead, w' = w - xi grad_w L_train(w), and adds the term
+    -xi grad_alpha grad_w L_train . grad_w' L_valid, by a central difference of step
     0.01 / |grad_w' L_valid|. `xi` null takes the optimiser's learning rate. Unlike the paper's
     published code, the weights are restored from a copy, not an alias of themselves, and both sides
     of the difference see the same random draws.
 
-    `alpha_rate` is alpha's learning rate, null 0.03; of a mixture that of the weights, as in the
-    paper, or `dummy_alpha_rate` if a dummy takes part. With the few steps an epoch of a small
-    sample, a slow alpha keeps a dummy in the mixture until the other candidates are overtrained,
-    and `zeros` then wins a classification by tempering their logits (docs/results.md).
+    `alpha_rate` is alpha's learning rate. Null means 0.03; for a mixture it means the weights' rate
+    as in the paper, or `dummy_alpha_rate` if a candidate is a dummy. A small sample has few steps
+    per epoch; a slow alpha then keeps a dummy in the mixture until the other candidates overtrain,
+    and `zeros` wins a classification by tempering their logits (docs/results.md).
 
-    `selection="rank"` takes the best of all chains with the weights as they are, `"argmax"` the
-    largest alpha of each task; null is the first, of a mixture the second. `"perturbation"` asks
-    which candidate a mixture misses most (arXiv:2108.04392). With a number for `freeze`, candidates
-    stop to learn once they overfit (see `Freezing`, of which it is the threshold).
+    `selection="rank"` takes the best of all chains at the final weights, `"argmax"` the largest
+    alpha of each task; null means `rank`, for a mixture `argmax`. `"perturbation"` takes the
+    candidates without which a mixture's loss is highest (arXiv:2108.04392). A number for `freeze`
+    is the threshold of `Freezing`: candidates stop learning once they overfit.
     """
 
     selection_settings: ClassVar[frozenset[str]] = frozenset({"selection"})
@@ -68,7 +68,7 @@ class DARTS(SearchMethod):
     freeze: float | None = None
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for an option that is none."""
+        """Raise ConfigError for an option with a value that is not allowed."""
         for key, value, allowed in (
             ("order", self.order, (1, 2)),
             ("selection", self.selection, (None, "argmax", "perturbation", "rank")),
@@ -104,12 +104,12 @@ class DARTS(SearchMethod):
 
     @property
     def ranks(self) -> bool:
-        """Whether the best of all chains is taken."""
+        """Whether the best of all chains is selected by its validation loss."""
         default = "rank" if self.relaxation == "expected" else "argmax"
         return (self.selection or default) == "rank"
 
     def check(self, chain: Chain, weighting: Weighting) -> None:
-        """Raise ConfigError for a weighting that needs what there is not."""
+        """Raise ConfigError for a weighting that does not work with these options."""
         if self.freeze is not None and weighting.looks_back:
             raise ConfigError(
                 "method.freeze: not together with a weighting that looks at a step once more, such "
@@ -128,7 +128,7 @@ class DARTS(SearchMethod):
             raise ConfigError("method.order: 2 needs weighting=fixed; use method.order=1")
 
     def search(self, **of_stage: Any) -> DARTSSearch | ExpectedSearch:
-        """The training of the mixture, or of chains, and of alpha."""
+        """The training of alpha, and of a mixture or of chains."""
         if self.relaxation == "expected":
             return ExpectedSearch(self, **of_stage)
         return DARTSSearch(self, **of_stage)
@@ -136,7 +136,7 @@ class DARTS(SearchMethod):
 
 @final
 class DARTSSearch(AlphaSearch):
-    """The super-network of DARTS, mixed by alpha."""
+    """The training of DARTS's super-network, a mixture of candidates, and of alpha."""
 
     def __init__(self, options: DARTS, **of_stage: Any) -> None:
         super().__init__(options, alpha_rate=options.alpha_rate, **of_stage)
@@ -148,7 +148,7 @@ class DARTSSearch(AlphaSearch):
         return self.weighting.combine(self.task_losses(batch, shares)[0])
 
     def drawn(self) -> list[Tensor]:
-        """Shares that do not depend on alpha any more."""
+        """The shares of the candidates in the mixture, detached from alpha."""
         return [share.detach() for share in self._drawn_shares()]
 
     def task_losses(self, batch: Batch, drawn: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
@@ -165,7 +165,7 @@ class DARTSSearch(AlphaSearch):
         return losses, mixtures[0]
 
     def alpha_gradient(self, train: Batch, valid: Batch) -> list[Tensor]:
-        """That of the loss on the validation batch; of second order with a step ahead."""
+        """Alpha's gradient of the validation loss; with `order=2` at weights one step ahead."""
         if self.options.order == 1:
             return self._gradient(valid, list(self.alpha))
         xi = self.options.xi
@@ -202,13 +202,13 @@ class DARTSSearch(AlphaSearch):
         ]
 
     def validate_batch(self, batch: Batch) -> dict[str, Tensor]:
-        """The weighted loss of the mixture, and every task's own."""
+        """The weighted loss of the mixture, and the loss of every task."""
         mixtures, _ = self.chain.mix(batch, self.shares())
         losses = self.chain.losses(mixtures, batch)
         return {"loss": self.weighting.combine(losses), **self.chain.own_losses(losses)}
 
     def select(self, scoring: Scoring) -> Choice:
-        """The largest alpha of every task, or the candidates the mixture misses most."""
+        """The chain selected as `selection` says, with its scores."""
         path = self.most_probable()
         if self.options.selection == "perturbation":
             path = perturbation_path(

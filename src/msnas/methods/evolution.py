@@ -1,4 +1,4 @@
-"""Evolutionary search among chains, for spaces too large to rank whole."""
+"""Evolutionary search among chains, for search spaces too large to rank every chain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from msnas.chain.chain import Path
 
 MOST_ATTEMPTS = 10
-"""Draws per wanted child; in a small space there may be no new chain left to find."""
+"""Most draws per wanted child: in a small search space there may be no new chain left."""
 
 
 def evolve(
@@ -24,11 +24,11 @@ def evolve(
     mutation: int,
     probability: float,
 ) -> dict[Path, float]:
-    """Losses of all chains met, from the candidates' `names` per task.
+    """Losses of all chains evaluated in the search; `names` are the candidates of every task.
 
-    Guo et al., arXiv:1904.00420, Algorithm 1: a random population; in every generation the best
-    `parents` so far have children by crossover (each task's candidate from either of two) and by
-    mutation (each redrawn with the given probability). No chain is judged twice.
+    Guo et al., arXiv:1904.00420, Algorithm 1: it begins with a random population. In every
+    generation the best `parents` so far get children by crossover (each task's candidate from one
+    of two parents) and mutation (each redrawn by `probability`). No chain is evaluated twice.
     """
 
     def draw(count: int, make: Callable[[], Path], known: set[Path]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Candidates that stop to learn once training no longer helps on validation events."""
+"""Freezes candidates once training no longer helps on validation events."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 
 STEPS = 20
-"""Of a candidate's own, over which the mean is taken."""
+"""Number of training steps of a candidate over which the mean cosine is taken."""
 
 
 @final
 class Freezing(nn.Module):
     """Operation-level early stopping (OLES: Jiang et al., NeurIPS 2023).
 
-    A candidate whose gradient on training events points elsewhere than the one on validation events
-    overfits: it learns what only the training events have. After every `STEPS` steps that it took
-    part in, the mean of cos(grad_train, grad_valid) is compared with `threshold`; below, its
-    weights stay as they are until the end. `candidates` are the parameters of each.
+    A candidate overfits when its gradients on training and on validation events point in different
+    directions. After every `STEPS` steps in which a candidate was trained, the mean of
+    cos(grad_train, grad_valid) is compared with `threshold`; if it is below, the candidate is
+    frozen until the end of the training. `candidates` holds the parameters of each candidate.
     """
 
     sums: Tensor
@@ -35,9 +35,9 @@ class Freezing(nn.Module):
         self.register_buffer("frozen", torch.zeros(len(candidates), dtype=torch.bool))
 
     def judge(self, valid: Tensor) -> None:
-        """Compare the gradients at hand, of a training batch, with those of the loss `valid`.
+        """Compare the present gradients, of a training batch, with those of the loss `valid`.
 
-        What is frozen loses its gradient, so that the optimiser leaves it as it is.
+        Frozen candidates lose their gradients, so that the optimiser does not change them.
         """
         moving = [
             (index, own)
@@ -65,7 +65,7 @@ class Freezing(nn.Module):
 
 
 def _cosine(own: Sequence[nn.Parameter], slopes: Sequence[Tensor | None]) -> Tensor | None:
-    """Of the angle between two gradients of a candidate; None where one of them has no length."""
+    """Cosine between two gradients of a candidate; None if one of the gradients is 0 or missing."""
     pairs = [
         (one.grad.flatten().double(), slope.flatten().double())
         for one, slope in zip(own, slopes, strict=True)

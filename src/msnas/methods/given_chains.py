@@ -1,4 +1,4 @@
-"""Chains that are given or drawn, not searched for, and the ways to train them."""
+"""Methods without a search: the chain is given or drawn; and ways to train it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from msnas.weighting.weighting import Weighting
 @final
 @dataclass(frozen=True, kw_only=True)
 class FixedChain(Method):
-    """Trains the given chain by one of the two strategies of the paper's section 4.4.1.
+    """Trains a given chain by one of the two strategies of the paper's section 4.4.1.
 
-    With `reoptimise`, its candidates are pre-trained on the truth, connected and trained end to
-    end; without, a task's candidate is trained on the frozen outputs of those before it.
+    With `reoptimise`, the candidates are pre-trained on the truth, connected and trained end to
+    end; without, each candidate is trained on the outputs of the frozen earlier candidates.
     """
 
     chain: Sequence[str] | None = None
@@ -69,10 +69,10 @@ def check_path(path: Sequence[str] | None, chain: Chain) -> Path:
 @final
 @dataclass(frozen=True, kw_only=True)
 class EndToEnd(Method):
-    """Trains the given chain from fresh weights on the last task's loss alone (the talk).
+    """Trains a given chain from fresh weights on the last task's loss alone (the talk).
 
-    No pre-training and no intermediate loss: what is between the tasks means nothing then. On a
-    problem of one task this trains a single model, such as `problem=htautau_direct`.
+    There is no pre-training and no intermediate loss, so the intermediate outputs have no physical
+    meaning. On a problem of one task, such as `htautau_direct`, it trains a single model.
     """
 
     intermediate_loss: ClassVar[bool] = False
@@ -84,7 +84,7 @@ class EndToEnd(Method):
         check_path(self.chain, chain)
 
     def pretrained(self, chain: Chain, seed: int) -> list[tuple[int, str]]:
-        """Nothing."""
+        """No candidates: nothing is pre-trained."""
         return []
 
     def choose(self, chain: Chain, fit: Fit, scoring: Scoring) -> Choice:
@@ -95,10 +95,10 @@ class EndToEnd(Method):
 @final
 @dataclass(frozen=True, kw_only=True)
 class RandomChoice(Method):
-    """A uniformly random chain, pre-trained and trained end to end: the floor for any search."""
+    """Trains a random chain, pre-trained and then end to end: a baseline for any search."""
 
     def pretrained(self, chain: Chain, seed: int) -> list[tuple[int, str]]:
-        """The chosen candidates."""
+        """The candidates of the drawn chain."""
         return list(enumerate(draw_path(chain, seed)))
 
     def choose(self, chain: Chain, fit: Fit, scoring: Scoring) -> Choice:
@@ -107,15 +107,15 @@ class RandomChoice(Method):
 
 
 def draw_path(chain: Chain, seed: int) -> Path:
-    """One chain, each with the same probability."""
+    """A uniformly random chain, drawn from `seed`."""
     return chain.draw(torch.Generator().manual_seed(seed))
 
 
 def train_sequentially(chain: Chain, path: Path, fit: Fit) -> tuple[dict[str, Trained], Chain]:
-    """Train task after task, each on the frozen outputs of those before (paper, section 4.4.1).
+    """Train task after task, each on the outputs of frozen earlier tasks (paper, section 4.4.1).
 
-    The first one is the pre-trained candidate. What a task reads is computed once, as nothing
-    before it trains. Returns the trainings by `<task>/<name>`, and the chain.
+    The first task is trained as in pre-training. The inputs of a task are computed only once,
+    because earlier tasks are frozen. Returns the trainings by `<task>/<name>`, and the chain.
     """
     if without := [task.name for task in chain.tasks if not task.supervised]:
         raise ConfigError(
@@ -139,7 +139,7 @@ def train_sequentially(chain: Chain, path: Path, fit: Fit) -> tuple[dict[str, Tr
 
 
 def _with_output(events: Events, chain: Chain, path: Path, level: int, *, batch: int) -> Events:
-    """The events, with what the task at `level` hands on."""
+    """The training and validation events with the output of the task at `level` added."""
     task = chain.tasks[level]
     extended = []
     for values in (events.train, events.valid):

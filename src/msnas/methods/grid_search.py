@@ -1,4 +1,4 @@
-"""Every chain, trained."""
+"""Grid search: every chain is trained end to end, and the best is selected."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from msnas.training.fit import Fit
 @final
 @dataclass(frozen=True, kw_only=True)
 class GridSearch(Method):
-    """Trains every chain end to end from the same pre-trained candidates and takes the best.
+    """Trains every chain end to end from the same pre-trained candidates and selects the best.
 
-    `select_by` is what decides on validation data: `loss` (weighted, as trained), `worst_case`
-    (that of the worst shift), `measurement` (the uncertainty of a signal strength), or a metric
-    such as `higgs_id/auc`, whose own direction tells what is better. Trained chains are kept: an
-    interrupted search goes on with the chain it was at.
+    `select_by` is the validation number that decides: `loss` (weighted, as in training),
+    `worst_case` (the loss under the worst shift), `measurement` (the uncertainty of a signal
+    strength), or a metric such as `higgs_id/auc`, with the metric's direction. Trained chains are
+    stored: an interrupted search continues with the chain at which it stopped.
     """
 
     select_by: str = "loss"
 
     @property
     def ranks(self) -> bool:
-        """Unless a metric decides."""
+        """Whether the chain of the lowest loss is selected: only if `select_by` is `loss`."""
         return self.select_by == "loss"
 
     def choose(self, chain: Chain, fit: Fit, scoring: Scoring) -> Choice:
-        """The best chain after training them all."""
+        """Train all chains and choose the best."""
         higher = higher_is_better(chain, self.select_by, key="method.select_by")
         trainings, scores = {}, []
         with fit.display.stage("Search: every chain, end to end"):

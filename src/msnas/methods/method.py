@@ -1,4 +1,4 @@
-"""What a method is, and what a search method adds."""
+"""Base classes of all methods, and of methods with a super-network (search methods)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from msnas.training.train import Trained
 from msnas.weighting.weighting import Weighting
 
 Probabilities = dict[str, dict[str, float]]
-"""Belief in each candidate of each task, sum 1 per task."""
+"""A search's probability of each candidate of each task; they sum to 1 per task."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The chain a method chose, and the scores on validation data it chose by.
+    """The chain a method chose, and the validation scores by which it was chosen.
 
-    `trainings` are trainings the choice itself needed, by name, such as a grid search's chains;
-    `confidence` is that of what is told about the choice.
+    `trainings` are the trainings needed for the choice, by name, such as a grid search's chains;
+    `confidence` is the confidence level of the statements reported about the choice.
     """
 
     path: Path
@@ -42,37 +42,37 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Method(Part, ABC):
-    """A way to a selected, trained chain; its fields are the options a user has."""
+    """A way to select and train a chain; its fields are the options that a user can set."""
 
     @classmethod
     def option(cls) -> str:
-        """What it is called where nobody gives it a name: `GridSearch` is `grid_search`."""
+        """The default name of the method in the configuration: `grid_search` for `GridSearch`."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     intermediate_loss: ClassVar[bool] = True
-    """Whether the losses of all tasks count; if not, only the last one's."""
+    """Whether the losses of all tasks are trained; if not, only the last task's loss."""
 
     def check(self, chain: Chain, weighting: Weighting) -> None:
         """Raise ConfigError for candidates or a weighting that the method cannot work with."""
 
     @property
     def ranks(self) -> bool:
-        """Whether the chain of the lowest loss among several is taken."""
+        """Whether the method selects, among several chains, the chain of the lowest loss."""
         return False
 
     def pretrained(self, chain: Chain, seed: int) -> list[tuple[int, str]]:
         """Level and name of the candidates to pre-train, unless `pretrain.enabled=false`.
 
-        `seed` is that of all the method's own draws.
+        `seed` is the seed of all random draws of the method.
         """
         return [(level, name) for level, names in enumerate(chain.names()) for name in names]
 
     @abstractmethod
     def choose(self, chain: Chain, fit: Fit, scoring: Scoring) -> Choice:
-        """Choose one candidate per task, on validation data."""
+        """Choose one candidate per task, by validation data."""
 
     def finish(self, chain: Chain, path: Path, fit: Fit) -> tuple[Mapping[str, Trained], Chain]:
-        """Train the selected chain: end to end, from the weights it has by now."""
+        """Train the selected chain end to end, from its current weights."""
         with fit.display.stage("Post-training: the connected chain, end to end"):
             trained, finished = fit.posttrain(chain, path, selected=True)
         return {"chain": trained}, finished
@@ -86,10 +86,10 @@ class SearchMethod(Method):
 
     @abstractmethod
     def search(self, **of_stage: Any) -> Search:
-        """The training of the super-network; `of_stage` is what `Search` is made with."""
+        """The training of the super-network; `of_stage` are the arguments of `Search`."""
 
     def choose(self, chain: Chain, fit: Fit, scoring: Scoring) -> Choice:
-        """Train the super-network and select from it."""
+        """Train the super-network and select a chain from it."""
         search = self.search(
             chain=chain,
             weighting=fit.fresh_weighting(),
@@ -105,7 +105,7 @@ class SearchMethod(Method):
 
 
 class Search(StageModule):
-    """The training of a super-network, and what it then selects."""
+    """The training of a super-network, and the selection of a chain from it."""
 
     weighting: Weighting
 
@@ -118,10 +118,10 @@ class Search(StageModule):
 
     @abstractmethod
     def select(self, scoring: Scoring) -> Choice:
-        """The chain that the trained super-network, or what was learnt with it, prefers."""
+        """The best chain according to the trained super-network or the learnt probabilities."""
 
     def probabilities(self) -> Probabilities | None:
-        """What the search has come to believe; None if it has no belief."""
+        """The probabilities that the search has learnt; None if it learns no probabilities."""
         return None
 
     def by_name(self, values: Sequence[Tensor]) -> Probabilities:
@@ -132,7 +132,7 @@ class Search(StageModule):
         }
 
     def reads(self) -> set[str]:
-        """The fields of all tasks."""
+        """Names of the fields that all tasks and candidates read, truths included."""
         return self.chain.reads()
 
     def weights(self) -> dict[str, Tensor]:
@@ -140,17 +140,17 @@ class Search(StageModule):
         return self.state_dict()
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Set them."""
+        """Load parameters and buffers of all candidates and of the search itself."""
         self.load_state_dict(dict(weights))
 
 
 def has_dummies(candidates: nn.Module) -> bool:
-    """Whether a dummy is among the candidates of a chain, or a candidate is one."""
+    """Whether a chain has a dummy among its candidates, or a candidate is a dummy."""
     return any(getattr(module, "is_dummy", False) for module in candidates.modules())
 
 
 def refuse_dummies(chain: Chain, *, method: str) -> None:
-    """Raise ConfigError for a dummy candidate: it ruins the training of single chains."""
+    """Raise ConfigError for a dummy: chains with a dummy ruin the training of other candidates."""
     for level, task in enumerate(chain.tasks):
         for name in chain.names()[level]:
             if has_dummies(chain.candidate(level, name)):

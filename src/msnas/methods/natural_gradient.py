@@ -15,17 +15,17 @@ from msnas.errors import ConfigError
 
 @final
 class NaturalGradient(nn.Module):
-    """The distributions theta of ASNG and their update, in float64.
+    """The categorical distributions theta of ASNG and their update, in float64.
 
     Akimoto et al., arXiv:1905.08537, Algorithm 1 with the categorical distributions of section
-    4.2: two samples, utilities +-1 (alpha = 1.5, delta_init = 1). `floor` is theta_min times K:
-    every probability of a task of K candidates stays above floor / K.
+    4.2: two samples, utilities +-1 (alpha = 1.5, delta_init = 1). Every probability of a task of K
+    candidates stays above theta_min = `floor` / K.
 
-    Delta (`trust`) is kept above 1 / sqrt(N), N the degrees of freedom, so that beta <= 1; without,
-    a clear signal after long noise can drive beta beyond 2, where the update is undefined.
+    Delta (`trust`) is kept above 1 / sqrt(N), N the degrees of freedom, so that beta <= 1. Without
+    this limit a clear signal after long noise can drive beta above 2: the update is then undefined.
 
-    The published floor, theta_min = 1 / (d (K - 1)) for d tasks, caps theta at 1 - 1/d, so 0.5
-    for two tasks, and has no solution for d = 1 or K = d = 2; `floor="published"` asks for it.
+    `floor="published"` is the paper's theta_min = 1 / (d (K - 1)) for d tasks. It limits theta to
+    1 - 1/d, so to 0.5 for two tasks, and has no solution for d = 1 or K = d = 2.
     """
 
     ALPHA = 1.5
@@ -54,7 +54,7 @@ class NaturalGradient(nn.Module):
         return [getattr(self, f"theta_{task}") for task in range(len(self.sizes))]
 
     def sample(self, generator: torch.Generator) -> list[int]:
-        """One candidate per task."""
+        """Draw one candidate per task from theta, as indices."""
         return [
             int(torch.multinomial(theta.cpu(), 1, generator=generator))
             for theta in self.distributions()
@@ -62,9 +62,9 @@ class NaturalGradient(nn.Module):
 
     @torch.no_grad()
     def update(self, samples: Integer[Tensor, "2 task"], losses: Float[Tensor, " 2"]) -> None:
-        """Move theta towards the better of two samples, judged on the same events.
+        """Move theta towards the better of two samples, evaluated on the same events.
 
-        Nothing moves if the samples are the same chain or as good as each other.
+        Theta stays the same if the samples are equal or have equal losses.
         """
         first, second = (float(loss) for loss in losses)
         if self.freedom == 0 or torch.equal(samples[0], samples[1]) or first == second:

@@ -1,4 +1,4 @@
-"""Selection from a trained mixture by what it misses most."""
+"""Selects from a trained mixture the candidates without which its loss rises most."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def perturbation_path(
 ) -> Path:
     """Per task, the candidate without which the mixture's validation loss is highest.
 
-    Wang et al., arXiv:2108.04392, Algorithm 1, tasks in the order of the chain and without its
-    fine-tuning between decisions: a decided task is the chosen candidate alone, later ones stay
-    mixed by softmax(alpha); without a candidate, the others share by the softmax over theirs.
-    A task's candidates run once, whichever of them is left out.
+    Wang et al., arXiv:2108.04392, Algorithm 1, with tasks in the order of the chain and without
+    fine-tuning between decisions. Decided tasks run the chosen candidate alone; later tasks stay
+    mixed by softmax(alpha). If a candidate is left out, the softmax is over the other candidates.
+    The candidates of a task run only once for all of these trials.
     """
     chain.eval()
     shares = [one.softmax(0) for one in alpha]
@@ -69,7 +69,7 @@ def _losses_from(
     shares: Sequence[Tensor],
     batch: Batch,
 ) -> list[Tensor]:
-    """Losses of the tasks from `level` on, mixed; `raw` and `share` are those of `level`."""
+    """Losses of the mixture's tasks from `level` on; `raw` and `share` belong to task `level`."""
     losses = []
     for now in range(level, len(chain.tasks)):
         if now > level:

@@ -1,4 +1,4 @@
-"""Grid search's answer at a fraction of its trainings."""
+"""A race of chains: an approximate grid search that needs a fraction of its training time."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from msnas.training.fit import Fit
 from msnas.training.train import Trained
 
 FIRST_EPOCHS = 2
-"""After which chains are dropped for the first time, then after twice as many, and so on."""
+"""Epochs after which chains are first dropped; again after twice as many epochs, and so on."""
 
 FINALISTS = 2
-"""Chains that are trained to their end, to be compared."""
+"""Number of chains that are trained to their end and then compared."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Race(Method):
-    """Trains chains side by side and drops the worse half time and again.
+    """Trains chains side by side and repeatedly drops the worse half.
 
-    Successive halving (Jamieson and Talwalkar, arXiv:1502.07943), by the lowest validation loss so
-    far: of the connected pre-trained chains, after 2 epochs, after 4, and so on, until two chains
-    are left to be trained to their end. A chain that was dropped keeps its last epoch in the store,
-    where a grid search goes on with it. `budget` is in whole trainings: no more chains are kept
-    than it can train to their end.
+    Successive halving (Jamieson and Talwalkar, arXiv:1502.07943) by the lowest validation loss so
+    far: before the training (if candidates are pre-trained), after 2 epochs, after 4, and so on,
+    until two chains are left, which are trained to their end. The store keeps the last epoch of a
+    dropped chain, and a grid search can continue it. `budget` is a number of full trainings: no
+    more chains are kept than it can train to their end.
 
-    In a scan of several seeds a race is over chains and seeds (`msnas.race`): there `confidence`
-    and `regret` end it; in a run, `confidence` is that of what is told about the finalists.
+    In a scan of several seeds the race is over chains and seeds (`msnas.race`), and `confidence`
+    and `regret` end it. In a run, `confidence` is the level of statements about the finalists.
     """
 
     confidence: float = CONFIDENCE
@@ -50,11 +50,11 @@ class Race(Method):
 
     @property
     def ranks(self) -> bool:
-        """The finalists."""
+        """The finalist of the lowest loss is selected."""
         return True
 
     def choose(self, chain: Chain, fit: Fit, scoring: Scoring) -> Choice:
-        """The best of the finalists."""
+        """Run the race and choose the best of the finalists."""
         epochs: int = fit.plan.config["recipe"]["posttrain"]["epochs"]
         until = min(FIRST_EPOCHS, epochs)
         start = {score.path: score.ranked_by for score in scoring.rank(chain, chain.paths())}
@@ -95,5 +95,5 @@ class Race(Method):
 
 
 def better_half(losses: Mapping[Path, float]) -> list[Path]:
-    """The better half, the best first; no fewer than the finalists."""
+    """The half of the chains with lower losses, the best first; at least FINALISTS chains."""
     return sorted(losses, key=losses.__getitem__)[: max(ceil(len(losses) / 2), FINALISTS)]

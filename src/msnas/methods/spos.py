@@ -1,4 +1,4 @@
-"""Single-path one-shot search."""
+"""Single-path one-shot search (SPOS)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from msnas.scoring import Scoring
 from msnas.weighting.weighting import Weighting
 
 BEST_SHOWN = 50
-"""Chains of an evolutionary ranking that are reported."""
+"""Number of chains of an evolutionary ranking that are reported."""
 
 
 EVOLUTION: Mapping[str, float] = {
@@ -37,17 +37,17 @@ EVOLUTION: Mapping[str, float] = {
 @final
 @dataclass(frozen=True, kw_only=True)
 class SPOS(SearchMethod):
-    """A random chain per batch; afterwards all chains are ranked on validation data.
+    """Trains a random chain per batch; afterwards all chains are ranked on validation data.
 
     Guo et al., arXiv:1904.00420; for chains of tasks: paper, section 3.2 and Algorithm 2.
     `sampling="uniform"` draws one chain per step. `sampling="fair"` (strict fairness,
     arXiv:1907.01845) draws a permutation of the candidates of every task and sums the gradients
-    of the chains they make, so each step serves every candidate; where the tasks have different
-    numbers of candidates the shorter permutations cycle. Early stopping watches the mean over a
-    fixed set of chains: all of them up to `validation_chains`, else as few as hold every
-    candidate. `ranking="grid"` judges every chain, `"evolution"` searches among them (see
-    `evolve`, whose settings `evolution` holds) and reports the best it met. `select_by` is `loss`,
-    `worst_case` (that of the worst shift), or `measurement` (sigma of a signal strength).
+    of the resulting chains, so that each step trains every candidate; shorter permutations are
+    repeated if tasks have different numbers of candidates. Early stopping watches the mean loss of
+    a fixed set of chains: all chains if there are at most `validation_chains`, else the fewest
+    chains that contain every candidate. `ranking="grid"` evaluates every chain; `"evolution"`
+    searches among them (see `evolve`, with the settings `evolution`) and reports the best chains.
+    `select_by`: `loss`, `worst_case` (under the worst shift) or `measurement` (signal strength).
     """
 
     selection_settings: ClassVar[frozenset[str]] = frozenset({"ranking", "evolution", "select_by"})
@@ -59,7 +59,7 @@ class SPOS(SearchMethod):
     select_by: str = "loss"
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for an option that is none."""
+        """Raise ConfigError for an option with a value that is not allowed."""
         if self.sampling not in ("uniform", "fair"):
             raise ConfigError(f"method.sampling: expected uniform or fair, found {self.sampling!r}")
         if self.validation_chains < 1:
@@ -85,17 +85,17 @@ class SPOS(SearchMethod):
 
     @property
     def ranks(self) -> bool:
-        """In the super-network, unless something else decides."""
+        """Whether the chain of the lowest loss in the super-network is selected."""
         return self.select_by == "loss"
 
     def search(self, **of_stage: Any) -> SPOSSearch:
-        """The training of random chains."""
+        """The training of random chains in a super-network."""
         return SPOSSearch(self, **of_stage)
 
 
 @final
 class SPOSSearch(Search):
-    """The super-network of SPOS, a chain or a few of it at a time."""
+    """The training of SPOS's super-network: one chain per step, or several with fair sampling."""
 
     def __init__(self, options: SPOS, **of_stage: Any) -> None:
         super().__init__(**of_stage)
@@ -103,7 +103,7 @@ class SPOSSearch(Search):
         self.validation_paths = fixed_paths(self.chain, limit=options.validation_chains)
 
     def descend(self, batch: Batch) -> Tensor:
-        """The gradient of one chain, or the sum over the chains of a fair draw."""
+        """Compute the gradient of one drawn chain, or the sum over the chains of a fair draw."""
         paths = self._draw()
         total = torch.zeros((), device=self.device)
         for path in paths:
@@ -114,7 +114,7 @@ class SPOSSearch(Search):
         return total / len(paths)
 
     def validate_batch(self, batch: Batch) -> dict[str, Tensor]:
-        """The mean weighted loss of the fixed chains."""
+        """The mean weighted loss of the fixed set of validation chains."""
         losses = [
             self.weighting.combine(self.chain.losses(outputs, batch))
             for _, outputs in self.chain.walk(batch, self.validation_paths)
@@ -122,11 +122,11 @@ class SPOSSearch(Search):
         return {"loss": torch.stack(losses).mean()}
 
     def epoch_record(self) -> dict[str, Any]:
-        """The tasks' gradients and weights."""
+        """What the weighting records of the tasks' gradients and weights."""
         return self.weighting.take_record([task.name for task in self.chain.supervised()])
 
     def select(self, scoring: Scoring) -> Choice:
-        """The chain of the lowest validation loss in the super-network: weighted, or the worst."""
+        """The chain with the lowest validation number `select_by` in the super-network."""
         paths, by = self.chain.paths(), self.options.select_by
         if self.options.ranking == "evolution":
             losses = evolve(
@@ -156,7 +156,7 @@ class SPOSSearch(Search):
 
 
 def fixed_paths(chain: Chain, *, limit: int) -> list[Path]:
-    """All chains if there are at most `limit`, else the fewest that hold every candidate."""
+    """All chains if there are at most `limit`, else the fewest that contain every candidate."""
     paths = chain.paths()
     if len(paths) <= limit:
         return paths

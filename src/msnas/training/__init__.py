@@ -1,1 +1,1 @@
-"""How a stage is trained: loop, stopping, checkpoints, cache."""
+"""How a stage is trained: training loop, early stopping, checkpoints, store of trained weights."""

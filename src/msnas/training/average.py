@@ -1,4 +1,4 @@
-"""An exponential average of the weights, as a stage trains them."""
+"""An exponential moving average of the weights that a stage trains."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 @final
 class Average:
-    """Of everything a module trains: a <- d a + (1 - d) w after every step.
+    """Moving average a of all trainable weights w: a <- d a + (1 - d) w after every step.
 
-    `decay` d is approached from below, (1 + t) / (10 + t) after t steps, so that the weights of the
-    start are forgotten early (as in TensorFlow's ExponentialMovingAverage).
+    After t steps d is the smaller of `decay` and (1 + t) / (10 + t), so that the initial weights
+    are forgotten early (as in TensorFlow's ExponentialMovingAverage).
     """
 
     def __init__(self, module: nn.Module, *, decay: float) -> None:
@@ -26,7 +26,7 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take a step's weights in."""
+        """Add the weights after an optimiser step to the average."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(
@@ -43,7 +43,7 @@ class Average:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The module has the average inside."""
+        """Context in which the module holds the averaged weights."""
         self.swap()
         try:
             yield
@@ -51,12 +51,12 @@ class Average:
             self.swap()
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The average and its number of steps, for a checkpoint."""
         return {"steps": self.steps, "weights": dict(self._kept)}
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take it back."""
+        """Continue from what `state` returned."""
         self.steps = state["steps"]
         weights: Mapping[str, Tensor] = state["weights"]
         for name, kept in self._kept.items():

@@ -1,4 +1,4 @@
-"""What happens at the end of an epoch."""
+"""Lightning callbacks at the end of an epoch: early stopping, kept weights, checkpoints."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ MONITOR = "valid/loss"
 
 @final
 class EarlyStopping(pl.callbacks.EarlyStopping):
-    """Lightning's, which also stops at once when resumed after its patience had run out."""
+    """Lightning's early stopping; a training resumed after its patience ran out stops at once."""
 
     def __init__(self, *, patience: int) -> None:
         super().__init__(monitor=MONITOR, patience=patience, mode="min")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop if the epoch before the interruption was the last one."""
+        """Stop if the patience had run out before the interruption."""
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
 @final
 class KeptWeights(pl.Callback):
-    """Keeps the weights of the epoch with the lowest validation loss, or of the last one.
+    """Keeps the weights of the epoch with the lowest validation loss; with `last`, of the last.
 
-    With `start` (the validation batches) the weights that the stage starts from are judged too, as
-    epoch -1: they are kept where no other are better. `history` has all epochs but that one; in
-    it, `seconds` is what the training took up to an epoch's end, and `time` when that was, in
-    seconds since 1970. Each epoch is also told to `tell`.
+    With `start` (the validation batches) the initial weights of the stage are judged too, as epoch
+    -1, and kept if no epoch has a lower loss. `history` has a record of every epoch but -1: its
+    `seconds` are the training time up to the epoch's end, its `time` is the end of the epoch in
+    seconds since 1970. `tell` is called with each record.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class KeptWeights(pl.Callback):
         self._since = time.perf_counter()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock, and judge the start if this is one."""
+        """Start the clock; judge the initial weights, unless the training is resumed."""
         assert isinstance(pl_module, StageModule)
         self._since = time.perf_counter()
         if self.start is not None and not self.history:
@@ -66,7 +66,7 @@ class KeptWeights(pl.Callback):
             self.start_weights = pl_module.kept_weights()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the epoch's numbers, and its weights if they are to be kept."""
+        """Record the epoch's numbers, and its weights if they are to be kept."""
         assert isinstance(pl_module, StageModule)
         now = time.perf_counter()
         self.seconds += now - self._since
@@ -88,17 +88,17 @@ class KeptWeights(pl.Callback):
             self.weights = pl_module.kept_weights()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Fall back to the start where nothing was better."""
+        """Fall back to the initial weights if no epoch had a lower validation loss."""
         if self.start_loss is not None and self.start_loss <= self.loss:
             self.loss, self.epoch, self.weights = self.start_loss, -1, self.start_weights
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the clock."""
+        """The kept weights and the history; only the clock is left out."""
         names = ("loss", "epoch", "weights", "start_loss", "start_weights", "history", "seconds")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it back."""
+        """Continue from what `state_dict` returned."""
         for name, value in state_dict.items():
             setattr(self, name, value)
 
@@ -107,13 +107,13 @@ class KeptWeights(pl.Callback):
 class EpochCheckpoint(pl.callbacks.Checkpoint):
     """Writes a checkpoint after every epoch, whole or not at all.
 
-    At the end of the training epoch, after validation: one written inside validation makes
-    EarlyStopping fail on resume. As a `Checkpoint`, Lightning runs it after all other callbacks.
+    It is written at the end of the training epoch, after validation: a checkpoint written during
+    validation makes EarlyStopping fail on resume. Lightning runs a `Checkpoint` callback last.
     """
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write it where the training's entry keeps it."""
+        """Write the checkpoint into the folder of the training's store entry."""
         self.entry.keep(trainer.current_epoch, trainer.save_checkpoint)

@@ -1,4 +1,4 @@
-"""How the steps of a stage go, as its settings in the recipe say."""
+"""Learning rate, schedule, clipping and weight average of a stage, from the recipe's settings."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from msnas.training.stage_module import OptimizerFactory, StageModule
 def set_course(
     module: StageModule, settings: Mapping[str, Any], *, steps: int, machine: Mapping[str, Any]
 ) -> None:
-    """Set a module's rate, schedule, clipping and average; `steps` are those of an epoch.
+    """Set a module's learning rate, schedule, clipping and average; an epoch has `steps` steps.
 
-    `lr` is the stage's own rate, else the optimiser's. `schedule` is `constant`, `cosine` (to 0 at
-    the end of the last epoch) or `one_cycle` (from a 25th up in the first 30 %, then to 0).
-    `clip` limits the norm of the gradients, unless the trainer's own settings limit them.
-    `average` is the decay of an exponential average of the weights.
+    The keys of `settings`: `lr` is the stage's learning rate (default: the optimiser's). `schedule`
+    is `constant`, `cosine` (falls to 0 at the end of the last epoch) or `one_cycle` (rises from a
+    25th of the rate in the first 30 % of the steps, then falls to 0). `clip` is the largest norm of
+    the gradients, unless `machine` clips them. `average` is the decay of the weight average.
     """
     if (rate := settings.get("lr")) is not None:
         module.make_optimizer = partial(_at_rate, make=module.make_optimizer, rate=rate)
@@ -39,7 +39,7 @@ def set_course(
 
 
 def clipping(machine: Mapping[str, Any]) -> Callable[[Iterable[nn.Parameter]], object] | None:
-    """What limits the gradients of some parameters in place, if that is configured."""
+    """The function that clips the gradients of given parameters in place; None without a limit."""
     if (limit := machine.get("gradient_clip_val")) is None:
         return None
     if machine.get("gradient_clip_algorithm") == "value":

@@ -1,4 +1,4 @@
-"""The trainings of one run: each is done, or taken from the store."""
+"""The trainings of one run: each is carried out, or its result is read from the store."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from msnas.weighting.weighting import Weighting
 class Fit:
     """Trains candidates, super-networks and chains as the plan says.
 
-    `task_weights` are what `weighting` is prepared for: equal ones, where they are drawn. `epochs`
-    are how long each training takes, if not as the recipe says.
-    What is trained gets the best weights, and `chain.origin` the key of the training they are
-    from: what is trained next depends on it.
+    `task_weights` are the task weights of `weighting`; equal weights if a conditioning draws them.
+    `epochs` are numbers of epochs of the trainings that replace those of the recipe.
+    After a training its modules hold the best weights, and `chain.origin` holds the key of that
+    training, because the identity of every later training depends on it.
     """
 
     def __init__(
@@ -72,20 +72,20 @@ class Fit:
 
     @property
     def kept_epochs(self) -> Mapping[tuple[str, str], int]:
-        """How long each training went on until the weights that it kept: see `StageTrainer`."""
+        """Number of epochs after which each training reached its kept weights: `StageTrainer`."""
         return self._trainer.kept
 
     def fresh_weighting(self) -> Weighting:
-        """The weighting for one stage: what it learns there stays there."""
+        """A copy of the weighting for one stage, so that no stage sees what another one learnt."""
         return copy.deepcopy(self.weighting)
 
     def optimizer(self, parameters: list[nn.Parameter]) -> Optimizer:
-        """The optimiser of some parameters, as the recipe configures it."""
+        """An optimiser of the given parameters, as the recipe configures it."""
         settings = self.plan.config["recipe"]["optimizer"]
         return build(settings, key="recipe.optimizer", of=Optimizer, params=parameters)
 
     def pretrain(self, chain: Chain, level: int, name: str, *, told: str = "pretrain") -> Trained:
-        """Train one candidate alone, on the truth; `told` is its stage in the history."""
+        """Train one candidate alone, with the truth as input; the history names it `told`."""
         label = chain.label(level, name)
         trained = self._trainer.train(
             "pretrain",
@@ -99,7 +99,7 @@ class Fit:
         return _taken(trained, chain, level, name)
 
     def train_behind(self, chain: Chain, level: int, name: str, events: Events) -> Trained:
-        """Train one candidate of a single chain, on what those before it hand on in `events`."""
+        """Train one candidate of a single chain on the outputs of earlier tasks, in `events`."""
         (path,) = chain.paths()
         trained = self._trainer.train(
             "sequential",
@@ -123,9 +123,9 @@ class Fit:
     def search(
         self, chain: Chain, module: StageModule, *, without: Collection[str] = ()
     ) -> Trained:
-        """Train all candidates of `chain` together, as the method's `module` does.
+        """Train all candidates of `chain` together, by the method's `module`.
 
-        Settings of the method in `without` are no part of what decides the training.
+        The method's settings named in `without` do not influence the training, nor its store key.
         """
         settings = dict(self.plan.config["method"])
         name = settings.pop("name")
@@ -150,12 +150,11 @@ class Fit:
     def posttrain(
         self, chain: Chain, path: Path, *, until: int | None = None, selected: bool = False
     ) -> tuple[Trained, Chain]:
-        """Train a copy of one path of `chain` end to end, from the weights it has by now.
+        """Train a copy of one path of `chain` end to end, from its current weights.
 
-        It is the one that was selected, or one to choose from.
-
-        A chain of dummies alone stays as it is. So does the copy with `until`, when a training
-        stays unfinished after so many epochs.
+        `selected` says whether it is the selected chain or one of the chains to choose from; only
+        the history depends on it. A path without trainable parameters (dummies) is not trained.
+        With `until` the training pauses after that many epochs and the copy keeps its weights.
         """
         chain = copy.deepcopy(chain.only(path))
         if chain.parameter_count() == 0:
@@ -184,7 +183,7 @@ class Fit:
         return trained, chain
 
     def _weighting_identity(self) -> dict[str, Any]:
-        """What decides the loss of a connected training; where it is judged does not."""
+        """Settings that decide the training loss of a chain; the points of evaluation do not."""
         identity = {
             "weighting": self.plan.config["weighting"],
             "task_weights": dict(self.task_weights),
@@ -211,7 +210,7 @@ class Fit:
 
 
 def _taken(trained: Trained, chain: Chain, level: int, name: str) -> Trained:
-    """The candidate gets the weights."""
+    """Load the trained weights into the candidate, and note their training in `chain.origin`."""
     chain.candidate(level, name).load_state_dict(trained.weights)
     chain.origin[chain.label(level, name)] = trained.key
     return trained

@@ -1,4 +1,4 @@
-"""What of `trainer` goes to Lightning's Trainer as it is. Imports no PyTorch."""
+"""Which settings of `trainer` are passed on to Lightning's Trainer. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRAINER = "pytorch_lightning.trainer.trainer.Trainer"
 OWN = ("accelerator", "precision", "threads")
 
 CLIPPING = ("gradient_clip_val", "gradient_clip_algorithm")
-"""Lightning clips no gradients of manual optimisation: the stages do so themselves."""
+"""Lightning does not clip gradients under manual optimisation: the stages clip them themselves."""
 
 EPOCHS = "recipe.<stage>.epochs and recipe.<stage>.patience say how long to train"
 WHOLE = "every epoch is validated on all validation events, and the best one is kept"
@@ -56,17 +56,17 @@ REFUSED: Mapping[str, str] = {
     "use_distributed_sampler": ONE_DEVICE,
     "val_check_interval": WHOLE,
 }
-"""What a run decides itself, and why or where."""
+"""Settings of Lightning that a user may not set, and why, or which setting to use instead."""
 
 
 def taken() -> list[str]:
-    """All keys that `trainer` may have."""
+    """All settings that `trainer` may have."""
     passed = [name for name in arguments_of(TRAINER) or () if name not in REFUSED]
     return [*OWN, *(name for name in passed if name not in OWN)]
 
 
 def passed_on(trainer: Mapping[str, Any]) -> dict[str, Any]:
-    """What Lightning gets beside accelerator and precision."""
+    """Settings passed on to Lightning beside accelerator and precision."""
     return {name: value for name, value in trainer.items() if name not in (*OWN, *CLIPPING)}
 
 

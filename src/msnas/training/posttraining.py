@@ -15,7 +15,7 @@ from msnas.weighting.weighting import Weighting
 
 @final
 class Posttraining(StageModule):
-    """Descends sum_t v_t L_t of a chain of one candidate per task (paper, Algorithm 1)."""
+    """Minimises sum_t v_t L_t for a chain of one candidate per task (paper, Algorithm 1)."""
 
     weighting: Weighting
 
@@ -33,23 +33,23 @@ class Posttraining(StageModule):
         self.weighting = weighting
 
     def descend(self, batch: Batch) -> Tensor:
-        """One gradient of the weighted loss."""
+        """Compute the gradient of the weighted loss on a training batch."""
         outputs = self.chain.run(batch, self.path)
         return self.weighting.descend(
             self.chain.losses(outputs, batch), shared=outputs[0], backward=self.manual_backward
         )
 
     def validate_batch(self, batch: Batch) -> dict[str, Tensor]:
-        """The weighted loss and every task's own."""
+        """The weighted loss, and the loss of every task."""
         losses = self.chain.losses(self.chain.run(batch, self.path), batch)
         return {"loss": self.weighting.combine(losses), **self.chain.own_losses(losses)}
 
     def epoch_record(self) -> dict[str, Any]:
-        """The tasks' gradients and weights."""
+        """What the weighting records of the tasks' gradients and weights."""
         return self.weighting.take_record([task.name for task in self.chain.supervised()])
 
     def reads(self) -> set[str]:
-        """What its candidates read, and the truths of all tasks."""
+        """Names of the tensors that the chain's candidates read, and of the truths of all tasks."""
         read = {
             one for level, name in enumerate(self.path) for one in self.chain.inputs(level, name)
         }
@@ -60,5 +60,5 @@ class Posttraining(StageModule):
         return self.chain.state_dict()
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Set them."""
+        """Load the chain's parameters and buffers."""
         self.chain.load_state_dict(weights)

@@ -15,9 +15,9 @@ from msnas.training.stage_module import OptimizerFactory, StageModule
 
 @final
 class Pretraining(StageModule):
-    """Descends the loss of one task for one candidate (paper, Algorithm 1).
+    """Minimises the loss of one task over the weights of one candidate (paper, Algorithm 1).
 
-    Batches may hold what trained tasks before it hand on: then it learns from that instead.
+    Where batches hold the outputs of trained earlier tasks, they are its input, not the truth.
     """
 
     def __init__(
@@ -31,11 +31,11 @@ class Pretraining(StageModule):
         self._handed_on = [handed_on(task) for task in chain.tasks[:level]]
 
     def reads(self) -> set[str]:
-        """What the candidate reads, the task's truths, and what tasks before it hand on."""
+        """Names of the candidate's inputs, the task's truths and the outputs of earlier tasks."""
         return {*self._inputs, *self._task.truths, *self._handed_on}
 
     def descend(self, batch: Batch) -> Tensor:
-        """One gradient of the task's loss."""
+        """Compute the gradient of the task's loss on a training batch."""
         loss = self._task.mean_loss(self._run(batch), batch)
         self.manual_backward(loss)
         return loss
@@ -49,5 +49,5 @@ class Pretraining(StageModule):
         return self.candidate.state_dict()
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Set them."""
+        """Load the candidate's parameters and buffers."""
         self.candidate.load_state_dict(weights)

@@ -1,4 +1,4 @@
-"""What a user sees while a stage trains."""
+"""The progress display in the terminal while a stage trains."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from msnas.training.callbacks import MONITOR
 
 
 class _TimeLeft(ProgressColumn):
-    """Time to the last possible epoch; early stopping usually comes sooner."""
+    """Time left until the last possible epoch; early stopping usually ends a training sooner."""
 
     def render(self, task: Row) -> Text:
         if task.finished or task.fields.get("done"):
@@ -31,7 +31,7 @@ class _TimeLeft(ProgressColumn):
 class Display:
     """One progress display per stage: a row per training with epoch, losses and time left.
 
-    `tell` is given every line of the history as its epoch ends.
+    `tell` is called with the history's record of every epoch when the epoch ends.
     """
 
     def __init__(
@@ -104,5 +104,5 @@ class TrainingRow(pl.Callback):
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it back."""
+        """Continue from what `state_dict` returned."""
         self.best = state_dict["best"]

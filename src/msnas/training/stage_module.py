@@ -23,24 +23,24 @@ from msnas.training.average import Average
 from msnas.weighting.weighting import Weighting
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
-"""Makes the optimiser of some parameters, as the recipe configures it."""
+"""Makes an optimiser of given parameters, as the recipe configures it."""
 
 
 class StageModule(pl.LightningModule, ABC):
-    """One optimiser, one loss to descend, one validation loss `valid/loss` that decides.
+    """A training stage: an optimiser, a training loss, a validation loss `valid/loss` to select by.
 
-    `seed` decides all randomness of the stage: an epoch's is derived from (seed, epoch), so a
-    resumed training draws what an uninterrupted one does. What the recipe says of its steps is set
-    before training: `clip` limits gradients, `schedule` makes the scheduler of the rate from the
-    optimiser of the weights, `decay` is that of an average of the weights, which then is what is
-    validated and kept.
+    `seed` decides all random draws of the stage. Each epoch is seeded from (seed, epoch), so a
+    resumed training draws the same numbers as an uninterrupted training. The recipe's settings are
+    set as attributes before training: `clip` clips gradients, `schedule` makes the learning-rate
+    scheduler of the optimiser of the weights, `decay` is the decay of a moving average of the
+    weights; with an average, the averaged weights are validated and kept.
     """
 
     learns_from_validation: ClassVar[bool] = False
     """Whether each step comes with a validation batch, for `learn_from_validation`."""
 
     start_counts: ClassVar[bool] = True
-    """Whether the weights it starts from can be its result: not if it learns more than weights."""
+    """Whether the initial weights can be the result: not if the stage learns more than weights."""
 
     def __init__(self, *, optimizer: OptimizerFactory, seed: int) -> None:
         super().__init__()
@@ -60,60 +60,60 @@ class StageModule(pl.LightningModule, ABC):
 
     @abstractmethod
     def reads(self) -> set[str]:
-        """Names of the fields the stage needs; batches hold no others (but event weights)."""
+        """Names of the fields the stage needs; batches hold only these and event weights."""
 
     @abstractmethod
     def descend(self, batch: Batch) -> Tensor:
         """Call `self.manual_backward` for one optimiser step; return the loss, a scalar.
 
-        Called again after the step, without gradients, where the weighting looks back.
+        A weighting that looks back (`looks_back`) calls it again after the step, without gradients.
         """
 
     def learn_from_validation(self, train: Batch, valid: Batch) -> None:
-        """Update what is fitted to validation data, before each step on a training batch."""
+        """Update the parameters fitted to validation data, before each step on a training batch."""
 
     @abstractmethod
     def validate_batch(self, batch: Batch) -> dict[str, Tensor]:
-        """Mean losses over a validation batch, among them `loss`, the one that decides."""
+        """Mean losses over a validation batch; the weights to keep are selected by `loss`."""
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
-        """What the stage trains and later stages go on from, as a state dictionary."""
+        """State dictionary of the result of the stage, from which later stages continue."""
 
     @abstractmethod
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Take what `weights` gave."""
+        """Load what `weights` returned."""
 
     def epoch_record(self) -> dict[str, Any]:
-        """What else belongs into the history of this epoch, such as a method's alpha."""
+        """More numbers for the history of this epoch, such as a method's alpha."""
         return {}
 
     def make_optimizers(self) -> list[Optimizer]:
-        """The optimiser of all trainable parameters, as configured; then any other."""
+        """The optimiser of all trainable parameters; subclasses may append more optimisers."""
         return [self.make_optimizer([value for value in self.parameters() if value.requires_grad])]
 
     @final
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """The optimisers, and the scheduler of the first one's rate if there is one."""
+        """The optimisers, and the learning-rate scheduler of the first one, if any."""
         optimizers = self.make_optimizers()
         return optimizers, [] if self.schedule is None else [self.schedule(optimizers[0])]
 
     def on_fit_start(self) -> None:
-        """Begin the average, or go on with that of the checkpoint that was read."""
+        """Begin the weight average, or continue the average of the checkpoint that was loaded."""
         if self.decay is not None:
             self._average = Average(self, decay=self.decay)
             if self._averaged is not None:
                 self._average.restore(self._averaged)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the average, and what the weighting keeps."""
+        """Add the weight average and the state of the weighting to a checkpoint."""
         if self._average is not None:
             checkpoint["average"] = self._average.state()
         if self.weighting is not None:
             checkpoint["weighting"] = self.weighting.kept()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it back: the average once it has been begun."""
+        """Restore the weighting; the average is restored later, in `on_fit_start`."""
         self._averaged = checkpoint.get("average")
         if self.weighting is not None:
             self.weighting.restore(checkpoint["weighting"])
@@ -156,12 +156,12 @@ class StageModule(pl.LightningModule, ABC):
         return first
 
     def on_validation_epoch_start(self) -> None:
-        """The average is what is validated."""
+        """Put the averaged weights into the module, to validate them."""
         if self._average is not None:
             self._average.swap()
 
     def kept_weights(self) -> dict[str, Tensor]:
-        """A copy of `weights()`; of the average if there is one."""
+        """A copy of `weights()`, with the averaged weights if there is an average."""
         with nullcontext() if self._average is None else self._average.in_place():
             return {name: one.detach().cpu().clone() for name, one in self.weights().items()}
 
@@ -190,7 +190,7 @@ class StageModule(pl.LightningModule, ABC):
 
     @torch.no_grad()
     def score(self, part: Iterable[Batch]) -> float:
-        """The validation loss of the weights as they are, of a module that does not train."""
+        """The validation loss of the current weights, computed in evaluation mode."""
         self.eval()
         total, events = 0.0, 0
         with torch.random.fork_rng():
@@ -208,7 +208,7 @@ class StageModule(pl.LightningModule, ABC):
         return float(self._train_sum) / max(self._train_events, 1)
 
     def _seed_draws(self, seed: int | None = None) -> int:
-        """Let random draws begin at `seed`, by default a drawn one, which is returned."""
+        """Seed the generators by `seed`, by default a randomly drawn one; return the seed."""
         if seed is None:
             seed = int(torch.randint(2**62, (), generator=self.generator))
         self.generator.manual_seed(seed)

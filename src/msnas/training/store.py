@@ -1,4 +1,4 @@
-"""Trained weights kept by the hash of everything that can change them."""
+"""A store of trained weights, keyed by a hash of everything that can change them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ WEIGHTS, RECORD = "weights.pt", "record.json"
 
 
 def read_torch(path: Path) -> Any:
-    """The tensors and plain values in a file of PyTorch's, on the CPU; nothing in it is run.
+    """Tensors and plain values of a PyTorch file, on the CPU; no code in the file is executed.
 
-    Raises DataError for one that cannot be read.
+    Raises DataError for a file that cannot be read.
     """
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
@@ -41,7 +41,7 @@ def read_torch(path: Path) -> Any:
 def read_folder(folder: Path, *, name: str) -> tuple[Any, dict[str, Any]]:
     """The content of the file `name` in a folder with a record, and the record.
 
-    Raises DataError unless both are what was written.
+    Raises DataError unless the checksums show both unchanged since they were written.
     """
     record = read_record(folder / RECORD)
     if name not in record.get("files", {}):
@@ -53,7 +53,7 @@ def read_folder(folder: Path, *, name: str) -> tuple[Any, dict[str, Any]]:
 
 @final
 class Entry:
-    """One training: finished (weights and a record) or a folder to continue in."""
+    """One training in the store: finished (weights and a record), or a folder of checkpoints."""
 
     def __init__(self, path: Path, code: Code) -> None:
         self.path = path
@@ -63,13 +63,13 @@ class Entry:
 
     @property
     def finished(self) -> bool:
-        """Whether the weights are there; they are never seen half-written."""
+        """Whether the final weights are there; they appear at once, never half-written."""
         return self.path.is_dir()
 
     def read(self) -> tuple[Weights, dict[str, Any]]:
-        """Weights and record of a finished training, read once.
+        """Weights and record of a finished training; the files are read once.
 
-        Raises DataError unless they are what was written.
+        Raises DataError unless the checksums show them unchanged since they were written.
         """
         if self._content is None:
             weights, record = read_folder(self.path, name=WEIGHTS)
@@ -81,7 +81,7 @@ class Entry:
         return self._content
 
     def damage(self) -> str | None:
-        """Why a finished training cannot be read, if it cannot."""
+        """Why a finished training cannot be read; None if it can."""
         try:
             self.read()
         except DataError as error:
@@ -89,7 +89,7 @@ class Entry:
         return None
 
     def resumable(self) -> Path | None:
-        """The checkpoint to go on from, if there is one; one that cannot be read is dropped."""
+        """The checkpoint to continue from, if any; an unreadable checkpoint is deleted."""
         if not (self.partial / RECORD).is_file():
             return None
         try:
@@ -108,7 +108,7 @@ class Entry:
         self.partial.mkdir(parents=True, exist_ok=True)
 
     def keep(self, epoch: int, save: Callable[[Path], object]) -> None:
-        """Have `save` write the checkpoint of an epoch; it counts once the record names it."""
+        """Let `save` write the checkpoint of an epoch; it is valid once the record names it."""
         path = self.partial / f"epoch-{epoch}.ckpt"
         with writing(path):
             save(path)
@@ -119,7 +119,7 @@ class Entry:
                 other.unlink()
 
     def commit(self, weights: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
-        """Write the result beside its place, then rename it there; drop the checkpoints."""
+        """Write the result into a temporary folder, rename the folder, delete the checkpoints."""
         new = self.path.with_name(self.path.name + ".new")
         shutil.rmtree(new, ignore_errors=True)
         with writing(self.path):
@@ -132,14 +132,14 @@ class Entry:
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def discard_older(self, since: int) -> None:
-        """Forget what was written before a time [ns], finished or not."""
+        """Delete this training, finished or not, if it was written before the time `since` [ns]."""
         for folder in (self.path, self.partial):
             record = folder / RECORD
             if folder.exists() and (not record.exists() or record.stat().st_mtime_ns < since):
                 shutil.rmtree(folder)
 
     def discard(self) -> None:
-        """Forget this training, finished or not."""
+        """Delete this training, finished or not."""
         self._content = None
         for folder in (self.path, self.partial):
             shutil.rmtree(folder, ignore_errors=True)
@@ -147,10 +147,10 @@ class Entry:
 
 @final
 class Store:
-    """Entries below `root`, as `<kind>/<hash>`; shared by all runs and processes.
+    """Entries in the folder `root`, as `<kind>/<hash>`; shared by all runs and processes.
 
-    Those of the kinds in `repeat` that are older than `since` [ns] are dropped when asked for. One
-    that is `closed` takes nothing new.
+    Entries of the kinds in `repeat` that are older than `since` [ns] are deleted when asked for. A
+    `closed` store accepts no new entries.
     """
 
     def __init__(
@@ -163,11 +163,11 @@ class Store:
 
     @contextmanager
     def entry(self, kind: str, identity: Mapping[str, Any]) -> Iterator[Entry]:
-        """The entry of `identity`, alone: another process that wants it waits here.
+        """The entry of `identity`, locked: another process that wants the same entry waits.
 
-        The lock is the operating system's: it ends with its process, however that ends. An entry
-        that cannot be read is dropped, to be trained anew. One that can needs no lock: it may be
-        in a folder that only others may write to. Raises NotStoredError where the store is closed.
+        The operating system releases the lock when the process ends, even if it is killed. An
+        unreadable entry is deleted, to be trained anew. A readable entry needs no lock, so it may
+        be in a read-only folder. Raises NotStoredError if a closed store lacks the entry.
         """
         entry = self._entry(kind, identity)
         if kind in self.repeat:
@@ -191,7 +191,7 @@ class Store:
             yield entry
 
     def discard(self, kind: str, identity: Mapping[str, Any]) -> None:
-        """Forget the entry of `identity`."""
+        """Delete the entry of `identity`."""
         entry = self._entry(kind, identity)
         with self._lock(entry):
             entry.discard()
@@ -211,7 +211,7 @@ class Store:
 
 
 def _tell_what_changed(entry: Entry) -> None:
-    """Say which code is not that of the last training of the same settings, if there is one."""
+    """Log which source code changed since the last training with the same settings, if any."""
     same = entry.path.name.rpartition("-")[0]
     earlier = [path for path in entry.path.parent.glob(f"{same}-*") if path.suffix == ""]
     for path in sorted(earlier, key=lambda path: path.stat().st_mtime, reverse=True)[:1]:

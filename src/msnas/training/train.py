@@ -1,4 +1,4 @@
-"""Train one stage, or take it from the store."""
+"""Train one stage, or read its result from the store."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from msnas.training.store import Entry, Store, read_torch
 log = logging.getLogger("msnas")
 
 CONDITIONED_STAGES = ("search", "posttrain")
-"""Pre-training is without conditions, and so shared with all other runs."""
+"""Stages that use the conditioning; pre-training does not, so runs with and without share it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """The kept weights of a training, and what happened on the way.
+    """The kept weights of a training, and its history.
 
-    `loss` is their validation loss, `start` that of the weights it began with, if that was asked.
+    `loss` is their validation loss; `start` is that of the initial weights, if it was measured.
     """
 
     key: str
@@ -49,12 +49,12 @@ class Trained:
 
     @classmethod
     def untrained(cls, weights: Mapping[str, Tensor]) -> Trained:
-        """What has nothing to train."""
+        """The result for a model that needs no training: its weights as they are."""
         return cls(key="", weights=weights, history=[], seconds=0.0, cached=False)
 
     @property
     def epochs(self) -> int:
-        """Epochs trained."""
+        """Number of epochs trained."""
         return len(self.history)
 
 
@@ -62,12 +62,12 @@ class Trained:
 class StageTrainer:
     """Trains stage modules on the same events with the same machine settings.
 
-    `data_identity` is what decides the events; `machine` holds accelerator, precision and
-    threads; both are part of every key of the store.
-    `conditioning` is drawn from in search and post-training; what decides it is up to `identity`.
-    `kept` tells after how many epochs the weights of each training, by stage and label, were the
-    kept ones. Given such `epochs` of another trainer, trainings go on for so long whatever becomes
-    of the validation loss, and their last weights are kept.
+    `data_identity` holds all settings that decide the events; `machine` holds accelerator,
+    precision and threads; both are part of every key of the store.
+    Search and post-training draw conditions from `conditioning`; the caller's `identity` covers it.
+    `kept` gives for each training, by stage and label, the number of epochs after which it reached
+    its kept weights. With the `kept` of another trainer as `epochs`, every training takes exactly
+    that many epochs, without early stopping, and keeps its last weights.
     """
 
     def __init__(
@@ -108,13 +108,13 @@ class StageTrainer:
     ) -> Trained:
         """Best weights of the training that `identity` describes.
 
-        Taken from the store if it is there; gone on with from its last epoch if it was
-        interrupted; else trained. `module(seed=...)` makes the module. `stage` names the kind of
-        entry and, unless `settings` does, the settings of the recipe; `label` is the row shown.
-        `events` replaces the trainer's own: derived from them and from what `identity` tells.
-        The history calls it `told`, stage and model, if not by these.
-        With `until` it stays unfinished after so many epochs, to be gone on with another time: then
-        there are no weights, and nothing is told of further epochs if there are some already.
+        They are read from the store if they are there; an interrupted training continues after its
+        last epoch; else the training begins. `module(seed=...)` makes the module. `stage` is the
+        kind of store entry and, unless `settings` is given, the recipe's section; `label` is the
+        row on the display. `events` replace the trainer's events; they must follow from these and
+        `identity`. `told` (stage and model) replaces `stage` and `label` in the history.
+        With `until` the training pauses after that many epochs and can be continued later: the
+        result then has no weights, and its history ends there, even if more epochs are stored.
         """
         chosen = self.recipe[settings or stage]
         if self.epochs is not None:
@@ -182,7 +182,7 @@ class StageTrainer:
         return derived_seed(self.seed, stage, label)
 
     def _tell(self, stage: str, model: str) -> Callable[[Mapping[str, Any]], None]:
-        """Where epochs are told; those of a training that only repeats another one nowhere."""
+        """The function that reports an epoch; in a repetition (given `epochs`) it does nothing."""
         if self.epochs is not None:
             return lambda line: None
         return lambda line: self.display.tell({"stage": stage, "model": model, **line})
@@ -251,7 +251,7 @@ class StageTrainer:
 
 
 def _so_far(entry: Entry) -> tuple[list[dict[str, Any]], float | None]:
-    """The epochs of a training, finished or not, and the loss of its start, if that was judged."""
+    """History of a training, finished or not, and the loss of its initial weights if measured."""
     if entry.finished:
         record = entry.read()[1]
         return record["history"], record.get("start")
@@ -262,7 +262,7 @@ def _so_far(entry: Entry) -> tuple[list[dict[str, Any]], float | None]:
 
 
 def _begun(entry: Entry, until: int, *, cached: bool, row: TrainingRow) -> Trained:
-    """A training as it is after so many epochs, or fewer if it ended before."""
+    """A training as it was after `until` epochs, or at its end if it ended earlier."""
     history, start = _so_far(entry)
     history = history[:until]
     losses = [epoch[MONITOR] for epoch in history] + ([] if start is None else [start])
@@ -282,7 +282,7 @@ def _begun(entry: Entry, until: int, *, cached: bool, row: TrainingRow) -> Train
 def _unfit(
     weights: Mapping[str, Tensor], record: Mapping[str, Any], module: StageModule
 ) -> str | None:
-    """Why a kept training is not one of `module`, if it is not: written by other code, say."""
+    """Why stored weights do not fit `module`, such as weights of other code; None if they do."""
     shapes = {name: list(value.shape) for name, value in module.weights().items()}
     found = {name: list(value.shape) for name, value in weights.items()}
     for name in shapes | found:
@@ -296,7 +296,7 @@ def _unfit(
 
 
 def _make_trainer(machine: Mapping[str, Any], **arguments: Any) -> pl.Trainer:
-    """Lightning's, on the machine as configured; raise ConfigError for what it refuses."""
+    """Lightning's Trainer with the `machine` settings; raise ConfigError if it refuses them."""
     try:
         return pl.Trainer(
             accelerator=machine["accelerator"],
@@ -314,7 +314,7 @@ def _make_trainer(machine: Mapping[str, Any], **arguments: Any) -> pl.Trainer:
 
 
 def prepare_torch(*, threads: int) -> None:
-    """Set the number of threads and quieten Lightning's own reports."""
+    """Set PyTorch's number of threads, and silence Lightning's log messages."""
     torch.set_num_threads(threads)
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
