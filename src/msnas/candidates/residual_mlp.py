@@ -16,7 +16,7 @@ from msnas.candidates.residual import DenseBlock, ResidualBlock
 
 @final
 class ResidualMLP(Candidate):
-    """Residual blocks, a dense block that FiLM can modulate, a linear layer (talk, backup slide).
+    """`blocks` residual blocks, a dense block for FiLM, a linear layer (talk, backup slide).
 
     The first dense block maps all inputs, flattened and joined (`input_size` values per event), to
     `width` values; the slide does not say how. A residual block is `depth` dense blocks and a skip

@@ -158,7 +158,7 @@ class Chain(nn.Module):
         return self.tasks[level].output.finish(self.apply_candidate(level, name, values))
 
     def walk(self, batch: Named, paths: Iterable[Path]) -> Iterator[tuple[Path, list[Tensor]]]:
-        """Outputs of many paths; what paths with the same first candidates share is computed once.
+        """Outputs of many paths; common prefixes (the same first candidates) are computed once.
 
         For N candidates per task: N runs of the first task, N^2 of the second, and so on.
         Paths come out grouped by prefix, not in the order given.

@@ -21,7 +21,7 @@ class ChainScore:
     """Losses and metrics of one chain on one part of the data.
 
     `values` has `loss` (weighted) and, of each task, `<task>/loss` and `<task>/<metric>`. With a
-    conditioning, `losses` are the weighted losses at all points, and `values` holds for one point.
+    conditioning, `losses` are the weighted losses at all its points; `values` belongs to one point.
     The mean of `event_losses` [event] is `ranked_by`. `shifted` is `ranked_by` under each shift of
     the inputs, if any; `sigma` is the uncertainty of a signal strength, if that is measured.
     """

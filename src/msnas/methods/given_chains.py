@@ -34,7 +34,7 @@ class FixedChain(Method):
     reoptimise: bool = True
 
     def check(self, chain: Chain, weighting: Weighting) -> None:
-        """Raise ConfigError unless the given chain is one."""
+        """Raise ConfigError unless `chain` names one candidate of every task."""
         check_path(self.chain, chain)
 
     def pretrained(self, chain: Chain, seed: int) -> list[tuple[int, str]]:
@@ -80,7 +80,7 @@ class EndToEnd(Method):
     chain: Sequence[str] | None = None
 
     def check(self, chain: Chain, weighting: Weighting) -> None:
-        """Raise ConfigError unless the given chain is one."""
+        """Raise ConfigError unless `chain` names one candidate of every task."""
         check_path(self.chain, chain)
 
     def pretrained(self, chain: Chain, seed: int) -> list[tuple[int, str]]:

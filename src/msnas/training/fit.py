@@ -30,7 +30,7 @@ class Fit:
     """Trains candidates, super-networks and chains as the plan says.
 
     `task_weights` are the task weights of `weighting`; equal weights if a conditioning draws them.
-    `epochs` are numbers of epochs of the trainings that replace those of the recipe.
+    `epochs` gives the number of epochs of each training, in place of the recipe's.
     After a training its modules hold the best weights, and `chain.origin` holds the key of that
     training, because the identity of every later training depends on it.
     """
