@@ -180,8 +180,8 @@ def test_single_runs_beyond_are_told_together_and_not_beside_their_median() -> N
 
 def clear(boxes: Sequence[Box | None], marks: Sequence[Box], frame: tuple[float, float]) -> None:
     placed = [box for box in boxes if box is not None]
-    assert not any(a.meets(b) for a, b in combinations(placed, 2))
-    assert not any(box.meets(mark) for box in placed for mark in marks)
+    assert not any(a.meets(np.array([b])) for a, b in combinations(placed, 2))
+    assert not any(box.meets(np.array(marks)) for box in placed)
     assert all(box.within(*frame) for box in placed)
 
 

@@ -1,4 +1,4 @@
-"""Places labels beside points so that no label covers a mark or another label."""
+"""Places for words beside points: upon no mark and upon no other word."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from jaxtyping import Float
 from msnas.plots.grammar import Panel, Points, Words
 
 GAPS = (1.0, 4.0, 8.0)
-"""Distances between a mark and its label, tried in this order [point]."""
+"""Between a mark and its word, tried in this order [point]."""
 
 WAYS = ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
-"""Directions (x, y) from a mark to its label, tried in this order."""
+"""Directions, tried in this order."""
 
 
 class Box(NamedTuple):
@@ -26,15 +26,13 @@ class Box(NamedTuple):
     width: float
     height: float
 
-    def meets(self, other: Box) -> bool:
-        """Whether two boxes overlap."""
-        return (
-            abs(self.x - other.x) * 2 < self.width + other.width
-            and abs(self.y - other.y) * 2 < self.height + other.height
-        )
+    def meets(self, others: Float[np.ndarray, "box 4"]) -> bool:
+        """Whether it shares some room with one of the others."""
+        apart = np.abs(others[:, :2] - self[:2]) * 2
+        return bool((apart < others[:, 2:] + self[2:]).all(axis=1).any())
 
     def within(self, width: float, height: float) -> bool:
-        """Whether the box is inside a frame from (0, 0) to (`width`, `height`)."""
+        """Whether it is inside a frame from (0, 0)."""
         return (
             self.width <= 2 * self.x <= 2 * width - self.width
             and self.height <= 2 * self.y <= 2 * height - self.height
@@ -42,9 +40,9 @@ class Box(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A text for a point: `above` it, or beside it where there is room; shown anyway if `must`.
+    """A text for a point: `above` it, or beside it where there is room; `must`: there at any rate.
 
-    The point is given in positions of the axes, or in the frame of the axes [point].
+    The point is given in positions of the axes, or in a frame [point].
     """
 
     x: float
@@ -56,7 +54,7 @@ class Wanted(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A text for the point at positions x and y; the text's middle is `away` from it [point]."""
+    """A text for the point at the positions x and y; its middle is `away` from there [point]."""
 
     x: float
     y: float
@@ -66,9 +64,9 @@ class Placed(NamedTuple):
 
 
 def placed_words(panel: Panel, frame: tuple[float, float], *, size: float) -> list[Placed]:
-    """The labels of a panel, and the values of marks beyond its axes, where there is room.
+    """The words of a panel, and the values of what lies beyond its axes, where they have room.
 
-    `frame` is the size of the axes and `size` the size of the font [point].
+    `frame` is the size of the axes and `size` that of letters [point].
     """
     (left, right), (low, high) = panel.limits("x"), panel.limits("y")
     marks: list[Box] = []
@@ -113,12 +111,12 @@ def places(
     *,
     size: float,
 ) -> list[Box | None]:
-    """A place for each label, chosen in their order; None without room.
+    """A place for each word, the first words first; None without room.
 
-    Labels avoid all marks, each other and the frame's edges, and as far as possible points on
-    lines. Labels `above` their point are always placed there.
+    Words keep clear of all marks, of each other and of the frame's edges, and as far as possible of
+    points on lines; those above their point are there whatever else is.
     """
-    taken = list(marks)
+    taken = np.reshape(marks, (-1, 4))
     found: list[Box | None] = []
     for x, y, text, _, above, must in words:
         width, height = 0.62 * size * len(text), 1.2 * size
@@ -135,16 +133,16 @@ def places(
                 for gap, (across, up) in product(GAPS, WAYS)
             ]
             around = [one for one in around if one.within(*frame)]
-            tries = [one for one in around if not any(map(one.meets, taken))]
+            tries = [one for one in around if not one.meets(taken)]
             if must and not tries:
                 tries = around[-1:]
         best = min(tries, key=lambda one: _hits(one, lines), default=None)
         found.append(best)
-        taken += [best] if best else []
+        taken = np.vstack([taken, best]) if best else taken
     return found
 
 
 def _hits(box: Box, lines: Float[np.ndarray, "point 2"]) -> int:
-    """The number of points on lines that a box covers."""
+    """How many points on lines are under a box."""
     under = np.abs(lines - (box.x, box.y)) * 2 < (box.width, box.height)
     return int(under.all(axis=1).sum())
