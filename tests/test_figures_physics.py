@@ -480,7 +480,7 @@ def test_scaling_compares_runs_that_differ_in_candidates(tmp_path: Path) -> None
     (dashed, _) = [
         one.rows for one in chart.panels[0].layers if isinstance(one, Points) and not one.size
     ]
-    np.testing.assert_allclose(dashed, [[3, 9], [12, 144]])
+    np.testing.assert_allclose(dashed[["x", "y"]], [[3, 9], [12, 144]])
     assert chart.notes[1:] == ["Not shown: 1 run of other settings or repeated."]
     check_drawn(chart, runs.wide["key"])
 

@@ -160,7 +160,7 @@ def test_runs_without_fixed_weights_are_a_line_across(tmp_path: Path) -> None:
     chart = fig6_methods.chart(runs_of(tmp_path))
     assert large(chart, "spos")["x"].tolist() == [0.5]
     across = large(chart, "darts")
-    assert (list(across), across["y"].tolist()) == (["y"], [0.3])
+    assert (list(across), across["y"].tolist()) == (["y", "keys"], [0.3])
     selected = fig5_selected.chart(runs_of(tmp_path)).frame.dropna(subset="chain")
     assert selected.set_index("method")["v1"].to_dict() == {"spos": "0.5", "darts": "other"}
 
