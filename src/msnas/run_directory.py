@@ -145,7 +145,7 @@ class RunDirectory:
 
     def finished(self) -> dict[str, Any] | None:
         """The result of a run that ended well, whatever has become of its other files."""
-        result = self._readable_result()
+        result = self.readable()
         return result if result.get("status", "failed") == "finished" else None
 
     def finished_at(self) -> int:
@@ -155,13 +155,16 @@ class RunDirectory:
 
     def failure(self) -> dict[str, Any] | None:
         """The record of a run that ended with an error: `error`, `traceback`, `attempts`."""
-        result = self._readable_result()
+        result = self.readable()
         return result if result.get("status", "finished") == "failed" else None
 
-    def damage(self) -> str | None:
-        """Why the result that is there, or a file it names, is not what was written."""
+    def damage(self, result: Mapping[str, Any] | None = None) -> str | None:
+        """Why the result that is there, or a file it names, is not what was written.
+
+        `result` as in `checked`.
+        """
         try:
-            return damage_of(self.path, self.result() or {})
+            return damage_of(self.path, result or self.result() or {})
         except (DataError, OSError) as error:
             return one_line(error)
 
@@ -186,7 +189,8 @@ class RunDirectory:
         check_match(result, config, where=str(self.path / RESULT))
         return config, result
 
-    def _readable_result(self) -> dict[str, Any]:
+    def readable(self) -> dict[str, Any]:
+        """The result of whatever status; empty if there is none, or a damaged one."""
         try:
             return self.result() or {}
         except DataError:

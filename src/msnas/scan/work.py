@@ -119,13 +119,11 @@ class RunWork(Work):
             self.state = "new"  # force=true: this one is to be replaced
             return
         if modified != self._seen:
-            record = self.directory.finished() if self.directory.damage() is None else None
-            self.result = (
-                None
-                if record is None
-                else Result.of(record, config=self.plan.config, directory=self.directory.path)
-            )
-            self._record = self.directory.failure()
+            record = self.directory.readable()
+            whole = record.get("status") == "finished" and not self.directory.damage(record)
+            config, place = self.plan.config, self.directory.path
+            self.result = Result.of(record, config=config, directory=place) if whole else None
+            self._record = record if record.get("status") == "failed" else None
             self._seen = modified
         if self.result is not None:
             self.state = "finished"
