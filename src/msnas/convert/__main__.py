@@ -63,12 +63,12 @@ class SettingsOfFakes(Common):
 
 
 CLASSES = {"htautau": ("signal", "background"), "fakes": ("higgs", "z", "w", "qcd")}
-"""Layout -> the keys that name files of one class each, in the order of the output."""
+"""Layout -> its keys for input files, one key per class, in the order of the output."""
 
 
 @dataclass(kw_only=True)
 class Tally:
-    """What became of the events of one class."""
+    """Counts of the events of one class: read, kept, and dropped by reason."""
 
     dropped: Counter[str]
     read: int = 0
@@ -100,7 +100,7 @@ def find_files(patterns: str, *, key: str) -> list[Path]:
 
 
 def check(settings: Common, files: dict[str, list[Path]]) -> None:
-    """Refuse settings that contradict each other or what is on disk.
+    """Refuse settings that contradict each other or the files on disk.
 
     Raises:
         ConfigError: names the key.
@@ -127,7 +127,7 @@ def check(settings: Common, files: dict[str, list[Path]]) -> None:
 
 
 def convert(settings: Common) -> dict[str, Tally]:
-    """Read, select and write all events; the tally of each class.
+    """Read, select and write all events; return the tally of each class.
 
     Raises:
         ConfigError: settings that cannot be followed.
@@ -185,7 +185,7 @@ def convert(settings: Common) -> dict[str, Tally]:
 def provenance(
     settings: Common, files: dict[str, list[Path]], tallies: dict[str, Tally]
 ) -> dict[str, str | int]:
-    """Compose the file's attributes: how it was made, of what, and what its data sets hold."""
+    """Compose the file's attributes: settings, input files, event counts, data set descriptions."""
     from msnas import __version__
     from msnas.convert.layouts import layout_of
 
@@ -213,7 +213,7 @@ def provenance(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command; return the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     schema: type[Common] = Settings
     description = DESCRIPTION

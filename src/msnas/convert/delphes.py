@@ -23,7 +23,7 @@ TREE: Final = "Delphes"
 
 @dataclass(frozen=True, kw_only=True)
 class Particles:
-    """Generator record, each array [particle]. Daughters are positions in it, -1 for none."""
+    """Generator record, each array [particle]. A daughter is a position in it, -1 for none."""
 
     pid: Annotated[Integers, "Particle.PID"]
     first_daughter: Annotated[Integers, "Particle.D1"]
@@ -49,7 +49,7 @@ class Jets:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratedJets:
-    """Jets of what was generated, without detector and pile-up, each array [jet]."""
+    """Jets of generated particles, without detector and pile-up, each array [jet]."""
 
     pt: Annotated[Floats, "GenJet.PT"]
     eta: Annotated[Floats, "GenJet.Eta"]
@@ -79,7 +79,7 @@ class Towers:
 
 @dataclass(frozen=True, kw_only=True)
 class Vertices:
-    """Vertices, each array [vertex]. They are stored in no order of index; 0 is the primary."""
+    """Vertices, each array [vertex], not sorted by index; index 0 is the primary vertex."""
 
     index: Annotated[Integers, "Vertex.Index"]
     z: Annotated[Floats, "Vertex.Z"]
@@ -87,7 +87,7 @@ class Vertices:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """What the conversion reads of one event."""
+    """The parts of one event that the conversion reads."""
 
     particles: Particles
     jets: Jets
@@ -98,7 +98,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class EventWithTruth(Event):
-    """An event, and the jets that were generated."""
+    """An event with its generated jets."""
 
     generated: GeneratedJets
 
@@ -120,7 +120,7 @@ def collections_of(kind: type[Event]) -> dict[str, dict[str, str]]:
 class DelphesFile(Generic[E]):
     """One ROOT file of Delphes, opened and checked; ``events`` is the number it holds.
 
-    ``kind`` is what is read of an event.
+    ``kind`` is the class of an event; its fields name the branches that are read.
 
     Raises:
         DataError: the file cannot be read as ROOT, or lacks the tree or a branch.
@@ -139,7 +139,7 @@ class DelphesFile(Generic[E]):
                 is_tree = isinstance(tree, uproot.TTree)
                 found = set(tree.keys(full_paths=False)) if is_tree else set()
                 self.events = int(tree.num_entries) if is_tree else 0
-        except Exception as error:  # uproot raises whatever its many parts raise
+        except Exception as error:  # uproot raises errors of many kinds
             raise DataError(f"{path}: not a readable ROOT file ({_summary(error)})") from error
         if not is_tree:
             raise DataError(f"{path}: no tree {TREE!r}; the file holds {content or 'nothing'}")
@@ -168,7 +168,7 @@ def _summary(error: Exception) -> str:
 
 
 def _events(block: dict[str, NDArray[np.object_]], kind: type[E]) -> Iterator[E]:
-    """Split a block, branch -> [event] of arrays, into events."""
+    """Split a block (branch -> one array per event) into events."""
     parts, collections = get_type_hints(kind), collections_of(kind)
     for row in range(len(next(iter(block.values())))):
         yield kind(

@@ -1,4 +1,4 @@
-"""Events of two jets that may be fakes: the layout of ``htautau_fakes``.
+"""Events of two jets, each a tau or a fake: the layout of ``htautau_fakes``.
 
 Angles are in radians, momenta in GeV.
 """
@@ -22,7 +22,7 @@ from msnas.convert.selection import (
 )
 
 TAUS: Final = {"qcd": 0, "w": 1, "z": 2, "higgs": 2}
-"""Process -> the hadronic taus in acceptance that its events must have; labels from 0 on."""
+"""Process -> required number of hadronic taus in acceptance; labels count from 0 in this order."""
 
 MINIMUM_JET_PT: Final = 20.0
 MAXIMUM_JET_ETA: Final = 2.3
@@ -32,10 +32,10 @@ DROPS: Final = (Drop.OTHER_TAUS, Drop.NO_JET, Drop.SAME_JET, Drop.FEW_FAKES)
 
 
 def make_example(event: EventWithTruth, *, process: str) -> Example | Drop:
-    """Two jets of an event, higher pT first: those of its taus, then of the leading fakes.
+    """Choose two jets, higher pT first: the jets of the taus, filled up with the leading fakes.
 
-    Values without the event axis: jet [2, 4], image [2, 3, 16, 16], is_tau [2], target [2, 3],
-    label [], tau_visible [2, 4], tau_decay [2, 2]; or why the event is dropped.
+    Shapes without the event axis: jet [2, 4], image [2, 3, 16, 16], is_tau [2], target [2, 3],
+    label [], tau_visible [2, 4], tau_decay [2, 2]. A dropped event returns its reason.
     """
     taus = hadronic_taus(event.particles)
     if len(taus) != TAUS[process]:
@@ -74,10 +74,10 @@ def accepted(jets: Jets, position: int) -> bool:
 
 
 def generated_of(event: EventWithTruth, taus: list[HadronicTau]) -> dict[int, int]:
-    """Position of a jet -> that of the generated jet it is the nearest thing to.
+    """Position of a jet -> position of the generated jet that is matched to it.
 
-    Generated jets of pT > 15 GeV that are not made of one of the `taus`, each with the nearest jet
-    within dR < 0.4; of several the nearest generated jet. A pile-up jet has none.
+    Each generated jet of pT > 15 GeV, except those of the `taus`, is matched to the nearest jet
+    within dR < 0.4. A jet keeps its nearest generated jet; a pile-up jet has none.
     """
     jets, generated = event.jets, event.generated
     nearest: dict[int, tuple[float, int]] = {}
@@ -101,7 +101,7 @@ def generated_of(event: EventWithTruth, taus: list[HadronicTau]) -> dict[int, in
 def _truths(
     event: EventWithTruth, of: HadronicTau | int
 ) -> tuple[list[float], list[float], list[int]]:
-    """Target, visible decay products and numbers of a decay; of a fake only the first."""
+    """Target, visible decay products, decay counts; the last two are zeros for a fake."""
     if isinstance(of, HadronicTau):
         return (
             [of.pt, of.eta, of.phi],

@@ -17,7 +17,7 @@ PIXEL_WIDTH = 2 * HALF_WIDTH / PIXELS
 
 @dataclass(frozen=True, kw_only=True)
 class Deposits:
-    """Where something was measured, and how much of it: eta, phi [rad], value [GeV], each [n]."""
+    """Deposits of one image channel: eta, phi [rad] and deposited value [GeV], each [n]."""
 
     eta: NDArray[np.floating[Any]]
     phi: NDArray[np.floating[Any]]
@@ -39,7 +39,7 @@ def jet_image(
     """Sum each channel's deposits in 16 x 16 bins of 0.05 around the jet axis.
 
     Returns the image [channel, eta bin, phi bin] in the unit of the deposits. Bin 0 starts 0.4
-    below the axis; a bin holds its lower edge; deposits outside +-0.4 are left out.
+    below the axis; a bin includes its lower edge; deposits outside +-0.4 are left out.
     """
     images = np.empty((len(channels), PIXELS, PIXELS))
     for image, deposits in zip(images, channels, strict=True):

@@ -1,4 +1,4 @@
-"""What is made of an event, by layout."""
+"""The layouts of converted events, `htautau` and `fakes`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from msnas.convert.writer import LAYOUTS, LAYOUTS_WITH_FAKES, Layout
 
 @dataclass(frozen=True, kw_only=True)
 class EventLayout:
-    """Data sets, how a file is opened, and what an event of a class becomes, in code and words."""
+    """Data sets, how a ROOT file is opened, and how an event is selected, in code and words."""
 
     data_sets: Mapping[str, Layout]
     drops: tuple[Drop, ...]

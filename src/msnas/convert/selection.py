@@ -1,4 +1,4 @@
-"""What is made of an event: the true taus, their jets, and the example of both.
+"""Selection of an event: its true taus, their matched jets, and the example made of both.
 
 The selection is that of ``htautau``: two hadronic taus in acceptance, each matched to a jet of
 its own. Angles are in radians, momenta, energies and masses in GeV.
@@ -30,7 +30,7 @@ MINIMUM_VISIBLE_PT: Final = 20.0
 MAXIMUM_VISIBLE_ETA: Final = 2.3
 MATCHING_DELTA_R: Final = 0.4
 VERTEX_DISTANCE: Final = 0.1
-"""A pile-up track nearer than this [mm] to the primary vertex cannot be told from its tracks."""
+"""A pile-up track nearer than this [mm] to the primary vertex is taken for one of its tracks."""
 
 
 class Drop(Enum):
@@ -48,7 +48,7 @@ DROPS: Final = (Drop.FEW_TAUS, Drop.NO_JET, Drop.SAME_JET)
 
 @dataclass(frozen=True, kw_only=True)
 class HadronicTau:
-    """A tau that decays to hadrons: itself before the decay, and what of it can be seen."""
+    """A tau that decays to hadrons: the tau before its decay, and its visible decay products."""
 
     pt: float
     eta: float
@@ -64,8 +64,8 @@ class HadronicTau:
 def daughters(particles: Particles, position: int) -> list[int]:
     """Positions of a particle's decay products, as Pythia 8 stores them.
 
-    Both pointers -1: none. Second -1 or equal to the first: one. Second larger: the range.
-    Second smaller: these two.
+    Both pointers -1: no daughter. Second -1 or equal to the first: one daughter. Second larger:
+    all positions from the first to the second. Second smaller: the two positions alone.
 
     Raises:
         DataError: a pointer leads out of the record.
@@ -84,7 +84,7 @@ def daughters(particles: Particles, position: int) -> list[int]:
 
 
 def visible_momentum(particles: Particles, position: int) -> NDArray[np.float64]:
-    """Sum of (E, px, py, pz), shape [4], over the final decay products but neutrinos."""
+    """Sum of (E, px, py, pz), shape [4], over the final decay products except neutrinos."""
     total = np.zeros(4)
     seen: set[int] = set()
     waiting = daughters(particles, position)
@@ -109,8 +109,8 @@ def visible_momentum(particles: Particles, position: int) -> NDArray[np.float64]
 def hadronic_taus(particles: Particles) -> list[HadronicTau]:
     """Find the hadronic taus with visible pT > 20 GeV and |eta| < 2.3, in record order.
 
-    A tau with a tau among its daughters is an earlier copy of the same one (it radiated, or
-    recoiled); only the last copy counts, so what was radiated before is not part of the decay.
+    A tau with a tau among its daughters is an earlier copy of the same tau (it radiated, or
+    recoiled); only the last copy counts, so radiation before it is not part of the decay.
     """
     taus = []
     for position in np.flatnonzero(np.abs(particles.pid) == TAU).tolist():
@@ -185,9 +185,9 @@ def measured(event: Event, positions: Sequence[int]) -> Example:
 
 
 def make_example(event: Event, *, label: int) -> Example | Drop:
-    """Select, match and order one event; either what is written of it or why it is dropped.
+    """Select, match and order one event; return its example, or the reason why it is dropped.
 
-    Of more than two hadronic taus, those of highest visible pT are used. Values without the
+    Of more than two hadronic taus, the two of highest visible pT are used. Shapes without the
     event axis: jet [2, 4], image [2, 3, 16, 16], tau [2, 3], label [], tau_visible [2, 4],
     tau_decay [2, 2]; the first axis is the jet, higher pT first.
     """

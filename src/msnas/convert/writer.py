@@ -1,4 +1,4 @@
-"""HDF5 output, block by block, that exists under its name only when it is complete."""
+"""HDF5 output written block by block; the file gets its name only when it is complete."""
 
 import os
 import tempfile
@@ -18,12 +18,12 @@ from msnas.storage import flush
 BLOCK: Final = 1000
 """Events per HDF5 chunk, and events gathered before they are written."""
 SCRATCH_BLOCK: Final = 8
-"""Events per HDF5 chunk where single events are to be picked."""
+"""Events per HDF5 chunk of the unshuffled file, from which single events are picked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """A data set: shape of one event, type, and what it means."""
+    """A data set: shape of one event, number type, and description."""
 
     shape: tuple[int, ...]
     dtype: type[np.generic]
@@ -83,17 +83,17 @@ LAYOUTS_WITH_FAKES: Final = {
         description="0 QCD di-jet (two fakes), 1 W + jet (one tau, one fake), 2 Z, 3 H (two taus)",
     ),
 }
-"""With fakes among the jets; what is of true taus only is 0 for them."""
+"""Data sets of events with fakes; values that only a true tau has are 0 for a fake."""
 
 
 class ExampleWriter:
     """Writes examples to a hidden folder next to ``path`` and moves the file there at the end.
 
-    ``layouts`` are its data sets. To be used in a ``with`` statement: leaving it without ``finish``
-    removes what was written. A process killed outright leaves the hidden folder, never a file at
-    ``path``. With
-    ``shuffle_seed`` the events are first written as they come, then copied in the order of
-    ``numpy.random.default_rng(shuffle_seed).permutation``. Memory: one block of 1000 events.
+    ``layouts`` are the data sets of the file. Use the writer in a ``with`` statement: leaving it
+    without ``finish`` removes the written data. A process killed outright leaves the hidden folder,
+    never a file at ``path``. With ``shuffle_seed`` the events are first written as they come, then
+    copied in the order of ``numpy.random.default_rng(shuffle_seed).permutation``. Memory: one block
+    of 1000 events.
 
     Raises:
         OSError: the folder of ``path`` cannot be written to, or the disk is full.
@@ -144,7 +144,7 @@ class ExampleWriter:
             self._write_waiting()
 
     def finish(self, attributes: Mapping[str, str | int]) -> None:
-        """Write what is left, set the file's attributes, and move the file to its name."""
+        """Write the remaining events, set the file's attributes, and move the file to its name."""
         self._write_waiting()
         if self.shuffle_seed is not None:
             self._copy_shuffled(self.shuffle_seed)
