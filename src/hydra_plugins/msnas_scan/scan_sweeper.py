@@ -1,4 +1,4 @@
-"""The sweeper `hydra/sweeper=scan`: knows what is finished, and launches until all is."""
+"""The sweeper `hydra/sweeper=scan`: launches the unfinished runs until all are finished."""
 
 import sys
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 class ScanSweeperConf:
     """Settings of the sweeper.
 
-    `params` are axes as on the command line, which replaces them; `default_params` stand behind
-    both, and give way where they cannot apply. A scan of several `parts` is one of each: a part
-    holds further `params`.
+    `params` are axes; an axis on the command line replaces the same axis here. `default_params`
+    are axes that both replace; they are left out where they have no meaning. `parts`, if given,
+    are scans done together: each part holds further `params`.
     """
 
     _target_: str = "hydra_plugins.msnas_scan.scan_sweeper.ScanSweeper"
@@ -33,7 +33,7 @@ ConfigStore.instance().store(
 
 @final
 class ScanSweeper(Sweeper):
-    """Every combination of the axes, through whatever launcher is configured."""
+    """Does the runs of every combination of the axes through the configured launcher."""
 
     def __init__(self, *, params: Any, parts: Any, default_params: Any) -> None:
         self.params = params
@@ -43,7 +43,7 @@ class ScanSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what Hydra has; the workers do runs quietly instead of the `task_function`."""
+        """Keep Hydra's context and configuration; workers do `ScanJob`, not the `task_function`."""
         self.hydra_context = hydra_context
         self.full_config = config
 

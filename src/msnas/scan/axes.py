@@ -14,12 +14,12 @@ from msnas.errors import ConfigError
 from msnas.settings import OF_A_SCAN
 
 FASTEST = "seed"
-"""Varies fastest: runs side by side then differ in it and seldom wait for a shared training."""
+"""The axis that varies fastest: runs side by side then seldom wait for a shared training."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A setting and its values, as overrides; `default` if nobody asked for it."""
+    """A setting and its values, as overrides; `default` if no user or experiment asked for it."""
 
     name: str
     overrides: tuple[str, ...]
@@ -35,8 +35,8 @@ def make_axes(
 ) -> list[Axis]:
     """The axes in order: defaults, an experiment's `params`, the command line's `arguments`.
 
-    A later one replaces an earlier one of the same key. Raises ConfigError, naming the key, for
-    an axis without values, or a setting of the scan itself with several.
+    A later axis replaces an earlier axis of the same key. Raises ConfigError, naming the key, for
+    an axis without values, or a setting of the scan itself with several values.
     """
     axes: dict[str, Axis] = {}
     for words, default in (
@@ -55,7 +55,7 @@ def make_axes(
 
 
 def combinations(axes: Iterable[Axis]) -> list[dict[str, str]]:
-    """Every combination of the axes' values: an override by the name of each axis."""
+    """Every combination of the axes' values, each as axis name -> override."""
     axes = list(axes)
     return [
         dict(zip((axis.name for axis in axes), values, strict=True))
@@ -64,7 +64,7 @@ def combinations(axes: Iterable[Axis]) -> list[dict[str, str]]:
 
 
 def of_the_scan(name: str) -> bool:
-    """Whether a setting is the scan's own, not the runs'."""
+    """Whether a setting belongs to the scan itself, not to its runs."""
     return name.split(".")[0] in OF_A_SCAN
 
 

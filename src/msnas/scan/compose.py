@@ -1,4 +1,4 @@
-"""Configurations of many runs in little time. Imports no PyTorch."""
+"""Composes the configurations of many runs fast. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from msnas.errors import ConfigError
 from msnas.overrides import check_values, no_group, no_option, refusal
 
 REFERENCE = re.compile(r"\$\{[^{}]*\}")
-"""To another setting, or a resolver with names among its arguments."""
+"""A reference to another setting, or a resolver with names of settings among its arguments."""
 
 NAME = re.compile(r"[\w.]+")
-"""Of a setting, in a reference."""
+"""The name of a setting in a reference."""
 
 HYDRA = "hydra."
-"""Its own settings, which decide what is composed."""
+"""The prefix of Hydra's own settings, which decide what is composed."""
 
 
 class _Read(NamedTuple):
@@ -51,7 +51,7 @@ class _Resolved(NamedTuple):
     referred: set[str]
 
     def only_sets(self, override: Override) -> bool:
-        """Whether an override does no more than to replace a value that nothing refers to."""
+        """Whether an override only replaces a value that no other setting refers to."""
         value = override.value()
         if override.type is not OverrideType.CHANGE or override.package is not None:
             return False
@@ -70,9 +70,9 @@ class _Resolved(NamedTuple):
 class Composer:
     """Composes as Hydra does, but each choice of config groups only once.
 
-    Hydra reads the files of the groups (0.1 s), changes single values and resolves what refers to
-    others (10 ms); most runs of a scan differ in values alone that nothing refers to. `folders` are
-    looked at in this order (`conf_folders.folders_of`).
+    Hydra reads the files of the groups (0.1 s), changes single values and resolves references
+    (10 ms); most runs of a scan differ only in values that nothing refers to. `folders` are
+    searched in this order (`conf_folders.folders_of`).
     """
 
     def __init__(self, folders: Sequence[str], config_name: str | None) -> None:
@@ -88,14 +88,14 @@ class Composer:
         self._resolved: dict[tuple[str, ...], _Resolved] = {}
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """The configuration without Hydra's own part; raise ConfigError for what is none."""
+        """The configuration without Hydra's own part; raise ConfigError for a wrong override."""
         try:
             return self._composed(*self._sorted(overrides))
         except (HydraException, OmegaConfBaseException) as error:
             raise refusal(error) from error
 
     def values(self, overrides: Sequence[str]) -> Any:
-        """The same resolved, as plain values."""
+        """The same configuration with references resolved, as plain values."""
         try:
             groups, changes = self._sorted(overrides)
             if groups not in self._resolved:
@@ -115,7 +115,7 @@ class Composer:
         return config
 
     def _sorted(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
-        """The choices of groups, and the changes of what they hold."""
+        """Split overrides into choices of groups and changes of values that the groups hold."""
         overrides = [declared(one) for one in overrides]
         read = [self._read(one) for one in overrides]
         groups = tuple(one for one, it in zip(overrides, read, strict=True) if it.of_base)
@@ -158,7 +158,7 @@ class Composer:
         return base
 
     def _without(self, groups: tuple[str, ...]) -> ConfigError | None:
-        """The error that names the one choice without which the others compose: its group."""
+        """The error for the choice of an unknown group, if the other choices compose without it."""
         for index, text in enumerate(groups):
             override = self._read(text).override
             if override.is_add() or override.key_or_group.startswith(HYDRA):
@@ -184,7 +184,7 @@ class Composer:
 
 
 def _meet(name: str, key: str) -> bool:
-    """Whether a reference by `name` may see what `key` sets: it, or a node above or below it."""
-    if name.startswith("."):  # relative: to whatever ends so
+    """Whether a reference `name` may read what `key` sets: the same node, or one above or below."""
+    if name.startswith("."):  # relative: to any setting whose key has its last name
         return name.rpartition(".")[2] in key.split(".")
     return name == key or name.startswith(f"{key}.") or key.startswith(f"{name}.")

@@ -1,4 +1,4 @@
-"""Launching through Hydra's launcher plugins, until nothing is left. Imports no PyTorch."""
+"""Launches works through Hydra's launcher plugins until none is left. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PLUGINS = {
     "submitit_slurm": "hydra_submitit_launcher",
     "ray": "hydra_ray_launcher",
 }
-"""Engines and the packages they come from."""
+"""Engine -> the package of `hydra_plugins` that provides it."""
 
 ELSEWHERE = ("submitit_slurm", "ray")
 """Engines whose workers may be on other machines."""
@@ -37,11 +37,11 @@ ELSEWHERE = ("submitit_slurm", "ray")
 Works = Sequence[Work]
 
 IDLE_ROUNDS = 5
-"""After so many rounds without any progress the engine is given up."""
+"""The engine is given up after this many rounds in a row without any progress."""
 
 
 class EngineError(MsnasError):
-    """The engine loses every job."""
+    """The engine no longer makes any progress."""
 
 
 def check_installed(arguments: Iterable[str]) -> None:
@@ -58,11 +58,11 @@ def check_installed(arguments: Iterable[str]) -> None:
 
 @final
 class Engine:
-    """A launcher that may lose jobs, or raise: what is left is launched again.
+    """A launcher that may lose jobs or raise errors: unfinished works are launched again.
 
-    `name` is the launcher's, `settings` its configuration, `make_launcher` makes one. On this
-    machine a job is a worker that takes what is left, as a job of its own costs half a second;
-    elsewhere every work is a job.
+    `name` is the launcher's name, `settings` its configuration, `make_launcher` makes it. On this
+    machine a job is a worker that does many works, as starting a job costs half a second; on other
+    machines every work is a job.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class Engine:
         self._launched = 0
 
     def work_off(self, works: Sequence[Work], *, caches: Iterable[Path]) -> None:
-        """Launch until nothing is left; raise EngineError when nothing moves any more.
+        """Launch until no work is left; raise EngineError when there is no more progress.
 
-        `caches` are folders of trainings: their files tell that something moves.
+        `caches` are folders of trainings: new or changed files in them count as progress.
         """
         places = list(caches)
         idle, trouble = 0, "it came back without an error"
@@ -99,21 +99,21 @@ class Engine:
 
     @property
     def workers(self) -> int | None:
-        """Processes that share the works on this machine; None where every work is a job."""
+        """Number of processes that share the works on this machine; None if every work is a job."""
         if self.name == "joblib":
             from joblib import effective_n_jobs
 
             return int(effective_n_jobs(self.settings.n_jobs))
-        # submitit's local executor starts all it gets at once: no more than there are cores
+        # submitit's local executor starts all its jobs at once: give it one per core
         local = {"basic": 1, "submitit_local": len(os.sched_getaffinity(0))}
         return local.get(self.name)
 
     def _has_no_workers(self) -> bool:
-        """Whether the jobs are done in this process."""
+        """Whether the jobs run in this process."""
         return self.name in ("basic", "joblib") and self.workers == 1
 
     def _launch(self, works: list[Work]) -> str | None:
-        """One call of the launcher; what went wrong with the engine, if something did."""
+        """Call the launcher once; return the engine's error in words, None if there was none."""
         workers = self.workers
         jobs = len(works) if workers is None else min(workers, len(works))
         first, self._launched = self._launched, self._launched + jobs
@@ -129,7 +129,7 @@ class Engine:
                 launcher: Any = self.make_launcher(works, Path(claims) if claims else None)
                 if self.name == "joblib":
                     _start_tracker()
-                    # a worker that waits for a job ends with the scan too
+                    # an idle worker ends with the scan too
                     launcher.joblib["initializer"] = Tether.to_this_process()
                 returns = launcher.launch(
                     [work.launched_as for work in works[:jobs]], initial_job_idx=first
@@ -156,20 +156,20 @@ def _take_answers(
 
 
 def _traces(works: Sequence[Work], places: list[Path]) -> tuple[Any, ...]:
-    """What changes when something moves: jobs done, attempts, files of trainings."""
+    """Numbers that change with any progress: works left, attempts, files of trainings."""
     newest, count = 0, 0
     for path in _files_of_trainings(places):
         try:
             newest = max(newest, path.stat().st_mtime_ns)
         except OSError:
-            continue  # renamed in this moment
+            continue  # renamed since it was listed
         count += 1
     attempts = sum(getattr(work, "attempts", 0) for work in works)
     return sum(work.left for work in works), attempts, newest, count
 
 
 def _files_of_trainings(places: list[Path]) -> Iterator[Path]:
-    """Finished trainings and what unfinished ones have written; a lock moves without progress."""
+    """Files of finished and unfinished trainings, but no locks: these change without progress."""
     for kind in (kind for place in places for kind in entries(place)):
         for path in entries(kind):
             if path.suffix != ".lock":
@@ -179,7 +179,7 @@ def _files_of_trainings(places: list[Path]) -> Iterator[Path]:
 
 
 def _start_ray(settings: DictConfig) -> None:
-    """Connect before the plugin does: it gives a running cluster a setting that Ray refuses."""
+    """Connect first: the plugin would give a running cluster a setting that Ray refuses."""
     import ray
 
     if not ray.is_initialized():
@@ -191,20 +191,20 @@ def _start_ray(settings: DictConfig) -> None:
 
 
 def _start_tracker() -> None:
-    """Begin loky's own process before the workers: it lets this one hear signals again."""
+    """Start loky's resource tracker before the workers: its start unblocks signals here again."""
     from joblib.externals.loky.backend.resource_tracker import ensure_running
 
     ensure_running()
 
 
 def _expect_results_at_once() -> None:
-    """A process on this machine that has ended leaves its result at once or never."""
+    """Do not wait for results: a local process that has ended leaves its result at once or never."""
     from submitit.local.local import LocalJob
 
     LocalJob._results_timeout_s = 1
 
 
 def _stop_ray() -> None:
-    """Disconnect, which ends what is still running for us."""
+    """Disconnect from Ray, which ends the scan's jobs that still run."""
     if "ray" in sys.modules:
         sys.modules["ray"].shutdown()

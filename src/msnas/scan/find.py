@@ -1,4 +1,4 @@
-"""From axes to runs, each known by its key. Imports PyTorch only where a method must be asked."""
+"""From axes to runs, each known by its key. Imports PyTorch only to look at a method's class."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def find_scan(
     composer: Composer,
     elsewhere: bool,
 ) -> tuple[list[RunWork], list[ImpossibleRun]]:
-    """The runs of every part of a scan, each key once; a part's settings stand above `params`."""
+    """Runs and impossible runs of all parts of a scan, each key once; a part overrides `params`."""
     runs: dict[str, RunWork] = {}
     impossible: list[ImpossibleRun] = []
     seen: list[list[str]] = []
@@ -51,9 +51,9 @@ def find_scan(
 def find_runs(
     axes: Sequence[Axis], composer: Composer, *, elsewhere: bool
 ) -> tuple[list[RunWork], list[ImpossibleRun]]:
-    """All combinations of the axes as runs, each key once; and those that are none.
+    """All combinations of the axes: the runs, each key once, and the impossible runs.
 
-    A default axis of `task_weight` is left out where there is nothing to weigh.
+    A default axis of `task_weight` is left out where v1 has no meaning.
     """
     optional = any(axis.name == WEIGHT and axis.default for axis in axes)
     runs: dict[str, RunWork] = {}
@@ -70,13 +70,13 @@ def find_runs(
                 config = composer.values(overrides)
             run = _work_of(config, overrides, sources, elsewhere=elsewhere)
             runs.setdefault(run.key, run)
-        except Exception as error:  # whatever it is, it is this combination's alone
+        except Exception as error:  # whatever the error is, it is of this combination alone
             impossible.setdefault(tuple(overrides), _impossible(overrides, error))
     return list(runs.values()), list(impossible.values())
 
 
 def maker(composer: Composer, *, elsewhere: bool) -> Callable[[Sequence[str]], RunWork]:
-    """What makes a run of overrides; it raises an MsnasError for what is none."""
+    """A function from overrides to a run; it raises an MsnasError for overrides of no valid run."""
     sources: dict[str, Source] = {}
 
     def make(overrides: Sequence[str]) -> RunWork:
@@ -100,7 +100,7 @@ def _work_of(
 
 
 def _impossible(overrides: list[str], error: Exception) -> ImpossibleRun:
-    """With a traceback only where the message does not say all."""
+    """An impossible run; with a traceback only if the error is not one of msnas."""
     if isinstance(error, MsnasError):
         return ImpossibleRun(overrides, error=one_line(error))
     text = "".join(traceback.format_exception(error))
@@ -110,10 +110,10 @@ def _impossible(overrides: list[str], error: Exception) -> ImpossibleRun:
 def _takes_weight(
     config: Mapping[str, Any], sources: dict[str, Source], *, elsewhere: bool
 ) -> bool:
-    """Whether v1 means something: two losses, fixed weights, a method that looks at both.
+    """Whether v1 has a meaning: two losses, fixed weights, and a method that uses both losses.
 
-    Only the method's class knows the last, and importing it takes seconds; what has been finished
-    with this v1 takes it.
+    Only the method's class knows the last, and importing it takes seconds; a finished run with
+    this v1 shows it without the import.
     """
     tasks = [name for name in config["problem"]["chain"] if config["tasks"][name]["loss"]]
     given = any(value is not None for value in config["task_weights"].values())

@@ -1,4 +1,4 @@
-"""What a worker does for a scan. Imports no PyTorch until there is work to do."""
+"""The job of a scan's worker. Imports no PyTorch until there is work to do."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from msnas.scan.tether import Tether
 from msnas.terminal import terminal
 
 Answer = dict[str, Any]
-"""The `key` of what was done, or an `error` (None if all went well) and its `traceback`."""
+"""The `key` of the finished run, or an `error` (None if all went well) and its `traceback`."""
 
 
 @final
 @dataclass(frozen=True)
 class Share:
-    """Overrides of works that several workers on one machine share out among themselves.
+    """Overrides of works that several workers on one machine divide among themselves.
 
-    Who makes the file of a work in the folder `claims` does it. `folders` and `config_name` are
-    what a `Composer` takes.
+    The worker that creates the file of a work in the folder `claims` does this work. `folders`
+    and `config_name` are the arguments of `Composer`.
     """
 
     works: tuple[tuple[str, ...], ...]
@@ -37,7 +37,7 @@ class Share:
     config_name: str | None
 
     def claim(self, place: int) -> bool:
-        """Whether the work at `place` was still free; it is the caller's now."""
+        """Claim the work at this place of `works` for the caller; False if another worker has it."""
         try:
             (self.claims / str(place)).touch(exist_ok=False)
         except FileExistsError:
@@ -48,10 +48,10 @@ class Share:
 @final
 @dataclass(frozen=True)
 class ScanJob:
-    """A run or pre-training in the scan's own `folder`, on whatever machine it is; or a `share`.
+    """One run or pre-training in the scan's working `folder`, on any machine; or a `share`.
 
-    Says nothing on the screen: a run's `log` has it all. An error becomes the answer, so that no
-    engine stops the others for it. It does not outlive the scan.
+    The job prints nothing: a run's `log` has it all. An error becomes the answer, so that no
+    engine stops other jobs because of it. The job does not outlive the scan.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class ScanJob:
     share: Share | None = None
 
     def __call__(self, cfg: DictConfig) -> dict[int, Answer]:
-        """Do it; the answers by the place of the work: 0, or that in the share."""
+        """Do the job; return the answers by the place of the work: 0, or its place in the share."""
         self.tether()
         os.chdir(self.folder)
         with (

@@ -1,4 +1,4 @@
-"""What is known of all runs of a scan; the scan's own file. Imports no PyTorch."""
+"""The states of all runs of a scan, and its file `scan.json`. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from msnas.storage import write_record
 
 @final
 class Ledger:
-    """The runs of the scan in `folder`, and how far they are."""
+    """The runs of the scan in `folder`, and the state of each run."""
 
     def __init__(
         self,
@@ -38,12 +38,12 @@ class Ledger:
         self.add(runs)
 
     def add(self, runs: Sequence[RunWork]) -> None:
-        """Take runs in."""
+        """Add runs to the scan."""
         self._finished_before |= {run.key for run in runs if run.state == "finished"}
         self.runs += runs
 
     def look(self) -> None:
-        """See how far the unfinished runs are; a run that has no file yet is still new."""
+        """Update the states of the unfinished runs; a new run without any file stays new."""
         places = {run.directory.path.parent for run in self.runs if run.state == "new"}
         there = {path.name.split(".")[0] for place in places for path in entries(place)}
         for run in self.runs:
@@ -52,21 +52,21 @@ class Ledger:
         self.workers = max(self.workers, self.states()["running"])
 
     def varied(self, overrides: Sequence[str]) -> str:
-        """Those of a run's overrides that not all runs share."""
+        """The overrides of a run that not all runs of the scan share."""
         everyone = [set(one.overrides) for one in self.runs]
         everyone += [set(one.overrides) for one in self.impossible]
         shared = set.intersection(*everyone) if len(everyone) > 1 else set()
         return " ".join(one for one in overrides if one not in shared)
 
     def states(self) -> Counter[str]:
-        """How many runs are in each state; impossible ones have failed."""
+        """How many runs are in each state; impossible runs count as failed."""
         states = Counter(run.state for run in self.runs)
         states["failed"] += len(self.impossible)
         return states
 
     @property
     def failed(self) -> int:
-        """Runs that have failed, or could not even be composed."""
+        """Number of runs that have failed, or could not even be composed."""
         return self.states()["failed"]
 
     @property
@@ -75,9 +75,9 @@ class Ledger:
         return [run for run in self.runs if run.state != "finished"]
 
     def seconds_left(self) -> float | None:
-        """Estimate from each method's median, and from how many run at a time.
+        """Estimate the time left [s] from each method's median time and the number of workers.
 
-        Runs of a method of which none is finished take as long as the median of the others.
+        A method without a finished run gets the median of all methods; None if no run is finished.
         """
         finished = [run for run in self.runs if run.seconds is not None]
         recent = [run for run in finished if run.key not in self._finished_before] or finished
@@ -121,7 +121,7 @@ class Ledger:
 
 
 def seconds_of_method(run: RunWork) -> float | None:
-    """Median time of the finished runs of the same problem and method; None if there is none."""
+    """Median time [s] of finished runs of the same problem and method; None without such a run."""
     times = []
     for directory in entries(run.directory.path.parent):
         try:
@@ -129,12 +129,12 @@ def seconds_of_method(run: RunWork) -> float | None:
             if result is not None:
                 times.append(sum(float(one["seconds"]) for one in result["stages"].values()))
         except (OSError, KeyError):
-            continue  # an estimate does without the unreadable ones
+            continue  # the estimate leaves out unreadable runs
     return statistics.median(times) if times else None
 
 
 def as_time(seconds: float) -> str:
-    """Hours, minutes and seconds.
+    """A time in seconds as hours, minutes and seconds.
 
     >>> as_time(3725)
     '1:02:05'

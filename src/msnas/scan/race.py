@@ -1,4 +1,4 @@
-"""Races over chains and seeds, as rounds of a scan's runs. Imports no PyTorch."""
+"""Races of chains over several seeds, in rounds of runs of a scan. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from msnas.scan.work import ImpossibleRun, RunWork
 TARGET = "msnas.methods.race.Race"
 
 MakeRun = Callable[[Sequence[str]], RunWork]
-"""A run of overrides."""
+"""Makes the run that a list of overrides describes."""
 
 
 @final
 class ScanRace:
-    """Runs of `method=race` that differ in their seed alone, in place of which it trains chains.
+    """The race that replaces `runs` of `method=race` which differ in their seed alone.
 
-    A training is a run of `method=fixed_chain`: an ordinary one, whose trainings any other run of
-    that chain and seed shares.
+    It trains one chain with one seed at a time. Each training is an ordinary run of
+    `method=fixed_chain`; other runs of the same chain and seed share it.
     """
 
     def __init__(self, runs: Sequence[RunWork], *, make: MakeRun) -> None:
@@ -53,9 +53,9 @@ class ScanRace:
         self._losses: dict[Training, np.ndarray] = {}
 
     def go_on(self, *, retry: bool = False) -> list[RunWork]:
-        """What is left to do in this round; rounds that are complete are gone through before.
+        """The runs left to do in the first incomplete round; complete rounds are evaluated.
 
-        With `retry` a training that failed before this scan is one to do.
+        With `retry` a training that failed before this scan is done again.
         """
         while self.race.round and self.trouble is None:
             for training in self.race.round:
@@ -77,7 +77,7 @@ class ScanRace:
         return []
 
     def words(self) -> list[str]:
-        """How it ended, or how far it is; in sentences."""
+        """Sentences that say how the race ended, or how far it is."""
         race = self.race
         told = (
             f"Race of {len(self.paths)} chains: {race.trainings} of "
@@ -116,7 +116,7 @@ class ScanRace:
 def find_races(
     runs: Sequence[RunWork], *, make: MakeRun
 ) -> tuple[list[RunWork], list[ScanRace], list[ImpossibleRun]]:
-    """The runs that are no race over seeds; the races; and those that cannot be."""
+    """Split `runs` into ordinary runs, races over seeds, and races that are not possible."""
     groups: dict[str, list[RunWork]] = {}
     for run in runs:
         if run.plan.config["method"]["_target_"] == TARGET:

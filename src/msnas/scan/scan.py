@@ -24,10 +24,10 @@ SCANS = Path("sweeps")
 
 @final
 class Scan:
-    """The given runs, and round by round those of races, worked off by an engine.
+    """The given runs, and round by round the runs of `races`, done by an engine.
 
-    `settings` are those of sweep.yaml; what is missing has its default: `retry_failed`, `dry_run`,
-    `report`, `scan.name`.
+    `settings` are `retry_failed`, `dry_run`, `report` and `scan.name` of sweep.yaml; a missing
+    setting has its default.
     """
 
     def __init__(
@@ -55,30 +55,30 @@ class Scan:
         self._add(runs)
 
     def _add(self, runs: Sequence[RunWork]) -> None:
-        """Take runs into the ledger that it has not."""
+        """Add to the ledger the runs that it does not have yet."""
         known = {id(run) for run in self.ledger.runs}
         new = [run for run in runs if id(run) not in known]
         for run in new:
-            # trackers that group runs show those of a scan together
+            # trackers that group runs show the runs of a scan together
             if run.plan.config["logger"].get("group", "") is None:
                 run.launched_as.append(f"logger.group='{self.ledger.folder.name}'")
         self.ledger.add(new)
 
     def _next_round(self, *, retry: bool = False) -> list[RunWork]:
-        """What the races have to do next, together; with `retry` what has failed too."""
+        """The runs that all races need next; with `retry` runs that have failed too."""
         left = [run for race in self.races for run in race.go_on(retry=retry)]
         self._add([run for race in self.races for run in race.works.values()])
         return left
 
     def preview(self, *, workers: int) -> None:
-        """Say what would be done; write nothing."""
+        """Print which runs would be done; write nothing."""
         self._next_round()
         show_preview(self.ledger, self.console, workers=workers)
         for race in self.races:
             say(self.console, " ".join(race.words()))
 
     def work_off(self, engine: Engine) -> bool:
-        """Do what is left; say how it went, write the report. Whether all of it went well."""
+        """Do the runs left, print the outcome, write the report; return whether all went well."""
         ledger, console = self.ledger, self.console
         if self.retry_failed:
             for run in ledger.runs:
@@ -125,7 +125,7 @@ class Scan:
         return reported and not stuck and not ledger.failed and not ledger.unfinished
 
     def _report(self) -> bool:
-        """Write the report, if there is something to report."""
+        """Write the report if a run is finished; return False if the report failed."""
         if not self.report or not self.ledger.states()["finished"]:
             return True
         try:

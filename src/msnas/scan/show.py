@@ -1,4 +1,4 @@
-"""What a scan says on the screen. Imports no PyTorch."""
+"""What a scan prints on the screen. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ BEST = "best so far (validation)"
 LOOK_EVERY = 1.0
 """Seconds between two looks at the run directories."""
 SAY_EVERY = 30
-"""Looks between two lines, where there is no terminal."""
+"""Number of looks between two printed lines, where there is no terminal."""
 
 
 @final
 class Watch:
-    """While it is open, a thread looks at the runs and shows them: a live table, or lines."""
+    """While open, a thread looks at the runs and shows their states: a live table, or lines."""
 
     def __init__(self, ledger: Ledger, console: Console) -> None:
         self.ledger = ledger
@@ -63,7 +63,7 @@ class Watch:
         looks = 0
         while True:
             self.ledger.look()
-            with suppress(OSError):  # a full disk: the last word is written at the end
+            with suppress(OSError):  # the disk may be full: the file is written again at the end
                 self.ledger.write()
             if self._live:
                 self._live.refresh()
@@ -74,7 +74,7 @@ class Watch:
                 return
 
     def line(self) -> str:
-        """Everything in one line."""
+        """The states of the runs, the time left and the best run in one line."""
         states = self.ledger.states()
         total = sum(states.values())
         words = [f"{states['finished']} of {total} runs done"]
@@ -108,7 +108,7 @@ class Watch:
 
 
 def show_best(ledger: Ledger, console: Console) -> None:
-    """The best finished run of each method, on validation data."""
+    """Print the best finished run of each method, judged on validation data."""
     rows = []
     for method in sorted({run.method for run in ledger.runs}):
         best = best_of([run.result for run in ledger.runs if run.result and run.method == method])
@@ -121,7 +121,7 @@ def show_best(ledger: Ledger, console: Console) -> None:
 
 
 def show_choices(ledger: Ledger, console: Console) -> None:
-    """How sure the choices are that runs of several seeds make together."""
+    """Print how sure the choice of a chain is that runs of several seeds make together."""
     from msnas.report.choice import show_choice  # pandas and SciPy: 2 s
     from msnas.results.choice import choices_over_seeds
 
@@ -130,7 +130,7 @@ def show_choices(ledger: Ledger, console: Console) -> None:
 
 
 def show_failures(ledger: Ledger, console: Console) -> None:
-    """A line per failed run with its error, then every different traceback once."""
+    """Print a line with the error of every failed run, and every different traceback once."""
     failures = [
         (ledger.varied(one.overrides), one.error, one.traceback) for one in ledger.impossible
     ] + [
@@ -147,7 +147,7 @@ def show_failures(ledger: Ledger, console: Console) -> None:
 
 
 def show_preview(ledger: Ledger, console: Console, *, workers: int) -> None:
-    """What would run, and how long it would take."""
+    """Print which runs a scan would do, and how long they would take."""
     rows = [
         {"overrides": ledger.varied(run.overrides), "key": run.key, "state": run.state}
         for run in ledger.runs
@@ -173,7 +173,7 @@ def show_preview(ledger: Ledger, console: Console, *, workers: int) -> None:
 
 
 def show_damage(ledger: Ledger, console: Console) -> None:
-    """A line per result that cannot be read: its run is done again."""
+    """Print a line for every result that cannot be read: its run is done again."""
     for run in ledger.unfinished:
         if damage := run.directory.damage():
             say(console, f"warning: damaged, the run is done again: {damage}")

@@ -1,4 +1,4 @@
-"""A worker ends with its scan, however that ends. Imports no PyTorch."""
+"""Ends a worker process when the process of its scan ends. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, final
 
 PROC = Path("/proc")
-"""Linux only."""
+"""The kernel's files on processes; Linux only."""
 LOOK_EVERY = 1.0
-"""Seconds between two looks at the scan's process."""
+"""Seconds between two checks of the scan's process."""
 
 _fastened: set[Tether] = set()
 
@@ -22,11 +22,11 @@ _fastened: set[Tether] = set()
 @final
 @dataclass(frozen=True)
 class Tether:
-    """Ties the process that calls it to the process of a scan; one on another machine stays free.
+    """Ties the calling process to the process of a scan; on another machine it does nothing.
 
-    `place` is the machine, since it was started, and the container; `began` tells the process from
-    a later one of the same `pid`. A thread looks: what Linux can send at a parent's death comes
-    when the thread ends that made the worker, and a worker need not be the scan's own child.
+    `place` identifies the machine, its boot and the container; `began`, a start time, tells the
+    process from a later one of the same `pid`. A thread polls, as Linux's signal at a parent's
+    death comes when the thread that made the worker ends, and the scan need not be the parent.
     """
 
     place: str
@@ -35,22 +35,22 @@ class Tether:
 
     @classmethod
     def to_this_process(cls) -> Tether:
-        """What the workers of this process are given."""
+        """The tether of this process, to be given to its workers."""
         return cls(place=_place(), pid=os.getpid(), began=_began(os.getpid()))
 
     def __call__(self) -> None:
-        """From now on this process ends within a second or two of the scan, without a word."""
+        """From now on this process ends within a second or two after the scan, without a message."""
         if self.pid == os.getpid() or self.place != _place() or self in _fastened:
             return
         _fastened.add(self)
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            # one of Python's own: in the place of the default Lightning only takes a note
+            # Lightning would replace the default handler by one that only records the signal
             signal.signal(signal.SIGTERM, _end)
         threading.Thread(target=self._watch, name="tether", daemon=True).start()
 
     @property
     def holds(self) -> bool:
-        """Whether the scan's process is there, and the same."""
+        """Whether the scan's process still runs."""
         return _began(self.pid) == self.began
 
     def _watch(self) -> None:
@@ -65,21 +65,21 @@ def _end(number: int, _: Any) -> None:
 
 def _place() -> str:
     parts = [os.uname().nodename]
-    with suppress(OSError):  # elsewhere the name has to do
+    with suppress(OSError):  # without Linux's /proc the host's name has to do
         parts.append((PROC / "sys/kernel/random/boot_id").read_text().strip())
         parts.append(os.readlink(PROC / "self/ns/pid"))
     return " ".join(parts)
 
 
 def _began(pid: int) -> str | None:
-    """When a process began, in the system's own count ("" where it has none); None if it ended.
+    """Start time of a process, in clock ticks ("" without /proc); None if the process has ended.
 
-    One that has ended stays listed, as a zombie, until its parent asks how.
+    A process that has ended stays listed as a zombie until its parent reads its exit status.
     """
     if not (PROC / "self/stat").exists():
         try:
             os.kill(pid, 0)
-        except OSError:  # none, or somebody else's by now
+        except OSError:  # no such process, or by now one of another user
             return None
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Something to launch, and what is known about it. Imports no PyTorch."""
+"""The units of work that a scan launches, and their states. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from msnas.results.result import Result
 from msnas.run_directory import RunDirectory
 
 ATTEMPTS = 2
-"""A run that has failed so often by itself is not repeated."""
+"""A run that has failed this often is not repeated; failures of the engine do not count."""
 
 
 class Work(ABC):
@@ -29,20 +29,20 @@ class Work(ABC):
     @property
     @abstractmethod
     def left(self) -> bool:
-        """Whether there is something to do."""
+        """Whether the work must still be launched."""
 
     @abstractmethod
     def look(self) -> None:
-        """See how far it is."""
+        """Update the state of the work."""
 
     @abstractmethod
     def answered(self, answer: dict[str, Any]) -> None:
-        """Take a worker's answer: see `ScanJob`."""
+        """Take a worker's answer (see `msnas.scan.job`)."""
 
 
 @final
 class PretrainingWork(Work):
-    """One candidate's pre-training, for all runs that want it."""
+    """One candidate's pre-training, for all runs that need it."""
 
     def __init__(self, launched_as: list[str], *, entry: Path) -> None:
         super().__init__(launched_as)
@@ -51,14 +51,14 @@ class PretrainingWork(Work):
 
     @property
     def left(self) -> bool:
-        """Until it is in the store, or a worker has come back without (nothing to train)."""
+        """True until the pre-training is stored, or a worker has answered (nothing to train, or an error)."""
         return not self._answered and not self.entry.is_dir()
 
     def look(self) -> None:
-        """Nothing is kept."""
+        """Does nothing: `left` looks itself."""
 
     def answered(self, answer: dict[str, Any]) -> None:
-        """An error will be that of the runs too, which record it."""
+        """Note that a worker has answered; the runs will meet the same error and record it."""
         self._answered = True
 
 
@@ -66,7 +66,7 @@ class PretrainingWork(Work):
 class RunWork(Work):
     """One run, by its directory. `state` is new, partial, running, finished or failed.
 
-    `overrides` are what the user asked for; it is launched with what was decided here besides.
+    `overrides` are what the user asked for; `launched_as` adds the settings that a scan decides.
     """
 
     def __init__(
@@ -87,36 +87,36 @@ class RunWork(Work):
 
     @property
     def left(self) -> bool:
-        """Neither finished nor failed twice."""
+        """Whether the run is neither finished nor failed twice."""
         return self.result is None and self.attempts < ATTEMPTS
 
     @property
     def failure(self) -> dict[str, Any] | None:
-        """The record of its failure, from its directory or, failing that, from a worker."""
+        """The record of the run's failure, from its directory or else from a worker's answer."""
         if self._record is None and self._errors:
             return {**self._errors[-1], "attempts": len(self._errors)}
         return self._record
 
     @property
     def attempts(self) -> int:
-        """How often it has failed by itself."""
+        """How often the run has failed; failures of the engine do not count."""
         return int(self.failure["attempts"]) if self.failure else 0
 
     @property
     def method(self) -> str:
-        """The name of its method."""
+        """The name of the run's method."""
         return str(self.plan.config["method"]["name"])
 
     @property
     def seconds(self) -> float | None:
-        """What its trainings took, if it is finished."""
+        """Time [s] that the run's trainings took; None if it is not finished."""
         return None if self.result is None else self.result.seconds_here
 
     def look(self) -> None:
-        """Read the run directory anew, if something has changed there."""
+        """Update the state; read the run directory again if its result has changed."""
         modified = self._modified()
         if modified is not None and modified == self._stale:
-            self.state = "new"  # force=true: this one is to be replaced
+            self.state = "new"  # force=true: this result is to be replaced
             return
         if modified != self._seen:
             record = self.directory.readable()
@@ -143,7 +143,7 @@ class RunWork(Work):
             self._errors.append(answer)
 
     def forget_failure(self) -> None:
-        """Make a failed run a new one."""
+        """Remove the record of a failure, so that the run counts as new."""
         if self._record is not None:
             self.directory.drop_result()
             self.look()
@@ -157,7 +157,7 @@ class RunWork(Work):
 
 @final
 class ImpossibleRun:
-    """A combination of settings that is no run."""
+    """A combination of settings that makes no valid run, and its error."""
 
     def __init__(self, overrides: list[str], *, error: str, traceback: str = "") -> None:
         self.overrides = overrides
@@ -166,7 +166,7 @@ class ImpossibleRun:
 
 
 def folds_of(runs: Sequence[RunWork]) -> list[RunWork]:
-    """The folds of `runs` that are put together from some, each a run of its own."""
+    """The folds of the cross-fitted runs among `runs`, each fold a run of its own."""
     return [
         RunWork(
             [*run.overrides, f"data.fold={number}"],
@@ -180,16 +180,16 @@ def folds_of(runs: Sequence[RunWork]) -> list[RunWork]:
 
 
 def pretrainings(runs: list[RunWork]) -> list[PretrainingWork]:
-    """The pre-trainings that `runs` want and the store lacks, each once.
+    """The pre-trainings that `runs` need and the store lacks, each once.
 
-    Some of them may turn out to be nothing: a candidate without parameters, or one the method
-    does not pre-train.
+    Some may turn out to be empty: the candidate has no parameters, or the method does not
+    pre-train it.
     """
     found: dict[Path, PretrainingWork] = {}
     for run in runs:
         if not run.plan.config["pretrain"]["enabled"]:
             continue
-        given = run.plan.config["method"].get("chain")  # it pre-trains no other candidates
+        given = run.plan.config["method"].get("chain")  # a given chain pre-trains no others
         for level, task in enumerate(run.plan.chain):
             for name in run.plan.config["tasks"][task]["candidates"]:
                 if isinstance(given, list) and name not in given[level : level + 1]:
