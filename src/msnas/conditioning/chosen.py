@@ -1,4 +1,4 @@
-"""Values of what a run is conditioned on, as a user types them."""
+"""Values of the parameters that a run is conditioned on, as a user types them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msnas.errors import ConfigError
 def chosen_points(
     conditions: Mapping[str, str], conditioning: Conditioning | None, own: Point | None
 ) -> list[Point]:
-    """Every combination of the values in `conditions` (`a` or `a,b`), else the run's own ones.
+    """Every combination of the values in `conditions` (`a` or `a,b`), else the run's own values.
 
     Values outside the range of the training are moved into it, with a warning. Raises
     ConfigError for a key the run is not conditioned on, or a value that is no number, or no weight.
@@ -36,7 +36,7 @@ def chosen_points(
 def chosen_point(
     conditions: Mapping[str, str], conditioning: Conditioning | None, own: Point | None
 ) -> Point | None:
-    """The same for exactly one value of each."""
+    """As `chosen_points`, for exactly one value of each parameter."""
     points = chosen_points(conditions, conditioning, own)
     if len(points) > 1:
         raise ConfigError(f"{', '.join(conditions)}: expected one value of each here")

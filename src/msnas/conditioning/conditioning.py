@@ -30,8 +30,8 @@ Point = dict[str, float]
 class Parameter:
     """A parameter of the training's loss.
 
-    `scalar` of the loss of `task`; without one, the weight of `task`: v1 of two tasks, or in any
-    chain relative to the last task's weight.
+    `scalar` is its name in the loss of `task`. None stands for the weight of `task`: v1 of two
+    tasks, or in any chain the weight relative to the last task's weight.
     """
 
     key: str
@@ -41,7 +41,7 @@ class Parameter:
 
     @property
     def name(self) -> str:
-        """By which `conditioning.laws` knows it."""
+        """The name of the parameter in `conditioning.laws`."""
         return self.scalar or self.key.split(".")[0]
 
 
@@ -52,8 +52,8 @@ class Conditioning:
     Dosovitskiy & Djolonga, "You Only Train Once", ICLR 2020. `tasks` are the supervised tasks.
     Drawn weights are normalised to 1, event by event: a v1 weights the first of two tasks by v1
     and the second by 1 - v1; in a chain of any length every task but the last has a weight relative
-    to the last one's. `stratified` draws are evenly spread over the events of every batch
-    (as the preferences of PaLoRA, arXiv:2407.08056), not independent.
+    to the last task's. `stratified` draws are evenly spread over the events of every batch (as the
+    preferences of PaLoRA, arXiv:2407.08056), not independent.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Conditioning:
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
         """A batch with a new draw for every event."""
         events, count = len(next(iter(batch.values()))), len(self.parameters)
-        if self.stratified:  # however the events are cut into batches
+        if self.stratified:  # evenly spread over every batch
             return self._with_losses(
                 batch, self._even(events, torch.rand(count, generator=generator))
             )
@@ -79,7 +79,7 @@ class Conditioning:
         return self._with_losses(batch, unit)
 
     def spread(self, batch: Batch) -> Batch:
-        """A batch with values spread evenly over the events, the same ones every time."""
+        """A batch with values spread evenly over the events, the same values every time."""
         events = len(next(iter(batch.values())))
         return self._with_losses(
             batch, self._even(events, torch.full((len(self.parameters),), 0.5))
@@ -123,7 +123,7 @@ class Conditioning:
         ]
 
     def inside(self, point: Mapping[str, float]) -> Point:
-        """The point moved into the ranges drawn from; a warning names what had to move."""
+        """The point moved into the ranges of the laws; a warning names every value that moves."""
         moved = {}
         for one in self.parameters:
             value = point[one.key]

@@ -13,10 +13,10 @@ from msnas.candidates.mlp import ACTIVATIONS, dense
 from msnas.errors import ConfigError
 
 CONDITION = "condition"
-"""Name of a batch's tensor [event, parameter] that the networks see, coordinates in [-1, 1]."""
+"""Name of a batch's tensor [event, parameter] of coordinates in [-1, 1] that the networks see."""
 
 IMAGES = 4
-"""Axes of a batch of images: what is modulated is what they are reduced to, not their maps."""
+"""Axes of a batch of feature maps: maps are not modulated, only the features they end in."""
 
 RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
 
@@ -30,7 +30,7 @@ class Conditioned(nn.Module):
     modules that the candidate names in `film_sites()`; without that method, of all activation
     layers after the convolutions, and the outputs of recurrent layers; and where there is neither,
     as in a linear calibration, the output itself. gamma = beta = 0 at the start: a conditioned
-    network then is the unconditioned one.
+    network then computes the same as the candidate.
 
     `example` runs the candidate once on a few events, to learn the widths of the sites; `inputs`
     is the number of parameters conditioned on, `layers` the hidden layers.
@@ -79,7 +79,7 @@ class Conditioned(nn.Module):
     def forward(
         self, inputs: Mapping[str, Tensor], condition: Float[Tensor, "event parameter"]
     ) -> Tensor:
-        """Output of the candidate under a condition, coordinates in [-1, 1], of every event."""
+        """Output of the candidate; every event has its own condition, coordinates in [-1, 1]."""
         self._pieces = self.film(condition).split(self._widths * 2, dim=1)
         self._next = 0
         try:
@@ -105,7 +105,7 @@ class Conditioned(nn.Module):
             self._pieces[index] for index in (self._next, self._next + len(self._widths))
         )
         self._next += 1
-        # an event's objects are on axes of their own or flattened into the first one
+        # an event's objects are on axes of their own or flattened into the first axis
         width = self._widths[self._next - 1]
         grouped = values.view(len(scale), -1, width)
         return torch.addcmul(shift.unsqueeze(1), grouped, scale.unsqueeze(1)).view(values.shape)

@@ -79,7 +79,7 @@ def _law(name: str, laws: Mapping[str, Any]) -> Law:
 
 
 def _weight_law(name: str, laws: Mapping[str, Any], *, highest: float) -> Law:
-    """Of a weight between 0 and `highest`."""
+    """The law of a weight between 0 and `highest`."""
     law = _law(name, laws)
     low, high = law.limits()
     if not 0 <= low <= high <= highest:
@@ -129,9 +129,9 @@ def _parameters(given: str, laws: Mapping[str, Any], chain: Chain) -> list[Param
 def own_point(
     conditioning: Conditioning, *, weights: Mapping[str, float], tasks: Mapping[str, Any]
 ) -> Point:
-    """The values a run's own settings give to what it is conditioned on, inside the ranges.
+    """The run's own values of the parameters that it is conditioned on, inside the ranges.
 
-    `weights` are those of its tasks. Raises ConfigError where they are relative to a weight of 0.
+    `weights` are its task weights. Raises ConfigError where they are relative to a weight of 0.
     """
     last = conditioning.tasks[-1]
 
@@ -158,9 +158,9 @@ def condition_chain(
     layers: list[int],
     seed: int,
 ) -> None:
-    """Put every candidate that has parameters into a `Conditioned`, in place.
+    """Wrap every candidate that has trainable parameters in a `Conditioned`, in place.
 
-    `few` events, with truths, show the shapes. A candidate computes what it did before until the
+    `few` events, with truths, give the shapes. A candidate computes the same as before until the
     new weights are trained.
     """
     chain.eval()

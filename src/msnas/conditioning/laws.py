@@ -1,7 +1,7 @@
 """Laws by which a parameter of the loss is drawn while training.
 
-Every law maps a coordinate u in [-1, 1], uniform in training and what the network sees, to a
-value of the parameter and back.
+Every law maps a coordinate u in [-1, 1] to a value of the parameter and back. In training u is
+uniform; the network sees u, not the value.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class LogUniform(Law):
 class LogOdds(Law):
     """A share v with log(v / (1 - v)) uniform between -log `limit` and log `limit`.
 
-    For a task weight: v and 1 - v are treated alike. 0 and 1 are served by the ends.
+    Made for a task weight, as it treats v and 1 - v alike. 0 and 1 become the ends of the range.
     """
 
     def __init__(self, *, limit: float, points: Sequence[float]) -> None:

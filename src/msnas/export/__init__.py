@@ -1,1 +1,1 @@
-"""A finished run's chain as one ONNX file, for where PyTorch is not."""
+"""A finished run's chain as one ONNX file, for use without PyTorch."""

@@ -1,6 +1,6 @@
 """A finished run's chain as one ONNX file: `python -m msnas.export run=<dir> out=chain.onnx`.
 
-The file takes raw events in physical units and gives what every task puts out, as `msnas.predict`
+The file takes raw events in physical units and gives the output of every task, as `msnas.predict`
 does; it needs neither PyTorch nor this package (docs/export.md).
 """
 
@@ -32,10 +32,10 @@ class Settings:
 
 
 def export(settings: Settings) -> str:
-    """Write the file; return what it takes and gives, in words.
+    """Write the file; return a text that lists its inputs and outputs.
 
-    Raises DataError for a run that is not finished or an existing `out`, ConfigError for what ONNX
-    cannot express, or where a package is missing.
+    Raises DataError for a run that is not finished or an existing `out`, ConfigError for a chain
+    that ONNX cannot express, or where a package is missing.
     """
     from msnas.export.write import write_onnx
     from msnas.model import load_model

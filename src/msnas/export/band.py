@@ -1,4 +1,4 @@
-"""The judge of validity in closed form: its band for events, in tensors alone."""
+"""The validity judge's band in closed form, with operations on tensors alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from msnas.evaluation.validity import WIDTH, Validity
 
 @final
 class ClosedForm(nn.Module):
-    """`GaussianProcess.band` without a factorisation, which depends on no event.
+    """`GaussianProcess.band` with its factorisation, which depends on no event, done beforehand.
 
     With u = L^-1 (g(Z) - m) ~ N(a, S), K(Z, Z) = L L^T, of inducing points Z (Hensman, Matthews and
     Ghahramani 2015; Matthews 2016 for u) and A = L^-1 K(Z, x), a latent function has the mean
@@ -70,7 +70,7 @@ class ClosedForm(nn.Module):
     def band(
         self, inputs: Float[Tensor, "event input"]
     ) -> tuple[Float[Tensor, "event output"], Float[Tensor, "event output"]]:
-        """Mean and standard deviation of the outputs one would observe."""
+        """Mean and standard deviation of the outputs, observation noise included."""
         scaled = (inputs.double() - self.input_center) / self.input_scale
         far = ((scaled - self.points) / self.lengths).square().sum(-1)
         within = self.whitening @ (self.variance.unsqueeze(2) * torch.exp(-far / 2))
@@ -95,12 +95,12 @@ class Band(nn.Module):
     def forward(
         self, events: Batch, output: Tensor
     ) -> tuple[Float[Tensor, "event 2 ..."], Bool[Tensor, "event ..."]]:
-        """Of events and a finished output in the detector's frame; the lower edge first.
+        """Edges (lower first) and flags, from events and a finished output in the detector's frame.
 
-        Where the task tells which objects of an event count, each of them has a flag of its own.
+        Where the task says which objects of an event count, every object has a flag of its own.
         """
         judge, target = self.validity, self.task.target
-        # where the judge looks for the shape of the truth
+        # the judge takes the truth's shape from here
         part = {**events, target: output}
         flags = output.shape[:1] if self.task.counts is None else output.shape[:2]
         if self.task.counts is not None:

@@ -19,7 +19,7 @@ from msnas.model import Model
 from msnas.momentum import wrap_angle
 
 CELLS, ROUNDS = 1024, 3
-"""A coordinate is sought in this many cells, then in those of the cell it is in, and again."""
+"""The search for a coordinate: cells in a round; every next round divides the chosen cell."""
 
 
 @final
@@ -27,7 +27,7 @@ class Graph(nn.Module):
     """`Model.predict` of raw events and values of conditions, float32 tensors by name.
 
     It computes with the model's own fields, chain and outputs. Raises ConfigError for a frame that
-    is not known here.
+    cannot be exported.
     """
 
     def __init__(self, model: Model) -> None:
@@ -45,7 +45,7 @@ class Graph(nn.Module):
     def forward(
         self, raw: Mapping[str, Tensor], conditions: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """What every task puts out for raw events [event, ...]; conditions are of shape []."""
+        """The outputs of all tasks for raw events [event, ...]; conditions are of shape []."""
         batch, turn = self.batch(raw, conditions)
         outputs = self.chain.run(batch, self.model.path)
         found = self.model.told(outputs, turn)
@@ -65,11 +65,11 @@ class Graph(nn.Module):
     def batch(
         self, raw: Mapping[str, Tensor], conditions: Mapping[str, Tensor]
     ) -> tuple[Batch, Tensor | None]:
-        """Events as the chain reads them, and by what each was turned."""
+        """Events as the chain reads them, and the turn of each event [event, 3], if any."""
         values, turn = dict(raw), None
         if self.frame is not None:
             values, turn = turned(self.frame, values)
-        # a field is given an array of its own, as some write into it
+        # a field gets a copy, as some fields write into their array
         batch = {
             name: self.model.fields[name].encode(value.clone().numpy())
             for name, value in values.items()
@@ -82,7 +82,7 @@ class Graph(nn.Module):
 
 
 def turned(frame: Canonical, raw: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-    """`Canonical.turn` of tensors; the arrays' own is the reference it is tested against."""
+    """`Canonical.turn` for tensors; the tests compare it with the version for arrays."""
     jets = raw[frame.jets].double()
     first = jets[:, 0, 2]
     one = torch.ones_like(first)
@@ -115,7 +115,7 @@ def turned(frame: Canonical, raw: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
 
 
 def _bands(model: Model) -> Mapping[str, nn.Module]:
-    """The judges of the run, by task."""
+    """The bands of the run's validity judges, by task."""
     if not model.judges:
         return {}
     # gpytorch takes a second to import
@@ -141,10 +141,10 @@ def _known(frame: Frame) -> Canonical:
 
 
 def coordinate(law: Law, value: Float[Tensor, ""]) -> Float[Tensor, ""]:
-    """`law.unit(value)` of a tensor, to 1e-8: where in [-1, 1] a law that only rises has a value.
+    """`law.unit(value)` for a tensor, to 1e-8: the coordinate at which a rising law has `value`.
 
-    A law gives values of tensors, but coordinates of numbers only. Values outside the range become
-    its nearer end.
+    A law computes values of tensors, but coordinates of numbers only. Values outside the range are
+    moved to its nearer end.
     """
     low, high = law.limits()
     start, width = torch.full_like(value, -1, dtype=torch.float64), 2.0

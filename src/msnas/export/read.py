@@ -1,4 +1,4 @@
-"""An ONNX file of `msnas.export` from anybody, applied by ONNX Runtime."""
+"""Reads an untrusted ONNX file of `msnas.export` and applies it with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from msnas.export.write import import_onnx
 from msnas.storage import somebodys
 
 LARGEST = 1 << 28
-"""Bytes of a file that is read."""
+"""Bytes of the largest file that is read."""
 
 STANDARD = ("", "ai.onnx")
-"""Names of the domain of ONNX' own operators; others may be code of somebody's."""
+"""Names of the domain of ONNX' own operators; other domains may bring foreign code."""
 
 PROVENANCE = ("run", "problem", "method", "selected", "key", "trained_on", "versions")
 
@@ -33,7 +33,7 @@ PROVENANCE = ("run", "problem", "method", "selected", "key", "trained_on", "vers
 @final
 @dataclass(frozen=True, kw_only=True)
 class OnnxModel:
-    """What `Model` is for a run directory: the session, its fields, and where it is from."""
+    """An ONNX file ready to use, as `Model` is a run's chain: session, fields, provenance."""
 
     path: Path
     session: Any
@@ -74,9 +74,9 @@ class OnnxModel:
 
 
 def load_onnx(path: Path) -> OnnxModel:
-    """Read a file; nothing in it can name code, or other files.
+    """Read an ONNX file; nothing in it can name code, or other files.
 
-    Raises DataError for one that is not of `msnas.export`, ConfigError where a package is missing.
+    Raises DataError for a file not of `msnas.export`, ConfigError where a package is missing.
     """
     onnx = import_onnx("onnxruntime")
     import onnxruntime
@@ -120,7 +120,7 @@ def load_onnx(path: Path) -> OnnxModel:
 
 
 def _law(condition: Mapping[str, Any]) -> Law:
-    """A law of the same range: the file knows the coordinates itself."""
+    """A law with the range of a condition; the file itself computes coordinates."""
     low, high = condition["range"]
     if low == high:
         return Constant(value=low)
@@ -157,7 +157,7 @@ def _nodes(graph: Any) -> Iterator[Any]:
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
-    """Every stored value: of the graphs, and of what nodes are told."""
+    """Every stored tensor: of the graphs, and of the attributes of their nodes."""
     for one in _graphs(graph):
         yield from one.initializer
         told = [attribute for node in one.node for attribute in node.attribute]

@@ -25,14 +25,14 @@ OPSET = 18
 """Version of ONNX' operators: ONNX Runtime from 1.14 on knows them."""
 
 EVENTS = 3
-"""Events of the example that is traced; a file takes any number of them."""
+"""Events of the example that is traced; the written file takes any number of events."""
 
 
 def write_onnx(model: Model, out: Path) -> str:
-    """Write the file `out`; return what it takes and gives, in words.
+    """Write the file `out`; return a text that lists its inputs and outputs.
 
-    Raises ConfigError for what ONNX cannot express, naming its key, DataError if `out` cannot be
-    written.
+    Raises ConfigError for a candidate that ONNX cannot express, naming its key, DataError if `out`
+    cannot be written.
     """
     import_onnx("onnxscript")
     graph = Graph(model)
@@ -55,7 +55,7 @@ def write_onnx(model: Model, out: Path) -> str:
         raise ConfigError(f"{twice[0]}: a field and a task or parameter have the same name")
     try:
         found = _converted(graph, raw, conditions, inputs=inputs, outputs=outputs)
-    except Exception as error:  # PyTorch raises what it likes for what it does not know
+    except Exception as error:  # PyTorch may raise any error for an unknown operator
         key, reason = _culprit(graph, raw, conditions) or ("the chain", error)
         raise ConfigError(f"{key}: cannot be expressed in ONNX ({_short(reason)})") from error
     _finish(found, model.provenance, told)
@@ -86,7 +86,7 @@ def import_onnx(*others: str) -> Any:
 
 
 def _draws(node: torch.fx.Node) -> bool:
-    """Whether an operator draws random numbers: not a layer of dropout that evaluates."""
+    """Whether an operator draws random numbers; dropout in evaluation mode does not."""
     if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
         return False
     names = [one.name for one in node.target._schema.arguments]  # type: ignore[union-attr]
@@ -99,7 +99,7 @@ def _converted(
     inputs: list[str] | None = None,
     outputs: list[str] | None = None,
 ) -> Any:
-    """A module of named tensors as an ONNX model; those with axes have one entry per event."""
+    """A module of named tensors as an ONNX model; a tensor's first axis, if any, is the event."""
     event = torch.export.Dim("event")
     axes = tuple(
         {name: {0: event} if value.dim() else None for name, value in named.items()}
@@ -126,7 +126,7 @@ def _converted(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What libraries say about themselves is nothing a user can mend."""
+    """Silence warnings of libraries that a user can do nothing about."""
     log = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -140,7 +140,7 @@ def _quiet() -> Iterator[None]:
 
 @final
 class _Alone(nn.Module):
-    """One candidate by itself."""
+    """One candidate of a chain as a module by itself."""
 
     def __init__(self, chain: Chain, level: int, name: str) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ def _culprit(graph: Graph, *tensors: Mapping[str, Tensor]) -> tuple[str, Excepti
 
 
 def _finish(found: Any, provenance: Mapping[str, str], told: Mapping[str, Any]) -> None:
-    """Name the axis of events, give conditions their defaults, say what the file is."""
+    """Name the axis of events, give conditions their defaults, write the file's metadata."""
     onnx = import_onnx()
     (axis,) = {
         size.dim_param
@@ -192,7 +192,7 @@ def _finish(found: Any, provenance: Mapping[str, str], told: Mapping[str, Any]) 
 
 
 def _outputs(graph: Graph) -> dict[str, str]:
-    """What the outputs are, by name, in the order of the graph's."""
+    """A description of every output by name, in the order of the graph's outputs."""
     found = {}
     for task in graph.chain.tasks:
         found[task.name] = _said(task.output.prediction)
@@ -203,12 +203,12 @@ def _outputs(graph: Graph) -> dict[str, str]:
 
 
 def _said(method: Any) -> str:
-    """What a method says that it gives: units have one place, the documentation."""
+    """The first line of a method's docstring, the one place where units are given."""
     return (getdoc(method) or "").split("\n")[0].rstrip(".")
 
 
 def _short(error: BaseException) -> str:
-    """The first line that says something, of the error that began it."""
+    """The message of the original error in one line, at most 300 characters."""
     while error.__cause__ is not None:
         error = error.__cause__
     return one_line(error)[:300]

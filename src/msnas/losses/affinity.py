@@ -24,13 +24,13 @@ class Affinity(Loss):
     each class, lambda is `margin`, and R the variance of the squared distances between all pairs
     of positions: it keeps them equally far from one another. The features f are the task's
     output, one number for a single logit and else one per class, so that any classifier can be
-    trained like this; the paper takes those of the last hidden layer. R then leaves room for one
+    trained like this; the paper takes the last hidden layer's. R then leaves room for one
     centre per class: more positions than features + 1 are never equally far, and R pulls them
     together.
 
     The positions begin at the corners of a regular simplex around the origin with edges of
-    sqrt(2 sigma), so R = 0; several of a class lie in a row behind one another. In pre-training
-    they stay there, and all candidates learn the same clusters.
+    sqrt(2 sigma), so R = 0; several positions of a class lie in a row behind one another. In
+    pre-training they stay there, and all candidates learn the same clusters.
     """
 
     varying: ClassVar[tuple[str, ...]] = ("sigma", "margin")
@@ -47,12 +47,12 @@ class Affinity(Loss):
         self.check()
 
     def check(self) -> None:
-        """Sigma is positive, the margin not negative."""
+        """Raise ConfigError unless sigma is positive and the margin not negative."""
         check_parameter(self.sigma, key="loss.sigma", low_allowed=False)
         check_parameter(self.margin, key="loss.margin")
 
     def prepare(self, shape: Sequence[int]) -> None:
-        """Make the positions."""
+        """Make the positions for an output of this shape."""
         if self.positions is not None:
             return
         assert not isinstance(self.sigma, Tensor)
@@ -66,7 +66,7 @@ class Affinity(Loss):
     def forward(
         self, output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]
     ) -> Float[Tensor, " event"]:
-        """Loss of every event; R is added once, whatever an event has to classify."""
+        """Loss of every event; R is added once, however many objects an event has."""
         affinities = self._affinities(output, single=is_single(output, target))
         true = target.unsqueeze(-1)
         each = beside(self.margin, affinities) + affinities - affinities.gather(-1, true)
@@ -82,8 +82,8 @@ class Affinity(Loss):
     def spread(self) -> Float[Tensor, ""]:
         """R, the variance of the squared distances between positions.
 
-        Over pairs of different ones: the zero distance of a position to itself would make R push
-        two positions together.
+        Over pairs of different positions: the zero distance of a position to itself would make R
+        push two positions together.
         """
         positions = self._positions().flatten(0, 1)
         first, second = torch.triu_indices(len(positions), len(positions), offset=1)

@@ -16,9 +16,9 @@ from msnas.losses.parameter import Parameter, check_parameter
 class ClassBalanced(ClassWeightedLoss):
     """(1 / E_t) (-log p_t) with the effective number E_c = (1 - beta^n_c) / (1 - beta).
 
-    Cui et al., arXiv:1901.05555; n_c are the events of class c in the training part.
-    `one_minus_beta` = 1 is cross entropy, 0 is inverse class frequency; between them nothing
-    happens until 1 - beta comes near 1 / n, so scan it on a logarithmic scale.
+    Cui et al., arXiv:1901.05555; n_c is the number of events of class c in the training part.
+    `one_minus_beta` = 1 is cross entropy, 0 is inverse class frequency; the weights hardly change
+    until 1 - beta comes near 1 / n, so scan it on a logarithmic scale.
 
     Example:
         >>> loss = ClassBalanced(one_minus_beta=1e-4, normalisation="sum_to_classes")
@@ -37,13 +37,13 @@ class ClassBalanced(ClassWeightedLoss):
         self.check()
 
     def check(self) -> None:
-        """1 - beta lies between 0 and 1."""
+        """Raise ConfigError unless 1 - beta lies between 0 and 1."""
         check_parameter(self.one_minus_beta, key="loss.one_minus_beta", high=1.0)
 
     def relative_weights(
         self, counts: Float[Tensor, " class"]
     ) -> Float[Tensor, " class"] | Float[Tensor, "event class"]:
-        """1 / E, of every event's own beta where there are several."""
+        """1 / E; for each event by itself if every event has its own beta."""
         # a float made a tensor without a type would be rounded to single precision
         one_minus_beta = torch.as_tensor(
             self.one_minus_beta, dtype=counts.dtype, device=counts.device

@@ -1,4 +1,4 @@
-"""Cross entropy with a weight for each class that its count in the training part decides."""
+"""Cross entropy with class weights that follow from class counts in the training part."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ClassWeightedLoss(Loss):
     `normalisation="sum_to_classes"` scales the weights to a sum of the number of classes, as Cui
     et al. do; `"mean_one"` to a mean of 1 over the objects of the training part. PyTorch's own
     class weights are different: they divide the mean of a batch by the weights in it, which
-    takes the weighting of rare classes back in part.
+    partly undoes the weighting of rare classes.
     """
 
     counts: Integer[Tensor, " class"]
@@ -43,14 +43,14 @@ class ClassWeightedLoss(Loss):
     def relative_weights(
         self, counts: Float[Tensor, " class"]
     ) -> Float[Tensor, " class"] | Float[Tensor, "event class"]:
-        """Weights up to a factor, from counts in double precision; for all or for every event."""
+        """Class weights up to a factor, from counts (float64); for all events or for each."""
 
     def prepare(self, shape: Sequence[int]) -> None:
         """Learn how many classes there are."""
         self.classes = class_count(shape)
 
     def fit(self, target: Integer[Tensor, "event ..."]) -> None:
-        """Count the classes; raises DataError if one is absent."""
+        """Count the classes; raise DataError if a class is absent."""
         check_classes(target)
         self.counts = _present(torch.bincount(target.flatten(), minlength=self.classes))
 
@@ -70,7 +70,7 @@ class ClassWeightedLoss(Loss):
     def forward(
         self, output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]
     ) -> Float[Tensor, " event"]:
-        """Loss of every event from one logit or a logit per class of what it has to classify."""
+        """Loss of every event, from one logit or a logit per class for each of its objects."""
         weights = self.weights().to(target.device)
         classes = 2 if is_single(output, target) else output.shape[-1]
         if classes > len(self.counts):

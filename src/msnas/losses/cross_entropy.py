@@ -31,9 +31,9 @@ class BinaryCrossEntropy(Loss):
 
 @final
 class CrossEntropy(Loss):
-    """-log softmax(y)_t of logits y and a class t, summed over what an event has to classify.
+    """-log softmax(y)_t of logits y and a class t, summed over the objects of an event.
 
-    One logit per object is that of class 1 against class 0.
+    A single logit per object is the logit of class 1 against class 0.
 
     Example:
         >>> import torch
@@ -50,5 +50,5 @@ class CrossEntropy(Loss):
     def forward(
         self, output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]
     ) -> Float[Tensor, " event"]:
-        """Loss of every event from its logits and its classes, 0 to the number of them - 1."""
+        """Loss of every event from its logits and its classes, which count from 0."""
         return sum_of_event(cross_entropy(output, target))

@@ -22,13 +22,13 @@ from msnas.losses.parameter import Parameter, beside, check_parameter
 
 @final
 class Focal(Loss):
-    """-alpha_t (1 - p_t)^gamma log p_t: what is classified well already counts less.
+    """-alpha_t (1 - p_t)^gamma log p_t: objects that are classified well count less.
 
     Lin et al., arXiv:1708.02002, but averaged over all events, not over those of class 1.
-    `gamma` = 0 is cross entropy. `alpha` is null for none, a number for the weight of class 1
+    `gamma` = 0 is cross entropy. `alpha` is null (no weights), a number for the weight of class 1
     (class 0 has 1 - alpha), or a list of one weight per class. The power is taken as
-    exp(gamma log(1 - p_t)): its gradient is finite for 0 < gamma < 1 too, where that of
-    pow(1 - p_t, gamma) is not when p_t rounds to 1.
+    exp(gamma log(1 - p_t)): its gradient is finite for 0 < gamma < 1 too, where the gradient
+    of pow(1 - p_t, gamma) is not when p_t rounds to 1.
 
     Example:
         >>> import torch
@@ -56,7 +56,7 @@ class Focal(Loss):
         self.check()
 
     def check(self) -> None:
-        """Gamma is not negative."""
+        """Raise ConfigError if gamma is negative."""
         check_parameter(self.gamma, key="loss.gamma")
 
     def fit(self, target: Tensor) -> None:
@@ -66,7 +66,7 @@ class Focal(Loss):
     def forward(
         self, output: Float[Tensor, "event ..."], target: Integer[Tensor, "event ..."]
     ) -> Float[Tensor, " event"]:
-        """Loss of every event from one logit or a logit per class of what it has to classify."""
+        """Loss of every event, from one logit or a logit per class for each of its objects."""
         others = log_of_other_classes(output, target)
         each = (beside(self.gamma, others) * others).exp() * cross_entropy(output, target)
         if self.alpha:

@@ -12,9 +12,9 @@ from msnas.losses.class_weights import ClassWeightedLoss
 
 @final
 class InverseClassFrequency(ClassWeightedLoss):
-    """(1 / n_t) (-log p_t), n_t the events of the true class t in the training part.
+    """(1 / n_t) (-log p_t), n_t the number of events of the true class t in the training part.
 
-    All classes together count the same, however rare they are.
+    The events of every class together have the same weight, however rare the class is.
 
     Example:
         >>> import torch

@@ -1,7 +1,7 @@
 """Classes from one logit or from a logit per class.
 
-One logit per object, shape [event, ...] as the classes, is that of class 1 against class 0;
-otherwise the last axis of the logits holds one for each class.
+A single logit per object, of the shape [event, ...] of the classes, is the logit of class 1 against
+class 0; otherwise the last axis of the logits holds a logit for each class.
 """
 
 from __future__ import annotations
@@ -62,5 +62,5 @@ def log_of_other_classes(
 
 
 def sum_of_event(each: Float[Tensor, "event ..."]) -> Float[Tensor, " event"]:
-    """Sum over what an event has to classify."""
+    """Sum over the objects of an event."""
     return each.reshape(len(each), -1).sum(1)

@@ -1,4 +1,4 @@
-"""What a loss is."""
+"""The base class of losses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Loss(Part, nn.Module, ABC):
     """Weight of the objects of an event that do not count (see `Task.counts`)."""
 
     def prepare(self, shape: Sequence[int]) -> None:
-        """Take the shape of an output (`Output.numbers`); a second time changes nothing."""
+        """Take the shape of an event's output (`Output.numbers`); a second call changes nothing."""
 
     def fit(self, target: Tensor) -> None:
         """Learn what the loss needs, such as class counts, from the truths of the training part.
@@ -37,9 +37,9 @@ class Loss(Part, nn.Module, ABC):
         """
 
     def at(self, parameters: Mapping[str, Float[Tensor, " event"]]) -> Self:
-        """This loss with a value of its own for every event, for parameters in `varying`.
+        """A copy of this loss in which parameters of `varying` have a value for every event.
 
-        The two share everything else, trained parameters too. Raises ConfigError for another
+        The copy shares everything else, trained parameters too. Raises ConfigError for another
         parameter, or for a value that the loss does not allow.
         """
         for name in parameters:
@@ -58,7 +58,7 @@ class Loss(Part, nn.Module, ABC):
         """Raise ConfigError unless every parameter has a value that the loss allows."""
 
     def score(self, output: Tensor) -> Tensor:
-        """What metrics and later tasks read as logits; as a rule the output itself."""
+        """The logits that metrics and later tasks read; as a rule the output itself."""
         return output
 
     @abstractmethod

@@ -13,7 +13,7 @@ from msnas.losses.parameter import check_parameter
 from msnas.momentum import cartesian
 
 UNIT = 100.0
-"""[GeV]; the paper scales its loss in GeV^2 by 1e-4."""
+"""Unit of momenta in the loss [GeV]; the paper scales its loss in GeV^2 by 1e-4."""
 
 
 @final
@@ -21,8 +21,8 @@ class MomentumError(Loss):
     """|p1_pred - p1_true|^2 + |p2_pred - p2_true|^2 in (100 GeV)^2 (paper, L1 of section 4.1).
 
     `reduction="event_sum"` is the paper's formula; `"component_mean"` divides by the number of
-    components (6 for two momenta), as the published code does: the same v1 then means less.
-    `fake_weight` is the weight of objects that do not count, for a task that tells which ones do.
+    components (6 for two momenta), as the published code does: the same v1 then weighs it less.
+    `fake_weight` is the weight of objects that do not count, if the task says which objects count.
     """
 
     def __init__(self, *, reduction: str = "event_sum", fake_weight: float = 0.0) -> None:

@@ -37,7 +37,7 @@ def check_parameter(
 
 
 def beside(value: Parameter, values: Float[Tensor, "event ..."]) -> Parameter:
-    """A parameter in the type of `values`, so that an event's own acts on all of the event's."""
+    """A parameter in the type of `values`, shaped so that an event's own acts on all its values."""
     if not isinstance(value, Tensor):
         return value
     return value.to(values).reshape(-1, *[1] * (values.ndim - 1))

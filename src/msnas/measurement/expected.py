@@ -1,4 +1,4 @@
-"""The expected uncertainty of a signal strength, where it comes from, and toys. No PyTorch."""
+"""The expected uncertainty of a signal strength, its sources, and toys. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from msnas.measurement.likelihood import MU, Likelihood
 
 SIMULATION = "statistics of the simulation"
 REACH, POINTS = 2.5, 21
-"""The scan reaches so many standard errors to either side of 1, in so many points.
+"""The scan reaches this many standard errors to either side of 1, in this many points.
 
-Of the whole standard error, and of the statistical one.
+There are points for the total standard error, and points for the statistical one.
 """
 
 
 def groups(likelihood: Likelihood) -> dict[str, list[str]]:
-    """The nuisances by what they are of: each rate and shape, the simulation as a whole."""
+    """The nuisances by source: each rate and each shape, the simulation as a whole."""
     each = [name for name in likelihood.names[1:] if name not in likelihood.simulation]
     return {**{name: [name] for name in each}, SIMULATION: likelihood.simulation}
 
 
 def sigma(likelihood: Likelihood, names: list[str] | None = None) -> float:
-    """The standard error of the strength at 1, with the nuisances `names` free, or all."""
+    """The standard error of the strength at 1, with the nuisances `names` free (None: all)."""
     return float(np.sqrt(likelihood.covariance(likelihood.start, names)[0, 0]))
 
 
 def uncertainty(likelihood: Likelihood) -> dict[str, Any]:
-    """Statistical alone, with each group of nuisances, and in all."""
+    """The standard errors: statistical alone, with each group of nuisances, and with all."""
     return {
         "statistical": sigma(likelihood, []),
         "with": {name: sigma(likelihood, own) for name, own in groups(likelihood).items()},
@@ -38,10 +38,10 @@ def uncertainty(likelihood: Likelihood) -> dict[str, Any]:
 
 
 def impacts(likelihood: Likelihood) -> list[dict[str, Any]]:
-    """By how much the fitted strength moves with each nuisance, the largest first.
+    """By how much the fitted strength moves with each nuisance, the largest move first.
 
-    On the expected counts: the nuisance is fixed one standard deviation, of what the fit leaves of
-    it (`width`), up and down, and all others are fitted again.
+    On the expected counts, each nuisance is fixed one standard deviation of the fit (`width`) up
+    and down, and all other parameters are fitted again.
     """
     counts, _ = likelihood.expected(likelihood.start)
     covariance = likelihood.covariance(likelihood.start)
@@ -57,7 +57,7 @@ def impacts(likelihood: Likelihood) -> list[dict[str, Any]]:
 
 
 def scan(likelihood: Likelihood) -> list[dict[str, float]]:
-    """Twice the loss of log-likelihood against the strength: nuisances fitted, and fixed."""
+    """-2 log of the likelihood ratio against the strength: with nuisances fitted, and fixed."""
     counts, _ = likelihood.expected(likelihood.start)
     lowest = likelihood.fit(counts).twice
     fixed = dict(zip(likelihood.names[1:], likelihood.start[1:], strict=True))
@@ -74,12 +74,12 @@ def scan(likelihood: Likelihood) -> list[dict[str, float]]:
 def pulls(
     likelihood: Likelihood, *, toys: int, generator: np.random.Generator
 ) -> Float[np.ndarray, " toy"]:
-    """How far the fitted strengths of made experiments are from 1, in standard errors.
+    """How far the fitted strengths of toy experiments are from 1, in standard errors.
 
-    Counts and auxiliary measurements are drawn at a strength of 1. The standard error is that of
-    the side on which 1 lies, by the likelihood (MINOS): the signed root of what -2 log of the
-    profile likelihood loses at 1. A likelihood that is no parabola, as where few simulated events
-    stand for many, makes (fitted - 1) / (a symmetric error) skewed, not the measurement wrong.
+    Counts and auxiliary measurements are drawn at a strength of 1. A pull is the signed root of
+    the difference in -2 log of the profile likelihood between 1 and the fit, as in MINOS. Where
+    the likelihood is no parabola, as with few simulated events, (fitted - 1) / (a symmetric error)
+    would be skewed, although the measurement is right.
     """
     expected, _ = likelihood.expected(likelihood.start)
     found = []

@@ -5,11 +5,11 @@ bin are Poisson distributed around
 
     nu_b = gamma_b sum_p mu_p prod_r (1 + rate_rp)^alpha_r (nominal_pb + sum_s delta_spb(alpha_s))
 
-with mu_p = mu for a signal, else 1. A shape moves from its yields down (alpha = -1) over the
-nominal ones to those up (1): linearly beyond, inside by a polynomial of sixth order that is smooth
-at both ends (pyhf's code4p). gamma_b = 1 + error_b beta_b, with the relative error that the number
-of simulated events leaves in the whole bin. Each alpha and beta has an auxiliary measurement, a
-normal distribution of width 1.
+with mu_p = mu for a signal, else 1. A shape has the yields down at alpha = -1, nominal at 0 and up
+at 1: in between it is a polynomial of sixth order, smooth at both ends (pyhf's code4p), beyond it
+is linear. gamma_b = 1 + error_b beta_b, where error_b is the relative statistical error of the
+simulation in the whole bin. Each alpha and beta has an auxiliary measurement, a normal distribution
+of width 1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from msnas.measurement.templates import Templates
 MU = "mu"
 
 ENOUGH, NEARLY = 1e-7, 1e-3
-"""Slopes of a fit at rest, per expected standard error: what is aimed at, and what will do."""
+"""Slopes of a converged fit, per expected standard error: the aim, and the largest accepted."""
 
 Vector = Float[np.ndarray, " parameter"]
 Counts = Float[np.ndarray, " bin"]
@@ -44,7 +44,7 @@ class Fitted:
 
 @final
 class Likelihood:
-    """Of `templates`, with the signal strength first among the `names` of the parameters."""
+    """The likelihood of `templates`; the signal strength is the first of the parameters `names`."""
 
     def __init__(self, templates: Templates) -> None:
         self.templates = templates
@@ -65,7 +65,7 @@ class Likelihood:
         self.start[0] = 1.0
 
     def expected(self, values: Vector) -> tuple[Counts, Float[np.ndarray, "bin parameter"]]:
-        """Counts expected in each bin, and their derivatives."""
+        """Counts expected in each bin, and their derivatives by parameter."""
         rates, shapes = len(self.rates), len(self.shapes)
         alpha, beta = values[1 + rates : 1 + rates + shapes], values[1 + rates + shapes :]
         base = self.nominal.copy()
@@ -87,7 +87,7 @@ class Likelihood:
         return gamma * sums, derivatives
 
     def twice(self, values: Vector, counts: Counts, auxiliary: Vector) -> float:
-        """-2 log of the likelihood over that of the counts themselves; infinite where it is 0."""
+        """-2 log of the likelihood over the saturated one (expected = counts); infinite if 0."""
         expected, _ = self.expected(values)
         if (expected <= 0).any():
             return np.inf
@@ -96,7 +96,7 @@ class Likelihood:
         return float(2 * poisson.sum() + ((values - auxiliary)[1:] ** 2).sum())
 
     def information(self, values: Vector) -> Float[np.ndarray, "parameter parameter"]:
-        """Fisher's, of counts and auxiliary measurements."""
+        """The Fisher information of counts and auxiliary measurements."""
         expected, derivatives = self.expected(values)
         known = np.eye(len(values))
         known[0, 0] = 0.0
@@ -106,7 +106,7 @@ class Likelihood:
     def covariance(
         self, values: Vector, names: Collection[str] | None = None
     ) -> Float[np.ndarray, "parameter parameter"]:
-        """Of the strength and the nuisances `names` (all, if None), the others being fixed."""
+        """The covariance of the strength and the nuisances `names` (None: all), others fixed."""
         free = [
             place
             for place, name in enumerate(self.names)
@@ -121,11 +121,11 @@ class Likelihood:
         auxiliary: Vector | None = None,
         fixed: Mapping[str, float] | None = None,
     ) -> Fitted:
-        """The highest likelihood of `counts`, with some parameters `fixed`.
+        """Maximise the likelihood of `counts`, with some parameters `fixed`.
 
-        `auxiliary` are the auxiliary measurements by parameter, by default 0. In units of the
-        expected standard errors quasi-Newton steps come to rest soon. Raises DataError where they
-        do not.
+        `auxiliary` are the auxiliary measurements by parameter, by default 0. The quasi-Newton
+        steps are in units of the expected standard errors, so that they converge fast. Raises
+        DataError where they do not.
         """
         auxiliary = np.zeros(len(self.names)) if auxiliary is None else auxiliary
         begin = self.start.copy()
@@ -158,7 +158,7 @@ class Likelihood:
 def interpolated(
     up: Float[np.ndarray, "process bin"], down: Float[np.ndarray, "process bin"], alpha: float
 ) -> tuple[Float[np.ndarray, "process bin"], Float[np.ndarray, "process bin"]]:
-    """What a shape adds at alpha, and the derivative; `up` and `down` are the steps to 1 and to 0.
+    """What a shape adds at alpha, and the derivative; `up`: the step 0 to 1, `down`: -1 to 0.
 
     >>> [float(interpolated(np.array(3.0), np.array(1.0), one)[0]) for one in (-2, -1, 0, 1, 2)]
     [-2.0, -1.0, 0.0, 3.0, 6.0]

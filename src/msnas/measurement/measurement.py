@@ -24,19 +24,19 @@ from msnas.measurement.settings import MeasurementSettings
 from msnas.measurement.templates import Templates, Yields, chosen_edges, filled
 
 Values = Mapping[str, Float[np.ndarray, " event"]]
-"""What is measured of each event: by shift (`<name> up`, `<name> down`), and as it is (``)."""
+"""The measured variable of each event: by shift (`<name> up`, `<name> down`), `` without shift."""
 
 AS_IT_IS = ""
 
 LUMINOSITY = "luminosity"
 
 HEAVIEST = 1000.0
-"""[GeV], where the last bin of masses ends."""
+"""Upper end [GeV] of the last bin of masses."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Events as they are measured: their `values`, the place of their process, their weights."""
+    """Measured events: their `values`, the index of their `process`, their `weights`."""
 
     values: Values
     process: Integer[np.ndarray, " event"]
@@ -44,7 +44,7 @@ class Sample:
 
 
 def joined(samples: Sequence[Sample]) -> Sample:
-    """All their events."""
+    """One sample of the events of all samples."""
     return Sample(
         values={
             name: np.concatenate([one.values[name] for one in samples])
@@ -57,9 +57,9 @@ def joined(samples: Sequence[Sample]) -> Sample:
 
 @final
 class Measurement:
-    """Expected yields of the classes of a chain's last task, and what is measured to tell them.
+    """The expected yields of the classes of a chain's last task, and the measured variable.
 
-    Raises ConfigError, naming the key, where they do not go together.
+    Raises ConfigError, naming the key, where the settings do not fit the chain.
     """
 
     def __init__(self, settings: MeasurementSettings, chain: Chain) -> None:
@@ -98,7 +98,7 @@ class Measurement:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Ends of the first and the last bin."""
+        """Lower end of the first bin and upper end of the last bin."""
         return (0.0, 1.0 if self.settings["variable"] == "score" else HEAVIEST)
 
     def values(self, one: Applied) -> Float[np.ndarray, " event"]:
@@ -116,7 +116,7 @@ class Measurement:
         return scores[:, signal]
 
     def sample(self, values: Values, events: Batch) -> Sample:
-        """The events with what is measured of them."""
+        """A sample of the `events` with their measured `values`."""
         order = {one["class"]: place for place, one in enumerate(self.processes.values())}
         classes = events[self.last.target].cpu().numpy()
         weight = events.get("weight", torch.ones(len(classes)))
@@ -128,14 +128,14 @@ class Measurement:
 
     @property
     def yields(self) -> list[float]:
-        """Expected events of each process."""
+        """Expected number of events of each process."""
         return [
             self.settings["luminosity"] * one["cross_section"] * one["efficiency"]
             for one in self.processes.values()
         ]
 
     def edges(self, sample: Sample) -> list[float]:
-        """The binning, chosen by events that are not measured."""
+        """The edges of the bins, chosen by events that are not measured."""
         return chosen_edges(
             sample.values[AS_IT_IS],
             sample.weights,
@@ -152,7 +152,7 @@ class Measurement:
         *,
         more: Float[np.ndarray, " event"] | None = None,
     ) -> Templates:
-        """Yields of all processes in bins, as they are and under shifts; with `more` weights."""
+        """Yields of all processes in bins, nominal and shifted; `more` multiplies the weights."""
         values = sample.values
         weights = sample.weights if more is None else sample.weights * more
 
@@ -183,22 +183,22 @@ class Measurement:
         )
 
     def sigma(self, sample: Sample) -> float:
-        """The standard error of the strength that these events lead to; they choose their bins."""
+        """The expected standard error of the strength from these events, in bins chosen by them."""
         return sigma(Likelihood(self.templates(sample, self.edges(sample))))
 
 
 def symmetric(nominal: Yields, up: Yields, down: Yields) -> tuple[Yields, Yields]:
-    """Yields half of the difference between up and down apart from the nominal ones, at most all.
+    """Nominal yields plus and minus half of the difference of up and down, at most all of them.
 
-    Of few simulated events both directions often move a bin to the same side, by chance; with that
-    as a shape the fitted strength is biased.
+    With few simulated events both directions often move a bin to the same side, by chance; such
+    a shape would bias the fitted strength.
     """
     half = np.clip((up - down) / 2, -nominal, nominal)
     return nominal + half, nominal - half
 
 
 def _class_count(chain: Chain) -> int:
-    """Classes of an event that the last task tells; 0 for what is no class of an event."""
+    """Number of event classes that the last task tells apart; 0 if it does not classify events."""
     output = chain.tasks[-1].output
     if isinstance(output, Classes):
         return output.shape[-1] if len(output.shape) == 1 else 0

@@ -1,4 +1,4 @@
-"""What the choice of events leaves uncertain in an expected uncertainty. Imports no PyTorch."""
+"""The error of an expected uncertainty from the choice of events. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ RESAMPLES = 200
 def resampled(
     fill: Callable[[Float[np.ndarray, " event"]], Templates], events: int, *, seed: int
 ) -> Float[np.ndarray, "resample 2"]:
-    """The statistical and the whole uncertainty with every event given a random weight.
+    """The statistical and the total uncertainty with every event given a random weight.
 
-    `fill` makes templates with such weights: exponential ones (the Bayesian bootstrap, Rubin 1981),
-    which leave no bin empty. The errors of the simulation stay those of the events as they are.
+    `fill` makes templates from the weights. They are exponential (the Bayesian bootstrap, Rubin
+    1981), which leaves no bin empty. The errors of the simulation stay those without these weights.
     The same seed gives the same weights: differences of chains on the same events are paired.
     """
     generator = np.random.default_rng(seed)

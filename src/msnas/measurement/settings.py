@@ -1,4 +1,4 @@
-"""What is expected of a measurement: luminosity, processes, bins. Imports no PyTorch."""
+"""The settings of a measurement: luminosity, processes, bins. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ _WHOLE = TypeAdapter(_Whole)
 
 
 def check_measurement(settings: Any) -> None:
-    """Raise ConfigError, naming the key, for what cannot be measured by."""
+    """Raise ConfigError, naming the key, for settings that describe no measurement."""
     check_typed(_WHOLE, {"measurement": settings}, known=_Whole)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Integer
 from msnas.errors import DataError
 
 FEWEST = 10
-"""Simulated events of each process in a bin, at least, where the binning is chosen."""
+"""The fewest simulated events of each process in a bin, where the binning is chosen."""
 
 Yields = Float[np.ndarray, "process bin"]
 
@@ -33,7 +33,7 @@ class Templates:
     shapes: Mapping[str, tuple[Yields, Yields]]
 
     def __post_init__(self) -> None:
-        """Raise DataError, naming process and bin, for what is no expectation of counts."""
+        """Raise DataError, naming process and bin, for a negative yield or an empty bin."""
         every = {"": self.nominal} | {
             f" under {name} {way}": shape[place]
             for name, shape in self.shapes.items()
@@ -65,7 +65,7 @@ def chosen_edges(
     bins: int,
     limits: tuple[float, float],
 ) -> list[float]:
-    """At most so many bins between the `limits`, each with the same yield of signal.
+    """Edges of at most `bins` bins between the `limits`, each with the same yield of signal.
 
     From the top, bins are joined until each holds FEWEST simulated events of each process.
     """
@@ -99,10 +99,10 @@ def filled(
     edges: Sequence[float],
     yields: Sequence[float],
 ) -> tuple[Yields, Yields]:
-    """Yields in bins, and their standard errors: each process's events together give its yield.
+    """Yields in bins, and their standard errors; the events of a process sum to its yield.
 
     Values beyond the edges are in the first or the last bin. Raises DataError for a process whose
-    events do not weigh more than nothing together.
+    events have a sum of weights that is not positive.
     """
     place = np.digitize(values, edges[1:-1])
     nominal = np.zeros((len(yields), len(edges) - 1))

@@ -17,7 +17,7 @@ INTERPOLATION = {
 
 
 def workspace(templates: Templates) -> dict[str, Any]:
-    """One channel whose observation is what is expected at a strength of 1."""
+    """A workspace of one channel; its observed counts are those expected at a strength of 1."""
     samples = []
     for place, process in enumerate(templates.processes):
         modifiers: list[dict[str, Any]] = []

@@ -22,8 +22,8 @@ class DigitSum(Source):
     C. Kaynak, 1998): 1,797 images of 8 x 8 pixels, 174 to 183 of each digit.
 
     The images themselves are split first, with equal shares of every digit, and the images of a
-    part paired at random with each other. So no image is in two parts: what a network keeps in
-    mind from a training pair is of no use in a test pair.
+    part paired at random with each other. So no image is in two parts: an image that a network has
+    memorised in training is in no test pair.
 
     Args:
         pairs: Number of pairs in all parts.
@@ -57,7 +57,7 @@ class DigitSum(Source):
         }
 
     def draw(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of the images in each pair [event, 2], and the pairs' parts [event].
+        """Indices of the images in each pair [event, 2], and the pairs' parts [event].
 
         `target` [image] holds the images' digits.
         """

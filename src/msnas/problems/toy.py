@@ -22,7 +22,7 @@ class Toy(Source):
     * x = (u, w);
     * label = 1 with probability sigmoid(`label_u` u + `label_w` w), so for half of the events;
     * z1 = u + `bend` sqrt(2) cos(pi u / sqrt(3)) + `noise` n1;
-    * z2 = `side` (w + `blur` n2), small, but the best of what x knows of the label;
+    * z2 = `side` (w + `blur` n2), small, but most of what x tells about the label;
     * z3 = `echo` c m, with a fair coin c = +-1 and m = the label, flipped with probability `flip`.
 
     Task 1, z from x, squared error summed over z. Nothing in x foretells the coin: the best z3 is
@@ -38,7 +38,7 @@ class Toy(Source):
     * `trigger` sees only whether |z3| exceeds a threshold: H(flip). The best in pre-training, but
       a predicted z3 is near 0, below the threshold and without a gradient: ln 2 in every chain.
     * `logistic`, linear in z: hindered by the blur in pre-training; after `plane`, which removes
-      the blur, it has the label's true probability, so the least loss of any function of x.
+      the blur, it has the label's true probability, so the lowest loss of any function of x.
     * `cautious`, linear in z with a limited logit: as `logistic`, but never sure.
 
     So pre-training points to (`curve`, `trigger`), and the best chain is (`plane`, `logistic`) up

@@ -21,7 +21,7 @@ class Toy3(Source):
     * x = (u, s);
     * label = 1 with probability sigmoid(`label_u` u + `label_s` s), so for half of the events;
     * z1 = u + `noise` n1;
-    * z2 = `side` (s + `blur_z` n2), small, but the best of what x knows of the label;
+    * z2 = `side` (s + `blur_z` n2), small, but most of what x tells about the label;
     * z3 = b(u), which no later task needs;
     * w1 = z1 + b(z1) + `noise` n3;
     * w2 = z2 + `side` `blur_w` n4;

@@ -198,7 +198,7 @@ def _start_tracker() -> None:
 
 
 def _expect_results_at_once() -> None:
-    """Do not wait for results: a local process that has ended leaves its result at once or never."""
+    """Wait for no result: a local process that has ended leaves its result at once or never."""
     from submitit.local.local import LocalJob
 
     LocalJob._results_timeout_s = 1

@@ -37,7 +37,7 @@ class Share:
     config_name: str | None
 
     def claim(self, place: int) -> bool:
-        """Claim the work at this place of `works` for the caller; False if another worker has it."""
+        """Claim the work at this place of `works` for the caller; False if another has it."""
         try:
             (self.claims / str(place)).touch(exist_ok=False)
         except FileExistsError:

@@ -39,7 +39,7 @@ class Tether:
         return cls(place=_place(), pid=os.getpid(), began=_began(os.getpid()))
 
     def __call__(self) -> None:
-        """From now on this process ends within a second or two after the scan, without a message."""
+        """From now on this process ends silently, within a second or two after the scan."""
         if self.pid == os.getpid() or self.place != _place() or self in _fastened:
             return
         _fastened.add(self)

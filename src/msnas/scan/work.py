@@ -51,7 +51,7 @@ class PretrainingWork(Work):
 
     @property
     def left(self) -> bool:
-        """True until the pre-training is stored, or a worker has answered (nothing to train, or an error)."""
+        """True until it is stored, or a worker has answered (nothing to train, or an error)."""
         return not self._answered and not self.entry.is_dir()
 
     def look(self) -> None:

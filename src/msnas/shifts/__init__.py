@@ -1,1 +1,1 @@
-"""What may be different in data: one file per kind of shift of the inputs."""
+"""Shifts: how the inputs may differ in real data; one file per kind of shift."""

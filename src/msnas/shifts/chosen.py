@@ -18,7 +18,7 @@ def chosen_shifts(
     """Settings of the named shifts: a run's `own`, else those of conf/shift, with some `changes`.
 
     A change is a value by its key `shifts.<name>.<key>`, as text. Raises ConfigError, naming the
-    key, for what is not there.
+    key, for an unknown shift or value.
     """
     options = {path.stem: path for path in sorted((CONF / "shift").glob("*.yaml"))}
     found: dict[str, Any] = {}

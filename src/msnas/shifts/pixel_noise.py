@@ -13,21 +13,21 @@ from msnas.kinds import is_number
 from msnas.shifts.shift import Shift, check_entries, floating
 
 CHUNK = 500
-"""Events whose draws are in memory at a time."""
+"""Number of events whose random numbers are in memory at a time."""
 
 STEP, FIRST, SECOND = (
     np.uint64(one) for one in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )
-"""Of the generator SplitMix64 (Steele, Lea and Flood 2014)."""
+"""Constants of the generator SplitMix64 (Steele, Lea and Flood 2014)."""
 
 
 @final
 class PixelNoise(Shift):
     """A `share` of the pixels of some `channels` get energy: exponential, of mean `size` [GeV].
 
-    Down takes the same energy away, at most what there is. The field is [..., channel, row,
-    column]. What is drawn depends on `seed` and on the event's values of the field `drawn_by` (the
-    jets, say), so an event has the same noise wherever it stands.
+    The shift down removes the same energy, at most all of a pixel's. The field is [..., channel,
+    row, column]. The random numbers depend on `seed` and on the event's values of the field
+    `drawn_by` (such as the jets): an event has the same noise at any place in a file.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class PixelNoise(Shift):
         self.seed = seed
 
     def check(self, fields: Mapping[str, Field], *, key: str) -> None:
-        """Raise ConfigError for another field or channel than there is."""
+        """Raise ConfigError for an unknown field or channel."""
         super().check(fields, key=key)
         check_entries(self.channels, fields[self.field], axis=-3, key=key, name="channels")
         if self.drawn_by not in fields or self.drawn_by == self.field:
@@ -59,14 +59,14 @@ class PixelNoise(Shift):
             )
 
     def apply(self, raw: Mapping[str, np.ndarray], direction: float) -> dict[str, np.ndarray]:
-        """Add, or take away."""
+        """Add the energy, or remove it (see `Shift.apply`)."""
         values = floating(raw[self.field])
         for rows in _chunks(len(values)):
             pixels = values[rows][..., self.channels, :, :]
             keys = _keys(raw[self.drawn_by][rows], self.seed)
             draws = _uniform(keys, pixels[0].size).reshape(pixels.shape)
             hit = np.nonzero(draws < self.share)
-            # below the share, its draw over the share is uniform again
+            # a draw below the share, divided by the share, is uniform again
             energy = -self.size * np.log1p(-draws[hit] / max(self.share, 1e-300))
             moved = pixels[hit] + direction * energy.astype(values.dtype)
             pixels[hit] = np.maximum(moved, 0) if direction < 0 else moved
@@ -80,7 +80,7 @@ def _chunks(events: int) -> Iterator[slice]:
 
 
 def _mixed(state: np.ndarray) -> np.ndarray:
-    """64 bits that look random from any others."""
+    """Turn 64 bits into 64 bits that look random."""
     state = (state ^ (state >> np.uint64(30))) * FIRST
     state = (state ^ (state >> np.uint64(27))) * SECOND
     mixed: np.ndarray = state ^ (state >> np.uint64(31))
@@ -88,7 +88,7 @@ def _mixed(state: np.ndarray) -> np.ndarray:
 
 
 def _keys(values: np.ndarray, seed: int) -> np.ndarray:
-    """64 bits for each event, from its numbers."""
+    """64 bits for each event, from its values and the seed."""
     words = np.ascontiguousarray(values, np.float32).reshape(len(values), -1).view(np.uint32)
     keys = np.full(len(words), seed, np.uint64)
     for column in words.T:
@@ -97,7 +97,7 @@ def _keys(values: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _uniform(keys: np.ndarray, count: int) -> np.ndarray:
-    """So many numbers in [0, 1) for each key, [key, count]."""
+    """`count` uniform numbers in [0, 1) for each key, [key, count]."""
     states = keys[:, None] + STEP * np.arange(1, count + 1, dtype=np.uint64)
     uniform: np.ndarray = (_mixed(states) >> np.uint64(11)) * 2.0**-53
     return uniform

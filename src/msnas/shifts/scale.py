@@ -13,7 +13,7 @@ from msnas.shifts.shift import Shift, check_entries, floating, scaled
 
 @final
 class Scale(Shift):
-    """Some `entries` along an `axis` of a field, counted from its end, are scaled together.
+    """Scales some `entries` along an `axis` of a field together; axes count from the last.
 
     `size` is relative: .03 is times 1.03 (up), or divided by it (down). For jets [..., (pT, eta,
     phi, m)] pT and m scale the momentum as a whole; for images [..., channel, eta, phi] a channel
@@ -26,12 +26,12 @@ class Scale(Shift):
         self.axis = axis
 
     def check(self, fields: Mapping[str, Field], *, key: str) -> None:
-        """Raise ConfigError for another field or entry than there is."""
+        """Raise ConfigError for an unknown field or entry."""
         super().check(fields, key=key)
         check_entries(self.entries, fields[self.field], axis=self.axis, key=key)
 
     def apply(self, raw: Mapping[str, np.ndarray], direction: float) -> dict[str, np.ndarray]:
-        """Scale."""
+        """Scale the entries (see `Shift.apply`)."""
         values = floating(raw[self.field])
         along = np.moveaxis(values, self.axis, 0)
         for entry in self.entries:

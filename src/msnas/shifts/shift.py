@@ -1,4 +1,4 @@
-"""Shift: a way in which raw events may be different in data."""
+"""The base class of shifts: ways in which raw events may differ in real data."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from msnas.part import Part
 
 
 class Shift(Part, ABC):
-    """A change of one `field` of raw events by `size`, whose unit the class tells.
+    """A change of one `field` of raw events by `size`, whose unit depends on the class.
 
-    It has two directions, up and down. What it makes of an event depends on that event alone, not
-    on which others there are. Arrays that the networks do not read may decide: `also` names them.
+    A shift has two directions, up and down. The change of an event depends on that event alone.
+    A shift may read arrays that the networks do not read: `also` names them.
     """
 
     def __init__(self, *, field: str, size: float) -> None:
@@ -29,11 +29,11 @@ class Shift(Part, ABC):
 
     @property
     def also(self) -> tuple[str, ...]:
-        """Names of the arrays beside the fields that it reads."""
+        """Names of the arrays that the shift reads beside the fields."""
         return ()
 
     def check(self, fields: Mapping[str, Field], *, key: str) -> None:
-        """Raise ConfigError, naming `key`, unless the field is there and can be shifted so."""
+        """Raise ConfigError, naming `key`, unless the field exists and takes this shift."""
         if self.field not in fields:
             raise ConfigError(
                 f"{key}.field: {self.field!r} is not a field; fields are {sorted(fields)}"
@@ -41,9 +41,9 @@ class Shift(Part, ABC):
 
     @abstractmethod
     def apply(self, raw: Mapping[str, np.ndarray], direction: float) -> dict[str, np.ndarray]:
-        """The raw arrays [event, ...] shifted by `direction` times the size; none is changed.
+        """A copy of the raw arrays [event, ...], shifted by `direction` times the size.
 
-        0 leaves every bit; 1 and then -1 returns the arrays, but for rounding.
+        Direction 0 changes no bit; 1 and then -1 give the arrays back, but for rounding.
         """
 
 
@@ -66,7 +66,7 @@ def floating(values: np.ndarray) -> np.ndarray:
 def check_entries(
     entries: Sequence[int], field: Field, *, axis: int, key: str, name: str = "entries"
 ) -> None:
-    """Raise ConfigError unless `entries` are places along an axis (from the end) of a field."""
+    """Raise ConfigError unless `entries` are indices along an axis (from the end) of a field."""
     there = range(field.shape[axis]) if -len(field.shape) <= axis < 0 else range(0)
     if not entries or not set(entries) <= set(there):
         raise ConfigError(

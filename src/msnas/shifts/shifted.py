@@ -1,4 +1,4 @@
-"""Events as they would be under shifts, a shift at a time."""
+"""Events under shifts, one shift at a time."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class ShiftPoint(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Both in words."""
+        """The shift and its direction in words."""
         return f"{self.shift} {self.direction}"
 
 
 @final
 class ShiftedEvents:
-    """Parts of the data with their raw events shifted, then put in the frame and scaled as ever.
+    """Parts of the data with their raw events shifted, then put in the frame and scaled as usual.
 
-    Nothing is learnt from shifted events: scales are those of the training part as it is. The raw
-    events of a part are kept, shifted ones are not. Raises ConfigError for a shift that the fields
-    do not take.
+    Nothing is learnt from shifted events: scales are those of the unshifted training part. The raw
+    events of a part stay in memory, shifted events do not. Raises ConfigError for a shift that does
+    not fit the fields.
     """
 
     def __init__(self, events: Events, shifts: Mapping[str, Shift]) -> None:
@@ -47,7 +47,7 @@ class ShiftedEvents:
         return [ShiftPoint(name, way) for name in self.shifts for way in DIRECTIONS]
 
     def size(self, point: ShiftPoint) -> float:
-        """By how much, with the sign of the direction."""
+        """The size of the shift, with the sign of the direction."""
         return self.shifts[point.shift].size * DIRECTIONS[point.direction]
 
     def part(self, part: str, point: ShiftPoint) -> Batch:

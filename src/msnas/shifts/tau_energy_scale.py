@@ -16,12 +16,12 @@ MOMENTUM = (0, 3)
 
 @final
 class TauEnergyScale(Shift):
-    """Jets (pT, eta, phi, m) are scaled that are taus of a given number of charged hadrons.
+    """Scales the jets (pT, eta, phi, m) that are taus with a given number of charged hadrons.
 
     `size` is relative: .03 is times 1.03 (up), or divided by it (down). `decays` is the array
-    [event, jet, (charged hadrons, neutral pions)], 0 for jets that are no tau; `charged` and
-    `neutral` are the numbers that count, None for all. Jets are ordered by pT: where the shift
-    changes the order, the arrays in `along` that there are change places with them.
+    [event, jet, (charged hadrons, neutral pions)], 0 for jets that are no tau; taus with numbers in
+    `charged` and `neutral` (None: any) are scaled. Jets are ordered by pT: where the shift changes
+    their order, the arrays in `along`, as far as given, are reordered alike.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class TauEnergyScale(Shift):
 
     @property
     def also(self) -> tuple[str, ...]:
-        """The decays."""
+        """The name of the array of decays."""
         return (self.decays,)
 
     def check(self, fields: Mapping[str, Field], *, key: str) -> None:
@@ -52,7 +52,7 @@ class TauEnergyScale(Shift):
         check_entries(MOMENTUM, fields[self.field], axis=-1, key=key, name="field")
 
     def apply(self, raw: Mapping[str, np.ndarray], direction: float) -> dict[str, np.ndarray]:
-        """Scale, and order by pT where the order is another one now."""
+        """Scale, and sort the jets by pT again where their order has changed."""
         decay = raw[self.decays]
         chosen = np.isin(decay[..., 0], self.charged)
         if self.neutral is not None:

@@ -1,1 +1,1 @@
-"""Where task weights come from; one file each."""
+"""Weightings: how training combines the losses of the tasks; one file each."""

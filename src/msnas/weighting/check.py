@@ -1,4 +1,4 @@
-"""What a weighting other than the fixed one cannot go with."""
+"""Checks that a run's other settings do not contradict its weighting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where tasks fight: their gradients at the output they share."""
+"""The conflict between tasks: their gradients at the output that they share."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Conflict:
-    """Of one batch: the norm of each task's gradient, the cosine between each pair.
+    """The norm of each task's gradient in one batch, and the cosine between each pair.
 
-    Gradients of the mean losses in `shared`, the first task's output, flattened over events: what
-    its candidate is asked to do. A task whose loss does not depend on it has norm 0, no cosine.
+    The gradients are those of the mean losses with respect to `shared`, the first task's output,
+    flattened over events. A task whose loss does not depend on it has norm 0 and no cosine.
     """
 
     norms: Sequence[float]
     cosines: dict[tuple[int, int], float]
 
     def by_name(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
-        """`gradient_norm` by task, `gradient_cosine` by `<task>,<task>`; only finite ones."""
+        """`gradient_norm` by task, `gradient_cosine` by `<task>,<task>`; only finite norms."""
         return {
             "gradient_norm": {
                 name: norm
@@ -38,7 +38,7 @@ class Conflict:
 
 
 def measure_conflict(losses: Sequence[Tensor], shared: Tensor) -> Conflict:
-    """Measure it; no gradient of a parameter, no random number and no graph is touched."""
+    """Measure the conflict; leaves parameters' gradients, random numbers and the graph alone."""
     gradients = [None if one is None else one.double() for one in shared_gradients(losses, shared)]
     norms = [0.0 if one is None else float(one.norm()) for one in gradients]
     cosines = {}
@@ -53,7 +53,7 @@ def measure_conflict(losses: Sequence[Tensor], shared: Tensor) -> Conflict:
 
 
 def shared_gradients(losses: Sequence[Tensor], shared: Tensor) -> list[Tensor | None]:
-    """D loss / d `shared`, flat, of every loss; None where it does not depend on it."""
+    """Flat gradient of every loss with respect to `shared`; None if it does not depend on it."""
     gradients: list[Tensor | None] = []
     for loss in losses:
         gradient: Tensor | None = None

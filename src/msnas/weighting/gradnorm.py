@@ -25,7 +25,7 @@ class GradNorm(Weighting):
     number of tasks. Differs from the paper in two points:
 
     * The norm is that of the gradient in the output of the shared layers, not in the weights of
-      the last of them: no backward pass through the shared layers for each task.
+      the last shared layer: this saves a backward pass through these layers for each task.
     * A step is `rate` times the slope in log w_t, in units of mean(G). Plain steps of w_t, whose
       slope is |grad L_t| itself, overshoot to below 0 where the norms are far apart.
 
@@ -73,7 +73,7 @@ class GradNorm(Weighting):
 
     @torch.no_grad()
     def _follow(self, losses: Float[Tensor, " task"], norms: Float[Tensor, " task"]) -> None:
-        """One step of the weights."""
+        """Move the task weights by one step."""
         self.initial_losses = torch.where(self.initial_losses.isnan(), losses, self.initial_losses)
         pull = self.task_weights * norms
         there = (pull > 0).to(pull)

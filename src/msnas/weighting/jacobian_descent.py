@@ -27,12 +27,12 @@ class JacobianDescent(Weighting):
     """The first task's parameters follow `aggregator`, all others the mean loss.
 
     Quinton & Rey, arXiv:2406.16232; Sener & Koltun, arXiv:1810.04650. Rows of the Jacobian are the
-    tasks' gradients in the parameters of the first task's candidate, the only ones that serve
+    tasks' gradients in the parameters of the first task's candidate; only these parameters serve
     several tasks. A task whose loss does not depend on the first task's output has no row.
 
     An aggregator that weighs rows sees the Jacobian at norm 1, so that a solver's absolute
-    tolerances mean the same early and late in a training; one that compares steps sees the losses'
-    own gradients, and is a fresh one for every set of rows and number of parameters.
+    tolerances mean the same early and late in a training; an aggregator that compares steps sees
+    unscaled gradients. Each set of rows and number of parameters has an aggregator of its own.
     """
 
     makes_itself: ClassVar[tuple[str, ...]] = ("aggregator",)
@@ -51,12 +51,12 @@ class JacobianDescent(Weighting):
         check(self._settings, KEY, Aggregator, on=torch.eye(tasks, tasks + 1))
 
     def kept(self) -> dict[tuple[int, ...], Any]:
-        """What each aggregator keeps, by rows and number of parameters."""
+        """The state of each aggregator, by rows and number of parameters."""
         found = {key: kept(one) for key, one in self._aggregators.items()}
         return {**self._kept, **{key: one for key, one in found.items() if one}}
 
     def restore(self, state: Any) -> None:
-        """Have each aggregator, once it is made, go on from there."""
+        """Give each aggregator its state back once it is made."""
         self._kept = dict(state)
 
     def _aggregator(self, rows: Sequence[int], parameters: Sequence[Tensor]) -> Aggregator:
@@ -121,18 +121,18 @@ class JacobianDescent(Weighting):
 
 
 def norm_1(_: object, rows: tuple[Float[Tensor, "task parameter"]]) -> Tensor:
-    """The rows that are to be weighed, at norm 1."""
+    """The Jacobian scaled to norm 1, for an aggregator that weighs its rows."""
     norm: Tensor = rows[0].norm()
     return rows[0] / norm.clamp_min(torch.finfo(rows[0].dtype).tiny)
 
 
 def times_rows(_: object, rows: tuple[Float[Tensor, "task parameter"]], joined: Tensor) -> Tensor:
-    """What they make, or their weights, times their number: they are parts of a mean."""
+    """The joined gradient, or the weights, times the number of rows: rows are parts of a mean."""
     return len(rows[0]) * joined
 
 
 def graph_behind(tensor: Tensor, *, until: Tensor | None = None) -> dict[Node, None]:
-    """The graph that `tensor` was computed by, in a fixed order; not beyond `until`."""
+    """The nodes of the autograd graph behind `tensor`, in a fixed order; not beyond `until`."""
     end = None if until is None else until.grad_fn
     found: dict[Node, None] = {}
     waiting = [tensor.grad_fn]

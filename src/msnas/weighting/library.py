@@ -1,4 +1,4 @@
-"""Objects of torchjd: made for the tasks at hand; what they keep from step to step."""
+"""Objects of torchjd: making them for given tasks, and their state from step to step."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def made(
 ) -> T:
     """The object that `settings` describe, for the losses `rows` of `tasks`.
 
-    It is told their number where it asks for it. A list becomes a tensor like `like`, one with a
-    number per task that of the rows; `weights` that it needs are equal if they are null.
+    An argument for the number of losses is filled in. A list becomes a tensor like `like`; of a
+    number per task only those of the rows stay. Required `weights` that are null become equal.
     """
     if isinstance(settings, of):  # made in Python
         return copy.deepcopy(settings)
@@ -47,22 +47,22 @@ def made(
 
 
 def check(settings: Any, key: str, of: type[nn.Module], *, on: Tensor) -> None:
-    """Raise ConfigError unless they describe what takes `on`, losses or gradients of all tasks."""
+    """Raise ConfigError unless the object takes `on`, the losses or gradients of all tasks."""
     thing = made(settings, key, of, tasks=len(on), rows=range(len(on)), like=on)
     try:
         with torch.random.fork_rng(devices=[]):
             thing(on)
-    except Exception as error:  # whatever it makes of odd values
+    except Exception as error:  # it may raise anything for odd values
         raise ConfigError(f"{key}: {type(thing).__name__}: {error}") from error
 
 
 def kept(thing: nn.Module) -> list[dict[str, Any]]:
-    """What its parts keep beside parameters, as `torch.load(weights_only=True)` reads it."""
+    """The state of its parts beside parameters, as `torch.load(weights_only=True)` reads it."""
     return [{name: _packed(one) for name, one in _own(part).items()} for part in _parts(thing)]
 
 
 def restore(thing: nn.Module, state: Sequence[Mapping[str, Any]]) -> None:
-    """Give an object that was made alike what `kept` told."""
+    """Give the state that `kept` returned to an object with the same settings."""
     for part, values in zip(_parts(thing), state, strict=True):
         for name in _own(part).keys() & values.keys():
             if isinstance(part, FAMO) and name == "_optimizer" and values[name] is not None:
@@ -71,7 +71,7 @@ def restore(thing: nn.Module, state: Sequence[Mapping[str, Any]]) -> None:
             else:
                 setattr(part, name, _unpacked(values[name]))
         if callable(begin := getattr(part, "_init_optim_problem", None)):
-            begin()  # NashMTL's, which it does at step 0 alone
+            begin()  # of NashMTL, which calls it at step 0 only
 
 
 def _parts(thing: nn.Module) -> list[Any]:
@@ -79,7 +79,7 @@ def _parts(thing: nn.Module) -> list[Any]:
 
 
 def _own(part: Any) -> dict[str, Any]:
-    """Its attributes and buffers, without what every module has and what a solver has."""
+    """A part's attributes and buffers, without those of every module and of solvers."""
     kinds = (Tensor, Optimizer, np.ndarray, torch.dtype, torch.device, NoneType)
     of_pytorch = vars(nn.Module())
     return {

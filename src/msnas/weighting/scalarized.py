@@ -18,10 +18,10 @@ KEY = "weighting.scalarizer"
 
 @final
 class Scalarized(Weighting):
-    """Descends what `scalarizer` makes of the losses; a loss weighs its derivative in that loss.
+    """Descends the loss that `scalarizer` computes; a task's weight is its derivative in L_t.
 
-    What a scalarizer learns by gradient is for the stage's optimiser (UW, IMTLL). DWA hears of an
-    epoch's end, FAMO of what a step has made of the losses of its own events.
+    The stage's optimiser trains the parameters of a scalarizer (UW, IMTLL). DWA is told when an
+    epoch ends, FAMO which losses the events of a step have after that step.
     """
 
     makes_itself: ClassVar[tuple[str, ...]] = ("scalarizer",)
@@ -53,7 +53,7 @@ class Scalarized(Weighting):
             self._after.append(values)
             return None
         for name, value in list(vars(self.scalarizer).items()):
-            if isinstance(value, Tensor):  # no buffer, so it stays where it was made
+            if isinstance(value, Tensor):  # no buffer: it does not follow the module
                 setattr(self.scalarizer, name, value.to(values))
         try:
             combined = self.scalarizer(values.requires_grad_())
@@ -67,7 +67,7 @@ class Scalarized(Weighting):
 
     @torch.no_grad()
     def look_back(self, again: Callable[[], object]) -> None:
-        """FAMO compares the losses before and after a step; of several chains their means."""
+        """FAMO compares the losses before and after a step; for several chains the mean losses."""
         self._after = []
         again()
         assert isinstance(self.scalarizer, FAMO)
@@ -80,9 +80,9 @@ class Scalarized(Weighting):
             self.scalarizer.step()
 
     def kept(self) -> Any:
-        """What the scalarizer keeps beside its parameters."""
+        """The state of the scalarizer beside its parameters."""
         return kept(self.scalarizer)
 
     def restore(self, state: Any) -> None:
-        """Have it go on from there."""
+        """Give the scalarizer its state back."""
         restore(self.scalarizer, state)

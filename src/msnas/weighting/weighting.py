@@ -1,4 +1,4 @@
-"""What a weighting is: how the losses of the tasks move the parameters."""
+"""The base class of weightings: how the losses of the tasks move the parameters."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from msnas.weighting.conflict import Conflict, measure_conflict
 
 
 class Weighting(Part, nn.Module, ABC):
-    """One loss per supervised task, in the order of the chain.
+    """Combines one loss per supervised task, in the order of the chain.
 
     `weights` (sum 1) judge: validation losses, rankings and the training loss shown are
-    sum_t weights_t L_t whatever the weighting, so epochs and chains stay comparable. What is
-    descended is what the classes differ in. Before use it is prepared for the tasks' weights; every
-    stage of training gets a fresh one.
+    sum_t weights_t L_t whatever the weighting, so epochs and chains stay comparable. The classes
+    differ in the loss that training descends. Before use a weighting is prepared for the tasks'
+    weights; every stage of training gets a fresh weighting.
     """
 
     takes_task_weights: ClassVar[bool] = False
@@ -30,7 +30,7 @@ class Weighting(Part, nn.Module, ABC):
     """Whether a step looks at each task's own gradient, at an output that all tasks share."""
 
     looks_back: bool = False
-    """Whether it is to be shown what a step has made of its losses, by `look_back`."""
+    """Whether the weighting needs the losses after every step, by `look_back`."""
 
     weights: tuple[float, ...]
 
@@ -42,7 +42,7 @@ class Weighting(Part, nn.Module, ABC):
 
     @final
     def prepare(self, weights: Sequence[float]) -> Self:
-        """This weighting, ready for tasks of these `weights`; raise ConfigError if it cannot be."""
+        """Make it ready for tasks of these `weights`; raise ConfigError if it does not fit them."""
         if not weights or min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
             raise ConfigError(f"task weights must be non-negative with sum 1, found {weights}")
         if len(weights) < 2 and not self.takes_task_weights:
@@ -59,9 +59,9 @@ class Weighting(Part, nn.Module, ABC):
 
     @final
     def combine(self, losses: Sequence[Tensor]) -> Tensor:
-        """What judges, of scalars or of losses [event].
+        """The loss that judges, from scalar losses or losses [event].
 
-        A task of weight 0 is left out: no gradient of its own.
+        A task of weight 0 is left out and gets no gradient.
         """
         terms = [w * loss for w, loss in zip(self.weights, losses, strict=True) if w > 0]
         total = terms[0]
@@ -81,8 +81,8 @@ class Weighting(Part, nn.Module, ABC):
         """Add the gradients of one optimiser step; return `share` times the loss that judges.
 
         `shared` is the output of the first task: only its parameters serve several tasks.
-        `backward` takes the place of `Tensor.backward`. `share` is the part that these losses are
-        of a step's.
+        `backward` takes the place of `Tensor.backward`. `share` is the share of these losses in
+        the whole step.
         """
         if self._conflict is None and len(losses) > 1:
             self._conflict = measure_conflict(losses, shared)
@@ -101,22 +101,22 @@ class Weighting(Part, nn.Module, ABC):
         backward: Callable[[Tensor], None],
         share: float,
     ) -> Tensor | None:
-        """Add the gradients; return what each loss was weighted by [task], None if nothing new."""
+        """Add the gradients; return the weight of each loss [task], None if it has not changed."""
 
     def look_back(self, again: Callable[[], object]) -> None:
         """Learn from the losses after a step; `again` calls `descend` as the step did."""
 
     def kept(self) -> Any:
-        """What it keeps from step to step beside parameters and buffers, for a checkpoint."""
+        """The state from step to step beside parameters and buffers, for a checkpoint."""
 
     def restore(self, state: Any) -> None:
-        """Take it back."""
+        """Take back a state that `kept` returned."""
 
     def _end_epoch(self) -> None:
         """Learn from the epoch that is over."""
 
     def take_record(self, names: Sequence[str]) -> dict[str, Any]:
-        """What an epoch's history says of the tasks called `names`, and forget it.
+        """Return the epoch's record for the tasks called `names`, and forget it.
 
         `gradient_norm` and `gradient_cosine`: see `Conflict`, on the first training batch.
         `task_weight`: the mean over the steps, if there are weights. Nothing for a single task.
