@@ -115,7 +115,7 @@ def test_alike_runs_are_judged_together_over_their_seeds(bank: Path) -> None:
     assert list(table["chain"][:2]) == ["cnn-lstm", "cnn-mlp"]
     assert table["P(best)"].sum() == pytest.approx(1)
     assert list(table["default"]) == [False, True, False, False]
-    assert "The default cnn-mlp" in choice.words()[-1]
+    assert "the default cnn-mlp" in choice.words()[-1]
 
 
 def test_task_weights_and_settings_make_groups(bank: Path) -> None:
