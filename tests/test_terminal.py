@@ -65,6 +65,8 @@ def test_a_table_of_few_rows_is_turned_and_one_of_many_is_cut_into_blocks() -> N
     turned = shown(ROWS["few rows"], 80)
     for place, name in enumerate(METRICS):
         assert re.search(rf"{name} +0\.{place}5 +1\.{place}5\s", turned)
+    assert "\N{BOX DRAWINGS LIGHT HORIZONTAL}" in turned
+    assert "\N{BOX DRAWINGS LIGHT HORIZONTAL}" not in shown(ROWS["one row"], 80)  # has no heads
     blocks = shown(ROWS["many rows"], 40)
     assert len(re.findall(r"scale 7 ", blocks)) == 2
     assert len(re.findall(r"scale 7 ", shown(ROWS["many rows"], 100))) == 1

@@ -100,7 +100,8 @@ def _width(made: Table, console: Console, options: ConsoleOptions) -> int:
 
 
 def _made(names: Sequence[str], cells: Sequence[Mapping[str, str]]) -> Table:
-    made = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    headed = any(map(str.strip, names))
+    made = Table(box=SIMPLE_HEAD, show_header=headed, collapse_padding=True, pad_edge=False)
     for name in names:
         texts = [text for row in cells if (text := row.get(name))]
         if texts and all(map(NUMBER.match, texts)):
