@@ -273,7 +273,7 @@ def test_as_many_seeds_or_events_as_it_says_would_decide() -> None:
     assert sure.enough_seeds is None
     assert sure.enough_events is not None
     assert scaled(by_events, 4, 2 * sure.enough_events).decided
-    assert "Seeds cannot decide this." in sure.words()
+    assert "More seeds alone cannot decide this." in sure.words()
 
 
 def test_one_seed_is_said_to_be_one() -> None:

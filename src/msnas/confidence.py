@@ -143,7 +143,7 @@ class Sureness:
             told.insert(0, f"about {self.enough_seeds} seeds")
         said = []
         if self.seed_error is not None and self.enough_seeds is None:
-            said.append("Seeds cannot decide this.")
+            said.append("More seeds alone cannot decide this.")
         if told:
             said.append(f"If differences stay as they are, {' or '.join(told)} in all would do.")
         elif self.seed_error is not None:
