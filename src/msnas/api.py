@@ -1,4 +1,4 @@
-"""What a notebook calls: the same run, directory and key as by the command line."""
+"""The functions for notebooks: the same run, directory and key as by the command line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @final
 class Selected:
-    """The best chain of a run, trained; everything of it lies in `directory`."""
+    """The best chain of a run, trained; all its files lie in `directory`."""
 
     def __init__(self, directory: Path, *, allow: Sequence[str] = ()) -> None:
         self.directory = directory
@@ -41,16 +41,16 @@ class Selected:
 
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
-        """Numbers of the chain: `metrics["test"]["higgs_id/auc"]`, and of `valid`."""
+        """Numbers of the chain on `valid` and `test`: `metrics["test"]["higgs_id/auc"]`."""
         return {"valid": dict(self.result.valid), "test": dict(self.result.test)}
 
     def predict(
         self, arrays: Mapping[str, np.ndarray], *, batch: int = 500, **conditions: float
     ) -> dict[str, np.ndarray]:
-        """What every task puts out for events [event, ...], in the units a user reads.
+        """The output of every task for events [event, ...], in physical units.
 
-        `conditions` are values of what a conditioned run is conditioned on, such as
-        `task_weight=0.3`. Raises DataError for arrays that do not fit.
+        `conditions` are values of the parameters that a run is conditioned on, such as
+        `task_weight=0.3`. Raises DataError for arrays that do not fit the run's fields.
         """
         from msnas.model import load_model
 
@@ -112,11 +112,11 @@ def select(
     """Select and train a chain of candidates, or take it from `output` if that was done before.
 
     `method` and `weighting` are options of conf/ or parts with their own settings,
-    `SPOS(sampling="fair")`. `conditioning` lists what to condition on, `["task_weight"]`. With
-    `folds` as many chains are selected, each judged by events that it has not seen. All else
-    that the command line takes goes into `settings`, in its words:
+    `SPOS(sampling="fair")`. `conditioning` lists parameters to condition on, `["task_weight"]`.
+    With `folds` as many chains are selected, each judged by events that it has not seen. All other
+    settings of the command line go into `settings`, by their keys:
     `{"recipe.search.epochs": 20, "candidate/higgs_id": ["mlp", "lstm"]}`. Raises ConfigError,
-    DataError or TrainingError for what cannot be.
+    DataError or TrainingError for a run that is not possible.
     """
     from msnas.run import run
 
@@ -142,9 +142,9 @@ def select(
 
 
 def load(run: str | Path, *, allow: Sequence[str] = ()) -> Selected:
-    """A finished run. One with parts handed over in Python needs their problem made before.
+    """A finished run. If it has parts handed over in Python, make its problem in Python before.
 
-    `allow` names the packages, beside msnas, whose classes may be made for it.
+    `allow` names the packages, beside msnas, whose classes the run may use.
     """
     return Selected(Path(run), allow=allow)
 
@@ -214,7 +214,7 @@ def _composed(words: Sequence[str], changes: Mapping[str, Any], problem: AnyProb
 
 
 def _put(config: DictConfig, key: str, part: Any) -> None:
-    """A part made in Python, in the place of an option."""
+    """Put a part made in Python in the place of an option."""
     from msnas.problem import node_of
 
     if not isinstance(part, Part):

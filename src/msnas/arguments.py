@@ -1,4 +1,4 @@
-"""What the constructors of named classes take, read from their source: nothing is imported."""
+"""The arguments of named classes, read from their source: nothing is imported."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
     "weighting.aggregator": ("n_tasks",),
     "weighting.scalarizer": ("shape",),
 }
-"""Arguments that the run itself gives, to a constructor that takes them."""
+"""Arguments that the run itself gives to a constructor that has them."""
 
 NO_ARGUMENT: Mapping[str, tuple[str, ...]] = {"method": ("name",)}
-"""Settings beside the arguments."""
+"""Settings that a node has beside the arguments of its class."""
 
 EMPTY = ("abc.ABC", "msnas.part.Part", "typing.Generic", "typing.Protocol", "object")
 """Bases without a constructor of their own."""
@@ -35,7 +35,7 @@ class _Source(NamedTuple):
 
 @lru_cache
 def arguments_of(target: str) -> Mapping[str, bool] | None:
-    """The arguments by name, and whether each must be given; None where the source does not tell.
+    """The arguments by name, and whether each is required; None where the source does not tell.
 
     >>> arguments_of("msnas.data.event_file.EventFile")
     {'file': True}
@@ -59,10 +59,10 @@ def arguments_of(target: str) -> Mapping[str, bool] | None:
 
 
 def check_arguments(settings: Any, *, key: str = "") -> None:
-    """Raise ConfigError where a class named below `key` does not take what it gets, or lacks it.
+    """Raise ConfigError for unknown or missing arguments of a class that is named below `key`.
 
-    Or where it is of no allowed package.
-    What the source does not tell is left to the constructor.
+    Raises ConfigError too for a class of a package that is not allowed. Where the source does not
+    tell the arguments, the check is left to the constructor.
     """
     if isinstance(settings, list):
         for index, value in enumerate(settings):
@@ -83,7 +83,7 @@ def check_arguments(settings: Any, *, key: str = "") -> None:
 
 
 def _fields(found: _Source) -> Mapping[str, bool] | None:
-    """The fields of a dataclass, those of its bases first."""
+    """The fields of a dataclass, those of its base classes first."""
     taken: dict[str, bool] = {}
     for base in _bases(found):
         of_base = {} if base in EMPTY else arguments_of(base)
@@ -112,7 +112,7 @@ def _of_function(arguments: ast.arguments) -> Mapping[str, bool] | None:
 
 
 def _find(target: str) -> _Source | None:
-    """The class's definition, wherever its module has it from."""
+    """The definition of a class, in its module or in the module it is imported from."""
     root = root_of(target.split(".")[0])
     file = file_of(target, root) if root is not None else None
     if root is None or file is None:
@@ -127,7 +127,7 @@ def _find(target: str) -> _Source | None:
 
 @lru_cache
 def _read(file: Path, root: Path) -> tuple[Mapping[str, ast.ClassDef], Mapping[str, str]]:
-    """The classes of a module, and the full names of what it imports."""
+    """The classes of a module, and the full names of its imports."""
     try:
         tree = ast.parse(file.read_bytes(), filename=str(file))
     except (SyntaxError, ValueError) as error:

@@ -13,8 +13,8 @@ def auc_covariance(
 
     DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837. With the kernel
     psi(x, y) = 1 for x > y, 1/2 for x = y, 0 for x < y, an event of class 1 has the component
-    V10 = mean of psi(its score, y) over the events of class 0, and one of class 0 V01 = mean of
-    psi(x, its score) over those of class 1; the covariance is cov(V10) / n1 + cov(V01) / n0.
+    V10 = mean of psi(its score, y) over events of class 0, an event of class 0 has V01 = mean of
+    psi(x, its score) over events of class 1; the covariance is cov(V10) / n1 + cov(V01) / n0.
     The components come from mid-ranks (Sun and Xu, IEEE Signal Processing Letters 21 (2014)
     1389), in n log n.
 

@@ -1,6 +1,6 @@
 """The only place that turns configuration into objects.
 
-Import the class, check it, call it with plain values: nothing in them is resolved or called.
+A class is imported, checked and called with plain values: nothing in these is resolved or called.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def build(config: Any, *, key: str, of: type[T], **arguments: Any) -> T:
     """An object of the class `of` from `config`, a mapping with `_target_` and its arguments.
 
     Nested mappings with `_target_` become PyTorch modules, such as losses of metrics, unless the
-    class `makes_itself`. `arguments` come on top as they are. Raises ConfigError, naming `key`, for
-    a class that is not allowed, is not an `of`, or does not take the arguments.
+    class lists them in `makes_itself`. `arguments` are passed too, as they are. Raises ConfigError,
+    naming `key`, for a class that is not allowed, is no `of`, or does not take the arguments.
     """
     node = plain(config)
     check_plain(node, key=key)
@@ -43,7 +43,7 @@ def build(config: Any, *, key: str, of: type[T], **arguments: Any) -> T:
 
 
 def class_of(config: Mapping[str, Any], *, key: str, of: type[T]) -> type[T]:
-    """The class that `config` names in `_target_`, which is an `of`."""
+    """The class that `config` names in `_target_`; raise ConfigError unless it is an `of`."""
     found = _import_class(config.get("_target_"), key=key)
     if not issubclass(found, of):
         raise ConfigError(
@@ -73,7 +73,7 @@ def _build(node: Mapping[str, Any], *, key: str, of: type[T], **arguments: Any) 
         return found(**settings, **arguments)
     except MsnasError:
         raise
-    except Exception as error:  # whatever a class makes of odd values; the log has the traceback
+    except Exception as error:  # odd values may raise any error; the log has the traceback
         kind = "" if isinstance(error, TypeError | ValueError) else f"{type(error).__name__}: "
         raise ConfigError(f"{key}: {node['_target_']}: {kind}{error}") from error
 
@@ -91,7 +91,7 @@ def _nested(value: Any, *, key: str) -> Any:
 
 
 def _check_keys(node: Any, *, key: str) -> None:
-    """Raise ConfigError for a class that is not allowed or another key with an underscore first."""
+    """Raise ConfigError for a class that is not allowed, or another key that begins with _."""
     if isinstance(node, dict):
         for name in node:
             if name.startswith("_") and name != "_target_":
@@ -118,7 +118,7 @@ def _import_class(target: Any, *, key: str) -> type[Any]:
 
 
 def _find(words: list[str]) -> Any:
-    """What the dotted path leads to: a module's attribute if there is one, else a module in it."""
+    """The object at a dotted path: a module's attribute if there is one, else a submodule."""
     found: Any = importlib.import_module(words[0])
     for count, word in enumerate(words[1:], start=2):
         if not hasattr(found, word) and inspect.ismodule(found):

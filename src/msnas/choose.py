@@ -1,4 +1,4 @@
-"""How sure is the choice among chains: `python -m msnas.choose runs=runs/htautau`.
+"""How sure the choice of the best chain is: `python -m msnas.choose runs=runs/htautau`.
 
 See docs/choice.md.
 """
@@ -29,7 +29,7 @@ NAME = "choice.json"
 
 
 class Over(Enum):
-    """What may be otherwise."""
+    """What could have been different: seeds and events (`both`), or events alone."""
 
     both = "both"
     events = "events"
@@ -67,10 +67,10 @@ def choose(
     task_weight: float | None = None,
     over: str | None = None,
 ) -> list[Choice]:
-    """How sure the choices are of the runs below some folders: of alike runs, over their seeds.
+    """How sure the choices of chains by the runs below some folders are.
 
-    Raises ConfigError for a setting out of range, DataError if there is nothing to choose from or
-    chains were judged on different events.
+    Runs that differ in their seed alone are taken together. Raises ConfigError for a setting out of
+    range, DataError without two chains to choose from, or for chains judged on different events.
     """
     folders = [runs] if isinstance(runs, str | Path) else runs
     settings = Settings(
@@ -122,7 +122,7 @@ def _same(one: float, other: float) -> bool:
 
 
 def write(choices: Sequence[Choice], folder: Path) -> Path:
-    """Write choice.json into `folder`, over an earlier one; raise DataError if that cannot be."""
+    """Write choice.json into `folder`, over an earlier file; raise DataError if that fails."""
     content = {
         "schema": 1,
         "choices": [
@@ -173,7 +173,7 @@ def main(arguments: list[str]) -> None:
 
 
 class _Command(ModuleType):
-    """This module called is its function: `msnas.choose` is both."""
+    """Makes this module callable: `msnas.choose` is a module and a function."""
 
     __call__ = staticmethod(choose)
 

@@ -1,4 +1,4 @@
-"""The command `msnas`. Imports nothing heavy: a signal may come at once."""
+"""The command `msnas`. Imports nothing heavy, so that signals are handled from the start."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ HELP_WORDS = ("--help", "-h")
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Do what the command line, or `words`, say."""
+    """Run the command that the command line, or `words`, names."""
     name, *rest = (sys.argv[1:] if words is None else words) or [""]
     if name in HELP_WORDS:
         sys.stdout.write(_help())
     elif name in ("train", "sweep"):
-        stop_at_signals()  # before what takes time to import
+        stop_at_signals()  # before imports that take time
         if any(word in HELP_WORDS for word in rest):
             from msnas.help import help_text
 

@@ -1,9 +1,9 @@
 """Which code a number depends on: the sources of named classes. Imports no PyTorch.
 
-A class is told by the source of its module and of the modules that one imports, as far as they
-belong to its own package, to this one, or to one that lies beside its own (but not where packages
-are installed). Of this package the parts count; what trains and stores them has a version of its
-own (`identity.NUMERICS_VERSION`). A class of a library is told by its version.
+A class is identified by the source of its module and of the modules that this module imports, if
+they belong to its own package, to msnas, or to a package beside its own (but not in site-packages).
+Of msnas only the parts count; the code that trains and stores them has a version of its own
+(`identity.NUMERICS_VERSION`). A class of a library is identified by the library's version.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 LIBRARIES = {root.split(".")[0] for root in ALWAYS} - {HERE.name}
 
 INSTALLED = ("site-packages", "dist-packages")
-"""Folders of packages that have nothing to do with each other."""
+"""Folders of installed packages, which have nothing to do with each other."""
 
 PARTS = (
     "candidates",
@@ -38,7 +38,7 @@ PARTS = (
     "shifts",
     "weighting",
 )
-"""What counts of this package, where a class uses it."""
+"""The modules of msnas that count, where a class uses them."""
 
 Code = dict[str, str]
 """Hashes by source file (`<package>/<path>`), versions by library."""
@@ -52,8 +52,8 @@ class _Source(NamedTuple):
 def code_of(settings: Any) -> Code:
     """The code of every class that `settings` name in a `_target_`, and the version of PyTorch.
 
-    Comments, docstrings and layout do not count; a source is read once in a process. What cannot
-    be imported is left out: `build` has an error for it.
+    Comments, docstrings and layout do not count; a source is read once in a process. A class that
+    cannot be imported is left out: `build` has an error for it.
     """
     code = {"torch": _version("torch")}
     for target in _targets(settings):
@@ -66,7 +66,7 @@ def code_of(settings: Any) -> Code:
 
 
 def changed(before: Code, now: Code) -> list[str]:
-    """Names of what is not as it was."""
+    """Names of sources and libraries that have changed."""
     return sorted(name for name in before | now if before.get(name) != now.get(name))
 
 
@@ -92,7 +92,7 @@ def _sources_of(target: str) -> Code:
 
 @lru_cache
 def _sources_from(target: str, root: Path) -> Code:
-    """The class's module, and what it uses of its package, of this one, and of those beside it."""
+    """Sources of the class's module and of the modules it uses, as the module docstring says."""
     found: Code = {}
     waiting = [_Source(root, path) for path in [file_of(target, root)] if path is not None]
     while waiting:
@@ -110,7 +110,7 @@ def _sources_from(target: str, root: Path) -> Code:
 
 
 def _root_from(package: str, root: Path) -> Path | None:
-    """Where a package lies that a module below `root` imports, if its sources count."""
+    """The place of a package that a module below `root` imports; None if it does not count."""
     if package == root.stem:
         return root
     if package == HERE.name:
@@ -126,7 +126,7 @@ def _counts(file: Path, root: Path) -> bool:
 
 
 def file_of(name: str, root: Path) -> Path | None:
-    """The source of a module of the package, or of the one that holds `name`."""
+    """The source file of the module `name` of the package, or of the module that holds `name`."""
     package, *words = name.split(".")
     if package != root.stem:
         return None
@@ -175,7 +175,7 @@ def _imports(tree: ast.AST, source: _Source) -> Iterator[str]:
 
 
 def module_of(node: ast.ImportFrom, root: Path, path: Path) -> str:
-    """The full name of what the module at `path` of the package at `root` imports from."""
+    """The full name of the module from which `node`, in the file `path` of a package, imports."""
     names = [node.module] if node.module else []
     if node.level:
         folder = path.parents[node.level - 1]

@@ -92,9 +92,9 @@ def parse(arguments: Sequence[str], schema: type[T], *, program: str, descriptio
 def parse_with_conditions(
     arguments: Sequence[str], schema: type[T], *, program: str, description: str
 ) -> tuple[T, dict[str, str]]:
-    """Like `parse`, with the words of other keys apart: values of what a run is conditioned on.
+    """Like `parse`, with apart the words that give values of a run's conditioning or shifts.
 
-    Such keys are `task_weight` and all with a dot; which ones a run knows is up to the caller.
+    Their keys are `task_weight` and all keys with a dot; the caller checks which a run knows.
     """
     known = [item.name for item in dataclasses.fields(schema)]
     own, others = [], {}

@@ -1,4 +1,4 @@
-"""Where configurations come from: the package's own folder and the user's. Imports no PyTorch."""
+"""The folders of configurations: the package's own and the user's. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from msnas.errors import ConfigError
 _HERE = Path(__file__).resolve().parent
 
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parents[1] / "conf"
-"""In an installed package, or in the checkout: there it stands beside `src`."""
+"""The package's own folder: inside an installed package, or beside `src` in the repository."""
 
 NEW = "shift@shifts."
-"""What is chosen for a name of the user's own, which no list of defaults holds."""
+"""The beginning of a choice under a name of the user's own, which no list of defaults holds."""
 
 SEARCH_PATH, PACKAGE = "hydra.searchpath", "pkg://"
 
 
 def parsed(words: Sequence[str]) -> Namespace:
-    """Hydra's options, wherever they stand; `overrides` are the other words."""
+    """Hydra's options, wherever they stand in `words`; `overrides` are the other words."""
     given: Namespace = get_args_parser().parse_intermixed_args(words)
     given.config_path = _absolute(given.config_path or str(CONF))
     return given
 
 
 def declared(word: str) -> str:
-    """An override as Hydra wants it: with a plus where the choice adds to the defaults.
+    """An override as Hydra needs it: with a plus if the choice adds to the defaults.
 
     >>> declared("shift@shifts.jets=jet_energy_scale")
     '+shift@shifts.jets=jet_energy_scale'
@@ -40,10 +40,10 @@ def declared(word: str) -> str:
 
 
 def folders_of(given: Namespace) -> list[str]:
-    """Where a configuration is looked for, in this order: folders, and packages as pkg://.
+    """The places where a configuration is looked for, in order: folders, and packages as pkg://.
 
-    The package's own, then what `--config-dir` and `hydra.searchpath` add. Raises ConfigError for
-    a folder that is none, or that holds a file which would not be looked at.
+    The package's own folder comes first, then those of `--config-dir` and `hydra.searchpath`.
+    Raises ConfigError for a folder that does not exist, or that holds a file never read.
     """
     added = {"--config-dir": [given.config_dir]} if given.config_dir else {}
     for override in OverridesParser.create().parse_overrides(given.overrides):
@@ -67,7 +67,7 @@ def _absolute(name: str) -> str:
 
 
 def _check(folder: str, before: Sequence[str], *, key: str, name: str) -> None:
-    """Raise ConfigError for no folder, and for a file whose like is found in one `before`."""
+    """Raise ConfigError for a missing folder, and for a file that a folder `before` also holds."""
     if not Path(folder).is_dir():
         raise ConfigError(
             f"{key}: {name!r} is not a folder (looked in {Path.cwd()}); expected one "

@@ -1,24 +1,24 @@
 """How sure a choice among chains is, from their losses by seed and event. Imports no PyTorch.
 
-The loss of chain j, trained with seed s, on event i is mu_j + t_js + e_ji + eps_jsi, and what all
-chains share in a seed or an event, which cancels in differences. t (variance tau^2, the same for
-all chains, as seeds are few) is what another training would change, e what other events would. The
-mean over S seeds and n events then has the covariance V = tau^2/S + cov(e + eps/S)/n: seeds cannot
+The loss of chain j, trained with seed s, on event i is mu_j + t_js + e_ji + eps_jsi, and a part
+that all chains share in a seed or an event and that cancels in differences. t (variance tau^2, the
+same for all chains, as seeds are few) is the effect of the training, e that of the events. The mean
+over S seeds and n events then has the covariance V = tau^2/S + cov(e + eps/S)/n: more seeds do not
 shrink its second part.
 
 The true mu are taken as normal around their mean with a covariance g^2 cov(e): chains whose losses
-agree event by event, as those with a candidate in common, are a priori near each other, too. Were
-they independent, what chains share would be taken for chance, and the regret of those far behind
-for too little. The spread g is not known, uniform a priori (Gelman, Bayesian Analysis 1 (2006)
-515), so that the best of many chains that are alike does not look better than it is. A chain more
-than five standard errors behind the leading one has no part in that spread: it would hide that the
-others are alike. A posteriori, from Monte Carlo draws of a fixed seed: the probability of each
+agree event by event, such as chains with a common candidate, are a priori near each other. With
+independent mu, common effects would be taken for chance, and the regret of chains far behind would
+come out too small. The spread g is not known, uniform a priori (Gelman, Bayesian Analysis 1 (2006)
+515), so that the best of many similar chains does not look better than it is. A chain more than
+five standard errors behind the leading chain is left out of that spread: it would hide that the
+others are alike. The posterior gives, by Monte Carlo draws of a fixed seed: the probability of each
 chain to be the best, its regret (by how much its mu is above the lowest), and the tie set, the
 smallest set of chains that holds the best with the wanted confidence. With one seed tau^2 is not
-known: then all of it is about the chains as they are trained.
+known: then all statements are about the chains as they are trained.
 
-Chains may have different seeds, as in a race: the means are then those of least squares with a
-level for each seed, whose weights take the place of 1/S in V.
+Chains may have different seeds, as in a race: the means then come from a least-squares fit with a
+level for each seed; the weights of the fit take the place of 1/S in V.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from msnas.errors import ConfigError, DataError
 from msnas.posterior import Means, Posterior, most_probable
 
 CONFIDENCE = 0.95
-"""Of a choice, if nothing else is said."""
+"""The default confidence of a choice."""
 
 DRAWS = 10_000
-"""Of the posterior."""
+"""Number of draws from the posterior."""
 
 TIGHTEST = 5
-"""Seeds at which the confidence sequence is as tight as it can be."""
+"""Number of seeds at which the confidence sequence is as tight as it can be."""
 
 Over = Literal["both", "events"]
-"""What may be otherwise: seeds and events, or events alone."""
+"""What could have been different: seeds and events, or events alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
     """A chain among the others: `best` is the probability that none is better.
 
-    `regret` is the expected one, `low` and `high` are the ends of its interval.
+    `regret` is the expected regret, `low` and `high` are the ends of its interval.
     """
 
     loss: float
@@ -65,11 +65,11 @@ class Standing:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Sureness:
-    """What is known of each chain, in the order given, and what would tell more.
+    """The standing of each chain, in the order given, and how much more data would decide.
 
     `seed_error` (None: not known, or not asked for) and `event_error` are the standard errors of
     the leader's difference to its strongest rival. `enough_seeds` and `enough_events` are how many
-    in all would decide, if the losses stay as they are; None where not even many would.
+    in all would decide, if the losses stay as they are; None where even many more would not.
     """
 
     confidence: float
@@ -83,7 +83,7 @@ class Sureness:
 
     @property
     def order(self) -> list[int]:
-        """Places of the chains, the most probable one first."""
+        """Indices of the chains, the most probable best chain first."""
         chains = self.chains
         return sorted(range(len(chains)), key=lambda one: (-chains[one].best, chains[one].loss))
 
@@ -104,11 +104,11 @@ class Sureness:
 
     @property
     def dominates(self) -> Literal["seeds", "events"]:
-        """Which of them leaves more open between the leader and its strongest rival."""
+        """Whether seeds or events leave more open between the leader and its strongest rival."""
         return "seeds" if (self.seed_error or 0.0) > self.event_error else "events"
 
     def words(self) -> list[str]:
-        """What it means, in sentences."""
+        """The meaning of these numbers, in sentences."""
         probability = f"P = {self.leader.best:.3f}"
         if self.decided:
             said = [f"Decided: the leading chain is the best with {probability}."]
@@ -152,7 +152,7 @@ class Sureness:
 
 
 def check_confidence(value: float, *, key: str = "confidence") -> float:
-    """`value` if it can be the confidence of a choice; else raise ConfigError."""
+    """`value`, if it can be the confidence of a choice; raise ConfigError if not."""
     if not 0.5 < value < 1:
         raise ConfigError(f"{key}: expected above 0.5, below 1, found {value}")
     return value
@@ -161,10 +161,10 @@ def check_confidence(value: float, *, key: str = "confidence") -> float:
 def anytime_confidence(sure: Sureness, confidence: float) -> float:
     """What P(best) must reach if it is looked at after every seed, for errors below 1 - confidence.
 
-    A chance lead has then many chances, as far as it is one of the seeds. Their part in the
-    variance of the leader's difference grows by the ratio of the confidence sequence of
-    Waudby-Smith et al. (arXiv:2103.06476, theorem 2.2, tightest at `TIGHTEST` seeds) to an
-    interval, both of which a difference above zero leaves with 1 - `confidence`.
+    With many looks a lead by chance is more frequent, as far as it comes from seeds. Their part in
+    the variance of the leader's difference is therefore scaled by the ratio of the confidence
+    sequence of Waudby-Smith et al. (arXiv:2103.06476, theorem 2.2, tightest at `TIGHTEST` seeds) to
+    an interval, both exceeded with probability 1 - `confidence`.
     """
     from_seeds, from_events = (sure.seed_error or 0.0) ** 2, sure.event_error**2
     share = from_seeds / total if (total := from_seeds + from_events) > 0 else 0.0
@@ -176,7 +176,7 @@ def anytime_confidence(sure: Sureness, confidence: float) -> float:
 
 
 def sequence_width(seeds: int, confidence: float) -> float:
-    """Half-width of the confidence sequence after so many seeds, in standard errors of the mean.
+    """Half-width of the confidence sequence after this many seeds, in standard errors of the mean.
 
     >>> round(sequence_width(5, 0.95), 2), round(sequence_width(20, 0.95), 2)
     (2.76, 2.86)
@@ -197,11 +197,11 @@ def how_sure(
 ) -> Sureness:
     """How sure the choice among chains is; the lowest loss is best.
 
-    `trained` tells which losses there are; null: all. `over` null means seeds and events if there
-    are two seeds, else events alone. With `anytime`, for one who looks after every seed, chance
-    does not make the error of seeds 0. Raises ConfigError for a confidence that is none and for
-    `over="both"` with one seed, DataError for losses that are not finite, of fewer than two chains
-    or events, or of chains that share no seed.
+    `trained` tells which losses exist; None: all. `over` None means seeds and events if there are
+    two seeds, else events alone. `anytime` is for a look after every seed: the error of seeds is
+    then never estimated as 0. Raises ConfigError for an impossible confidence and for `over="both"`
+    with one seed, DataError for losses that are not finite, of fewer than two chains or events, or
+    of chains that share no seed.
 
     >>> losses = np.random.default_rng(0).normal([[[0.0]], [[1.0]]], 1.0, (2, 1, 500))
     >>> [one.best for one in how_sure(losses).chains], how_sure(losses).words()[0]
@@ -265,7 +265,7 @@ def how_sure(
 def _interval(
     regrets: Float[np.ndarray, "draw chain"], confidence: float
 ) -> tuple[Float[np.ndarray, " chain"], Float[np.ndarray, " chain"]]:
-    """Central intervals; from 0 on for a chain that may well be the best."""
+    """Central intervals of the regrets; they begin at 0 for a chain that may well be the best."""
     tail = (1 - confidence) / 2
     from_zero = (regrets <= 0).mean(0) > tail
     low, high, one_sided = np.quantile(regrets, [tail, 1 - tail, confidence], axis=0)
@@ -273,6 +273,6 @@ def _interval(
 
 
 def _rounded(count: int) -> int:
-    """Two digits of a large number."""
+    """A large number rounded up to two digits."""
     size = int(10.0 ** max(len(str(count)) - 2, 0))
     return -(-count // size) * size

@@ -1,7 +1,7 @@
-"""Configuration as plain values: what a user composed, resolved; what is read back, refused.
+"""Configuration as plain values, with references resolved or refused. Imports no PyTorch.
 
-A user's own composition may refer to other settings. What is read from a run, a scan or a store
-is somebody's file: nothing in it is ever resolved. Imports no PyTorch.
+A configuration that the user composes may refer to other settings. A file read from a run, a scan
+or a store may come from somebody else: nothing in it is ever resolved.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from omegaconf.errors import OmegaConfBaseException
 from msnas.errors import ConfigError
 
 REFERENCE = re.compile(r"\$\{(?:[\w.\[\]-]+\}|oc\.(?:env|select):)")
-"""`${a.b}`, `${oc.env:NAME}` and `${oc.select:a.b,default}`: all that may be referred to."""
+"""The allowed references: `${a.b}`, `${oc.env:NAME}` and `${oc.select:a.b,default}`."""
 
 DEEPEST = 50
-"""Levels of nesting in a configuration."""
+"""Most levels of nesting in a configuration."""
 
 NAME = re.compile(r"\w[\w.-]{0,99}")
-"""What becomes the name of a file or folder."""
+"""A name that may become the name of a file or folder."""
 
 NAMED = "letters, digits, _ and, after the first, . and -, at most 100 of them"
 
@@ -33,8 +33,8 @@ NO_NAME = f"is no name; allowed are {NAMED}"
 def plain(config: Any) -> Any:
     """The configuration as plain dictionaries and lists, its references resolved.
 
-    Plain values stay as they are. Raises ConfigError, naming the key, for a reference that is
-    not `REFERENCE` (other resolvers could build objects), or that leads nowhere.
+    Plain values stay as they are. Raises ConfigError, naming the key, for a reference that is not
+    of the form `REFERENCE` (other resolvers could build objects), or to a missing setting.
     """
     if not OmegaConf.is_config(config):
         return config
@@ -75,14 +75,14 @@ def check_plain(value: Any, *, key: str = "", depth: int = 0) -> None:
 
 
 def check_name(name: object, *, key: str) -> str:
-    """`name`, if it can be that of a file or folder; raise ConfigError, naming `key`, if not."""
+    """`name`, if it can name a file or folder; raise ConfigError, naming `key`, if not."""
     if not is_name(name):
         raise ConfigError(f"{key}: {short(name)} {NO_NAME}")
     return str(name)
 
 
 def is_name(name: object) -> bool:
-    """Whether `name` can be that of a file or folder: it leads nowhere else."""
+    """Whether `name` can name a file or folder: it leads to no other folder."""
     return isinstance(name, str) and NAME.fullmatch(name) is not None
 
 
@@ -92,7 +92,7 @@ def below(key: str, name: object) -> str:
 
 
 def unknown(name: str, known: Iterable[str], *, node: str = "", words: str = "") -> ConfigError:
-    """The error for a key of `node` that is none of `known` (told by `words`); with the nearest."""
+    """The error for a key of `node` that is not `known` (listed by `words`), with the nearest."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" did you mean {below(node, near[0])}?" if near else ""
@@ -109,7 +109,7 @@ def refuse_others(
     target: str,
     key: str,
 ) -> None:
-    """Raise ConfigError for the first of `given` that `target` does not take, or is `offered`."""
+    """Raise ConfigError for the first argument `given` that is not `taken`, or is `offered`."""
     known = [name for name in taken if name not in offered]
     for name in given:
         if name in known:
@@ -120,7 +120,7 @@ def refuse_others(
 
 
 def takes(target: str, names: Iterable[str]) -> str:
-    """What the class takes, in words."""
+    """The arguments that a class takes, in words."""
     return f"{target.rpartition('.')[2]} takes {', '.join(names) or 'no argument'}"
 
 

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: a command prints them as one line, without a traceback."""
+"""Errors that the user can mend: a command prints them as one line, without a traceback."""
 
 
 class MsnasError(Exception):
@@ -22,10 +22,10 @@ class StorageError(MsnasError):
 
 
 class NotStoredError(StorageError):
-    """What a closed store does not hold."""
+    """A training that a closed store does not hold."""
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message in one line; with its class, unless it is one raised on purpose."""
+    """An error's message in one line; with its class, unless msnas raised it on purpose."""
     text = " ".join(str(error).split())
     return text if isinstance(error, MsnasError) else f"{type(error).__name__}: {text}"

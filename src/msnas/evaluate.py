@@ -1,4 +1,4 @@
-"""A finished run's numbers again: at any value of what it is conditioned on, under shifts.
+"""Evaluates a finished run again: at any value of its conditioning, and under shifts.
 
 `python -m msnas.evaluate run=<dir> task_weight=0.1,0.5,0.9 shifts=jet_energy_scale,pixel_noise`
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Part(Enum):
-    """Parts of the data a run can be evaluated on."""
+    """Parts of the data that a run can be evaluated on."""
 
     test = "test"
     valid = "valid"
@@ -57,14 +57,14 @@ class Settings:
 
 
 def evaluate_run(settings: Settings, conditions: Mapping[str, str]) -> list[dict[str, Any]]:
-    """What the run's chain does: for every chosen point `parameters` and `values`.
+    """Numbers of the run's chain: for every chosen point its `parameters` and `values`.
 
-    With `interventions` and `leakage` (see docs/honest_outputs.md), and with all of them under the
-    `shifts` (see docs/shifts.md). Nothing is trained: what would be chosen under a shift is told
-    where what the search trained is still in the run's store.
+    Also `interventions` and `leakage` (see docs/honest_outputs.md), and all of these numbers under
+    the `shifts` (see docs/shifts.md). Nothing is trained: the chain that would be chosen under a
+    shift is given only if the trainings of the search are still in the run's store.
 
     Raises DataError for a run that is not finished or data that have changed since, ConfigError
-    for a value of what the run is not conditioned on.
+    for a parameter that the run is not conditioned on.
     """
     with allowing(settings.allow):
         return _evaluate(settings, conditions)
@@ -90,7 +90,7 @@ def _evaluate(settings: Settings, conditions: Mapping[str, str]) -> list[dict[st
 
 
 def _apart(conditions: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Values of what the run is conditioned on, and of shifts, by key."""
+    """Split values by key into those of the run's conditioning and those of shifts."""
     ours = {key: text for key, text in conditions.items() if key.startswith("shifts.")}
     return {key: text for key, text in conditions.items() if key not in ours}, ours
 

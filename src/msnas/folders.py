@@ -6,13 +6,13 @@ import errno
 from pathlib import Path
 
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
-"""No such folder, or none any more; the last is a network disk's word for it."""
+"""Errors for a folder that does not exist (any more); ESTALE is that of a network disk."""
 
 
 def entries(folder: Path) -> list[Path]:
-    """What is in `folder` now, sorted; nothing if it is gone, or was never there.
+    """The entries of `folder` now, sorted; empty if the folder is gone or never existed.
 
-    `Path.glob` raises where a folder below vanishes meanwhile. What is listed may vanish next.
+    `Path.glob` raises if a folder below vanishes meanwhile. A listed entry may vanish next.
     """
     try:
         return sorted(folder.iterdir())

@@ -1,8 +1,8 @@
-"""Objects handed over in Python: a configuration names them by what they are.
+"""Objects handed over in Python: a configuration names them by a hash of their content.
 
 A module, a metric or arrays that no YAML file could make are kept in this process under a hash of
-their content; the configuration holds that hash. Elsewhere, as for `python -m msnas.predict`, it
-cannot be made into the object again, and `take` says so. Imports no PyTorch.
+their content; the configuration holds that hash. Another process, as of `python -m msnas.predict`,
+cannot make the object from the hash, and `take` says so. Imports no PyTorch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _known: dict[str, Any] = {}
 
 @final
 class Given:
-    """Stands in a configuration for an object: `kind` is its class, `content` its hash."""
+    """Stands for an object in a configuration: `kind` is its class, `content` its hash."""
 
     def __init__(self, *, kind: str, content: str) -> None:
         self.kind = kind
@@ -37,7 +37,7 @@ def give(value: Any) -> dict[str, Any]:
     """The node of a configuration for an object of this process, or for a function that makes one.
 
     A function, called without arguments, makes a fresh module for every seed; an object is the
-    same at the beginning of every run, with the weights it has by now.
+    same at the beginning of every run, with the weights that it has when it is handed over.
     """
     example = _example(value) if _makes(value) else copy.deepcopy(value)
     checksum = hashlib.sha256(b"made" if _makes(value) else b"kept")
@@ -54,14 +54,14 @@ def same(one: Any, other: Any) -> bool:
 
 
 def take(node: Mapping[str, Any], *, key: str) -> Any:
-    """The object that `give` was given, made or copied; raise ConfigError if it is not here."""
+    """The object handed to `give`, made or copied; raise ConfigError if this process lacks it."""
     if node.get("content") not in _known:
         raise ConfigError(
             f"{key}: {node.get('kind')!r} was handed over in Python and is not known here; "
             "make its problem there, and msnas.load(run)"
         )
     value = _known[node["content"]]
-    if isinstance(value, Arrays):  # nobody writes into them
+    if isinstance(value, Arrays):  # arrays are never written to
         return value
     return value() if _makes(value) else copy.deepcopy(value)
 
@@ -74,7 +74,7 @@ class Arrays(Source):
         self.arrays = {name: np.asarray(value) for name, value in arrays.items()}
 
     def load(self, names: Collection[str]) -> dict[str, np.ndarray]:
-        """All of them."""
+        """All arrays, whatever the `names`."""
         return dict(self.arrays)
 
     def identity(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _makes(value: Any) -> bool:
 
 
 def _content(value: Any) -> Iterator[bytes]:
-    """What decides how an object behaves: sources of its classes, attributes, weights."""
+    """All that decides how an object behaves: sources of its classes, attributes, weights."""
     if isinstance(value, Arrays):
         yield from _attribute(value.arrays, set())
         return
@@ -120,11 +120,11 @@ def _content(value: Any) -> Iterator[bytes]:
 PLAIN = (bool, int, float, str, tuple, type(None))
 
 OF_PYTORCH = ("_parameters", "_buffers", "_modules", "_made_with")
-"""What a module keeps elsewhere: weights are in its state, modules come by themselves."""
+"""Attributes that are hashed elsewhere: weights with the state, submodules by themselves."""
 
 
 def _attribute(value: Any, within: set[int]) -> Iterator[bytes]:
-    """The content of an attribute; of what is unknown its class and its own attributes."""
+    """The content of an attribute; of an unknown object its class and its own attributes."""
     if hasattr(value, "named_modules") and within:
         yield b"a module"
     elif isinstance(value, np.ndarray) or hasattr(value, "detach"):
@@ -153,5 +153,5 @@ def _attribute(value: Any, within: set[int]) -> Iterator[bytes]:
 def _source(kind: Any) -> bytes:
     try:
         return inspect.getsource(kind).encode()
-    except (OSError, TypeError):  # typed into a console: its name has to do
+    except (OSError, TypeError):  # typed into a console: its name is all there is
         return b""

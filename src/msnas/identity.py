@@ -1,4 +1,4 @@
-"""What a number depends on: canonical values and their hashes. Imports no PyTorch."""
+"""Hashes of everything that a run's numbers depend on. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from msnas.code import Code
 
 NUMERICS_VERSION = 1
-"""Raise by hand when a change of what trains and stores changes numbers: no older result is reused.
+"""Raise by hand when a change of the training or storing code changes numbers.
 
-The parts, such as candidates and losses, are told by their sources (`code`).
+No older result is reused then. Parts, such as losses, are identified by their sources (`code`).
 """
 
 
 def canonical(value: Any) -> Any:
-    """`value` with every number typed first: 0, 0.0 and -0.0 are the same, True is not 1."""
+    """`value` with numbers in one form: 0, 0.0 and -0.0 are the same, True is not 1."""
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, int | float):
@@ -39,9 +39,9 @@ def digest(value: Any) -> str:
 
 
 def entry_name(identity: Mapping[str, Any], code: Code) -> str:
-    """The name of what `identity` describes: its hash, then that of its `code`.
+    """The store's name for the training that `identity` describes: its hash, then that of `code`.
 
-    What only differs in code has the same beginning.
+    Entries that only differ in their code have names with the same beginning.
     """
     return f"{digest(dict(identity))}-{digest(code)[:8]}"
 
@@ -59,7 +59,7 @@ def training_identity(
 ) -> dict[str, Any]:
     """Everything that can change the outcome of one training; its hash names it in the store.
 
-    `training` is what is trained, `settings` names the recipe's stage whose settings it takes.
+    `training` describes the trained object, `settings` names the stage of the recipe that it uses.
     """
     return {
         "stage": stage,

@@ -1,4 +1,4 @@
-"""Kinds of values a setting may have: what is accepted, and the words for it."""
+"""Kinds of values of settings: what is accepted, and the words for it in errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msnas.config import NAMED, is_name
 
 
 def expected(words: str, accepts: Callable[[Any], bool]) -> PlainValidator:
-    """Takes a value as it is; the error says what was expected in `words`."""
+    """A validator that returns a value unchanged; its error names what was expected in `words`."""
 
     def check(value: Any) -> Any:
         if not accepts(value):
@@ -34,7 +34,7 @@ def whole(lowest: int, highest: float = math.inf) -> PlainValidator:
 
 
 def whole_or_null(lowest: int) -> PlainValidator:
-    """A whole number from `lowest` on, or none."""
+    """A whole number from `lowest` on, or null."""
     return expected(
         f"a whole number >= {lowest} or null",
         lambda value: value is None or (type(value) is int and value >= lowest),
@@ -50,12 +50,12 @@ def one_of(*options: object) -> PlainValidator:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite number."""
+    """Whether a value is a finite number."""
     return type(value) in (int, float) and math.isfinite(value)
 
 
 def is_list_of_text(value: Any) -> bool:
-    """Whether it is a list, and all of it text."""
+    """Whether a value is a list of texts."""
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 

@@ -1,9 +1,9 @@
-"""Lightning and torchmetrics without what they import and nobody here uses: half of their time.
+"""Lightning and torchmetrics without their unused imports: this halves the time of the import.
 
-Everybody imports them from here, so that the first does so like this. Lightning asks PyTorch's
-compiler for the class of compiled modules, and that it leaves a function alone; an optimiser
-imports the compiler as well, but not everybody makes one. torchmetrics looks into scipy.signal to
-mend it for another library.
+All of msnas imports them from here, so that the first import goes this way. Lightning needs the
+class of compiled modules and the decorator `disable` of PyTorch's compiler; an optimiser imports
+the compiler as well, but not every process makes an optimiser. torchmetrics imports scipy.signal
+only to mend it for another library.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ COMPILER = "torch._dynamo"
 
 
 class _Compiled(type):
-    """The class of a class whose instances are compiled modules: none without a compiler."""
+    """Metaclass: compiled modules are instances of its class; without a compiler there are none."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         compiler = sys.modules.get(COMPILER)
@@ -25,12 +25,12 @@ class _Compiled(type):
 
 
 class OptimizedModule(metaclass=_Compiled):
-    """Stands for PyTorch's own where Lightning asks what a module is."""
+    """Stands for PyTorch's class of this name where Lightning checks the class of a module."""
 
 
 @contextmanager
 def _instead(stands: Mapping[str, Mapping[str, object]]) -> Iterator[None]:
-    """Modules with these names alone, in the place of those that are not imported yet."""
+    """Put modules with only these names in the place of modules that are not imported yet."""
     missing = [name for name in stands if name not in sys.modules]
     for name in missing:
         sys.modules[name] = ModuleType(name)

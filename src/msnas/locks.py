@@ -17,13 +17,13 @@ from filelock import FileLock, Timeout
 from msnas.errors import StorageError
 
 GRACE = 0.2
-"""Seconds to wait without a word: `is_held` takes a lock for a moment."""
+"""Seconds to wait before `file_lock` says so: `is_held` takes a lock for a moment."""
 
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
-"""What a disk without locks says; filelock knows what to do about ENOSYS."""
+"""Errors of a disk without locks; filelock handles ENOSYS itself."""
 
 _HOLDER = re.compile(r"(\d{1,10}) ([\w.-]{1,64}) (\d{1,11})\n", re.ASCII)
-"""What a lock file holds: process, host and time of the last one that took it."""
+"""The content of a lock file: the last process that took it, its host, and the time."""
 
 
 def _log(text: str) -> None:
@@ -32,9 +32,9 @@ def _log(text: str) -> None:
 
 @contextmanager
 def file_lock(path: Path, *, what: str, say: Callable[[str], None] = _log) -> Iterator[None]:
-    """Hold the lock file `path`; `say` once that another process has it, and which.
+    """Hold the lock file `path`; `say` once if another process has it, and which process.
 
-    It is made with the rights that the umask gives. Raises StorageError if it cannot be opened.
+    The file gets the rights that the umask gives. Raises StorageError if it cannot be opened.
     """
     lock = FileLock(path)
     try:
@@ -46,7 +46,7 @@ def file_lock(path: Path, *, what: str, say: Callable[[str], None] = _log) -> It
     except OSError as error:
         raise _no_access(path, error) from error
     try:
-        if isinstance(lock, FileLock):  # not where it has become another, which needs its content
+        if isinstance(lock, FileLock):  # not a SoftFileLock, which needs the file's content
             _sign(path)
         yield
     finally:
@@ -54,7 +54,7 @@ def file_lock(path: Path, *, what: str, say: Callable[[str], None] = _log) -> It
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock file `path` just now; the right to read it is enough."""
+    """Whether a process holds the lock file `path` now; needs only the right to read it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
@@ -64,7 +64,7 @@ def is_held(path: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
-        # held; or a disk where filelock has the file there only while it is held
+        # held; or a disk without locks, where filelock keeps the file only while it is held
         return error.errno not in NO_LOCKS
     finally:
         os.close(descriptor)
@@ -85,10 +85,10 @@ def _no_access(path: Path, error: OSError) -> StorageError:
 
 
 def _sign(path: Path) -> None:
-    with suppress(OSError):  # a full disk: the lock holds all the same
+    with suppress(OSError):  # the disk may be full: the lock holds all the same
         descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
         try:
-            if os.fstat(descriptor).st_nlink == 1:  # else it is a file of another name, too
+            if os.fstat(descriptor).st_nlink == 1:  # else the file has another name, too
                 os.ftruncate(descriptor, 0)
                 os.write(
                     descriptor, f"{os.getpid()} {os.uname().nodename} {time.time():.0f}\n".encode()
@@ -98,7 +98,7 @@ def _sign(path: Path) -> None:
 
 
 def _holder(path: Path) -> str:
-    """Who has it, if the file says so; whoever may write there may have written anything."""
+    """Who holds the lock, if the file says so; its content is not trusted."""
     try:
         with path.open("rb") as file:
             text = file.read(100).decode("ascii", errors="replace")

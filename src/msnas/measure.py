@@ -1,4 +1,4 @@
-"""A finished run's chain as a measurement of a signal strength: what it is expected to tell.
+"""The expected measurement of a signal strength with a finished run's chain.
 
 `python -m msnas.measure run=<dir> [yields= lumi= bins= shifts=]` writes a workspace of pyhf, the
 numbers and a figure into the folder `out`, and shows them.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 WORKSPACE, NUMBERS, FIGURE = "workspace.json", "measurement.json", "measurement"
 
 MOST_IMPACTS = 12
-"""Nuisances that the terminal and the figure show."""
+"""Most nuisances that the terminal and the figure show."""
 
 
 @dataclass
@@ -66,11 +66,11 @@ class Settings:
 
 
 def measure_run(settings: Settings, changes: Mapping[str, str]) -> dict[str, Any]:
-    """What the chain would measure; also written to `settings.out`.
+    """The numbers of the expected measurement; also written to `settings.out`.
 
     `changes` are values of shifts, see `msnas.shifts.chosen`. Raises DataError for a run that is
-    not finished, a bin without events, or numbers in `out`; ConfigError, naming the key, for what
-    cannot be measured by.
+    not finished, a bin without events, or an earlier measurement in `out`; ConfigError, naming the
+    key, for settings that describe no measurement.
     """
     if settings.toys < 0:
         raise ConfigError(f"toys: expected a whole number >= 0, found {settings.toys}")
@@ -161,7 +161,7 @@ def measured(settings: Settings, changes: Mapping[str, str]) -> tuple[dict[str, 
 
 
 def chosen_yields(settings: Settings, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the measurement, checked: a file, an option, or the run's own."""
+    """The settings of the measurement, checked: of a file, of an option, or the run's own."""
     from msnas.measurement.settings import check_measurement
 
     options = {path.stem: path for path in sorted((CONF / "measurement").glob("*.yaml"))}

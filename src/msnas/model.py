@@ -35,10 +35,10 @@ from msnas.training.store import read_torch
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A chain of one candidate per task, the fields with their scales, and where it is from.
+    """A chain of one candidate per task, the fields with their scales, and the provenance.
 
-    `source` are the settings of the run's events. `point` are the run's own values of what it is
-    conditioned on, if it is; `judges` settings and weights of the judges of validity, by task.
+    `source` are the settings of the run's events. `point` are the run's own values of the
+    parameters it is conditioned on, if any; `judges` settings and weights of validity judges.
     """
 
     chain: Chain
@@ -66,9 +66,9 @@ class Model:
         batch: int,
         where: str = "arrays",
     ) -> dict[str, np.ndarray]:
-        """What every task puts out for raw events [event, ...], in the units a user reads.
+        """The output of every task for raw events [event, ...], in physical units.
 
-        `conditions` are values for what the run is conditioned on, by key, as text; `where` names
+        `conditions` are values of the conditioning's parameters, by key, as text; `where` names
         the events in errors. Raises DataError for arrays that do not fit the fields, ConfigError
         for a `batch` below 1.
         """
@@ -91,7 +91,7 @@ class Model:
         return {name: values.detach().numpy() for name, values in found.items()}
 
     def told(self, outputs: Sequence[Tensor], turn: Tensor | None) -> dict[str, Tensor]:
-        """Every task's finished output in a user's units, turned back by `turn` [event, 3]."""
+        """Every task's finished output in physical units, turned back by `turn` [event, 3]."""
         predictions = {}
         for task, output in zip(self.chain.tasks, outputs, strict=True):
             scored = task.scored(output)
@@ -101,7 +101,7 @@ class Model:
         return predictions
 
     def judges_of_validity(self) -> dict[str, Judge]:
-        """The judges of the run, by task."""
+        """The validity judges of the run, by task."""
         # gpytorch takes a second to import: only for a chain that is judged
         from msnas.evaluation.validity import Validity
 
@@ -114,7 +114,7 @@ class Model:
         }
 
     def ready(self, part: Batch, point: Point | None = None) -> Batch:
-        """Events as the chain reads them: for a conditioned one, at `point` or the run's own."""
+        """Events as the chain reads them; if conditioned, at `point`, else at the run's own."""
         if self.conditioning is None or self.point is None:
             return part
         return self.conditioning.at(part, self.point if point is None else point)
@@ -123,8 +123,8 @@ class Model:
 def load_model(directory: Path, *, for_use: bool = False) -> Model:
     """Read config.yaml and model.ckpt of a run; nothing in them is executed.
 
-    The chain is the one that the run's numbers are about; `for_use` it is the one that was trained
-    once more, with the validation events too, if there is one.
+    The chain is the one that the run's numbers are about. With `for_use` it is, if it exists, the
+    chain that was trained once more with the validation events too.
 
     Raises DataError if the run is not finished or its files cannot be used, ConfigError for a
     class that is not allowed.
@@ -169,7 +169,7 @@ def load_model(directory: Path, *, for_use: bool = False) -> Model:
             )
             point = own_point(conditioning, weights=result["task_weights"], tasks=tasks)
         chain.load_state_dict(model["weights"])
-        # a run of an earlier version keeps none
+        # a run of an earlier version has no judges
         kept = read_torch(run.checked(JUDGES)) if JUDGES in result.get("files", {}) else {}
         judges = {name: (tasks[name]["validity"], weights) for name, weights in kept.items()}
     return Model(

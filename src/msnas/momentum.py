@@ -13,7 +13,7 @@ PT_OFFSET = 0.1
 
 LOG_PT_RANGE = (math.log(PT_OFFSET), 7.0)
 ETA_RANGE = (-5.0, 5.0)
-"""Encoded momenta are clamped to these before exp and sinh, so that pT >= 0 and all is finite."""
+"""Encoded momenta are clamped to these ranges before exp and sinh: pT >= 0 and all is finite."""
 
 
 def encode_pt(pt: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -22,7 +22,7 @@ def encode_pt(pt: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def decode_pt(log_pt: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """PT [GeV] >= 0 of an encoded one, clamped to what float32 and a detector can hold."""
+    """PT [GeV] >= 0 of an encoded pT, clamped to a range that float32 and a detector can hold."""
     return (torch.exp(log_pt.clamp(*LOG_PT_RANGE)) - PT_OFFSET).clamp(min=0)
 
 

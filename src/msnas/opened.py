@@ -1,4 +1,4 @@
-"""A finished run with its events, to be looked at anew. Nothing is trained, nothing is changed."""
+"""A finished run with its events, for evaluating it again. Nothing is trained or changed."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from msnas.training.progress import Display
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """The parts of a run, its `chain` trained, and the model alone.
+    """The parts of a run, its trained `chain`, and its model.
 
-    `scores` are those the choice was made by, under shifts; none where the run's store no longer
-    holds what the search trained, or there are no shifts.
+    `scores` are the scores, with shifts, by which the chain was chosen; empty if the run's store no
+    longer holds the trainings of the search, or without shifts.
     """
 
     parts: Parts
@@ -45,10 +45,10 @@ def open_run(
     changes: Mapping[str, str],
     measurement: Mapping[str, Any] | None = None,
 ) -> Opened:
-    """Open a run under shifts of these names, see `chosen_shifts`, and to be measured so.
+    """Open a run with these shifts (see `chosen_shifts`) and settings of a measurement.
 
     Raises DataError for a run that is not finished or data that have changed since, ConfigError for
-    shifts that there are not.
+    unknown shifts.
     """
     directory = RunDirectory(path)
     trained = load_model(directory.path)

@@ -1,4 +1,4 @@
-"""What Hydra refuses, said in one line: key, found, known, the nearest. Imports no PyTorch."""
+"""Hydra's errors in one line: key, found, known keys, the nearest key. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ADVICE = (
     "To append",
     "full_key",
 )
-"""Lines that do not say what is wrong: a key that is added would do nothing."""
+"""Beginnings of Hydra's advice, which is left out: a key added so would do nothing."""
 
 AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*)'$", re.MULTILINE)
 
@@ -33,7 +33,7 @@ NO_REASON = ("Error parsing override", "See https")
 
 
 def refusal(error: Exception) -> ConfigError:
-    """The error in one line, without knowing the configuration."""
+    """Hydra's error in one line, without knowing the configuration."""
     if isinstance(error, OverrideParseException):
         lines = [line for line in error.message.splitlines() if not line.startswith(NO_REASON)]
         reason = " ".join(" ".join(lines).split())
@@ -65,7 +65,7 @@ def quoted(override: str) -> str:
 
 
 def no_option(group: str, option: object, options: Iterable[str]) -> ConfigError:
-    """The error for what a group does not offer."""
+    """The error for an option that a group does not offer."""
     names = sorted(options)
     near = get_close_matches(str(option), names, n=1)
     hint = f" did you mean {near[0]}?" if near else ""
@@ -73,9 +73,9 @@ def no_option(group: str, option: object, options: Iterable[str]) -> ConfigError
 
 
 def check_values(overrides: Sequence[Override], config: DictConfig, groups: Sequence[str]) -> None:
-    """Raise ConfigError for the first of the overrides that `config` has no place for.
+    """Raise ConfigError for the first override that `config` has no place for.
 
-    `groups` are the groups chosen from; a value has none, or its name is misspelt.
+    `groups` are the groups from which options are chosen; an override may misspell their names.
     """
     for override in overrides:
         key, text = override.key_or_group, str(override.input_line)
@@ -97,13 +97,13 @@ def check_values(overrides: Sequence[Override], config: DictConfig, groups: Sequ
 
 
 def no_group(name: str, groups: Iterable[str]) -> ConfigError:
-    """The error for a group that nothing is chosen from here."""
+    """The error for a group that does not exist in this configuration."""
     known = sorted(one for one in groups if not one.startswith("hydra/"))
     return unknown(name, known, words=f"groups here: {', '.join(known)}")
 
 
 def _look(config: DictConfig, key: str) -> tuple[bool, str, str, Mapping[str, Any]]:
-    """Whether `key` is there; the node, the name in it, and the content where it ends."""
+    """Whether `key` exists; the node and the name where the search ends, and the node's content."""
     parent: Any = OmegaConf.to_container(config, resolve=False)
     node = ""
     for name in key.split("."):

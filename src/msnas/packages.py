@@ -1,8 +1,8 @@
 """Packages whose classes a configuration may name, and where they are. Imports no PyTorch.
 
-What is named is imported, which runs the code of its package: the user has to say so for one that
-is not of `ALWAYS`. It is said for a run in its configuration, `allow=[theirs]`, and again by who
-reads a run directory back: what somebody has written there allows nothing.
+A named class is imported, which runs the code of its package: the user has to allow a package that
+is not in `ALWAYS`. The user does so for a run by `allow=[theirs]`, and again for reading a run
+directory back: what is written in a run directory allows nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ALWAYS = (
     "gpytorch",
     "torchjd",
 )
-"""Of torchmetrics none of those that fetch a model."""
+"""Packages allowed for every run; of torchmetrics only those that fetch no model."""
 
 _allowed: ContextVar[tuple[str, ...]] = ContextVar("allowed", default=())
 _looked_for_here: set[str] = set()
@@ -40,8 +40,8 @@ _looked_for_here: set[str] = set()
 def allowing(packages: Sequence[str]) -> Iterator[None]:
     """Inside, and in this thread alone, classes of `packages` may be named as well.
 
-    From now on they are also looked for in the current folder. Raises ConfigError for what is no
-    package, cannot be found, or has no source that would tell when it changes.
+    From now on they are also looked for in the current folder. Raises ConfigError for a name that
+    is no package, cannot be found, or has no source file, by which changes are noticed.
     """
     for name in packages:
         if not _is_name(name):
@@ -73,7 +73,7 @@ def is_allowed(path: object) -> bool:
 
 
 def check_allowed(target: object, *, key: str) -> None:
-    """Raise ConfigError for what is no dotted name below an allowed package. Imports nothing."""
+    """Raise ConfigError unless `target` is a dotted name in an allowed package. Imports nothing."""
     words = target.split(".") if isinstance(target, str) else []
     if is_allowed(target) and all(word.isidentifier() for word in words):
         return
@@ -85,7 +85,7 @@ def check_allowed(target: object, *, key: str) -> None:
 
 
 def root_of(package: str) -> Path | None:
-    """The folder of a package's sources, or the file of one that is a single module."""
+    """The folder of a package's sources, or the file of a package that is a single module."""
     try:
         spec = find_spec(package)
     except ValueError:  # __main__
@@ -111,7 +111,7 @@ def _is_name(name: Any) -> bool:
 
 
 class _CurrentFolder(MetaPathFinder):
-    """Finds there the packages that somebody has allowed in this process, and no other."""
+    """Finds in the current folder the packages that were allowed in this process, no others."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: Any = None

@@ -1,4 +1,4 @@
-"""A part remembers what it was made with, so that made in Python and in YAML it is the same."""
+"""Parts keep their constructor's arguments, so that Python and YAML describe the same part."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from msnas.packages import is_allowed
 
 
 class Part:
-    """Base of what a configuration names in a `_target_` and a user may make in Python."""
+    """Base of classes that a configuration names in a `_target_` or a user makes in Python."""
 
     makes_itself: ClassVar[tuple[str, ...]] = ()
-    """Arguments that it gets as a configuration has them, to make them once it knows more."""
+    """Arguments that the part gets as plain settings and makes into objects itself, later."""
 
     _made_with: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
 
@@ -28,7 +28,7 @@ class Part:
             cls.__init__ = _remembering(cls.__init__)  # type: ignore[method-assign]
 
     def arguments(self) -> dict[str, Any]:
-        """What it was made with, by name, with the defaults of what was not given."""
+        """The arguments of the constructor by name, with defaults where none were given."""
         if dataclasses.is_dataclass(self):
             return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         arguments, named = self._made_with
@@ -42,7 +42,7 @@ class Part:
         }
 
     def settings(self) -> dict[str, Any]:
-        """The node of a configuration that makes the same: `_target_` and every argument."""
+        """The node of a configuration that makes the same part: `_target_` and every argument."""
         return {
             "_target_": public_name(type(self)),
             **{name: settings_of(value, key=name) for name, value in self.arguments().items()},
@@ -50,7 +50,7 @@ class Part:
 
 
 def public_name(kind: type) -> str:
-    """The shortest path that leads to a class of a library; for other classes where it is made."""
+    """The shortest import path of a library's class; for other classes that of their definition."""
     words = kind.__module__.split(".")
     if words[0] != "msnas":
         for count in range(1, len(words)):
@@ -63,7 +63,7 @@ def public_name(kind: type) -> str:
 def settings_of(value: Any, *, key: str) -> Any:
     """`value` as plain settings, parts in it as their nodes.
 
-    Raises ConfigError, naming `key`, for what a configuration cannot hold.
+    Raises ConfigError, naming `key`, for a value that a configuration cannot hold.
     """
     if isinstance(value, Part):
         return value.settings()
@@ -81,9 +81,7 @@ def settings_of(value: Any, *, key: str) -> Any:
 def _remembering(construct: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(construct)
     def remember(self: Any, *arguments: Any, **named: Any) -> None:
-        if "_made_with" not in vars(
-            self
-        ):  # else a constructor of a base, called by the class's own
+        if "_made_with" not in vars(self):  # else a base's constructor, called by the class's own
             object.__setattr__(self, "_made_with", (arguments, named))
         construct(self, *arguments, **named)
 

@@ -1,4 +1,4 @@
-"""What a plan names, made: the parts of a run before anything is trained."""
+"""Makes the objects that a plan names: the parts of a run before anything is trained."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read_events(plan: Plan) -> Events:
 
 
 def make_frame(data: Mapping[str, Any]) -> Frame | None:
-    """The frame that the settings of the data name, if they do."""
+    """The frame that the settings of the data name; None without a frame."""
     settings = data.get("frame")
     return None if settings is None else build(settings, key="data.frame", of=Frame)
 
@@ -67,9 +67,9 @@ def make_frame(data: Mapping[str, Any]) -> Frame | None:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The chain of all candidates with fresh weights, the method, and what trains and judges.
+    """The chain of all candidates with fresh weights, the method, and the training and scoring.
 
-    `weights` are those that judge, by task.
+    `weights` are the task weights that judge, by task.
     """
 
     plan: Plan
@@ -87,7 +87,7 @@ class Parts:
         return int(self.plan.config["seed"])
 
     def condition(self) -> None:
-        """Condition the candidates, if so configured; until trained they compute what they did."""
+        """Condition the candidates, if so configured; until trained they compute the same."""
         if self.conditioning is not None:
             condition_chain(
                 self.chain,
@@ -101,7 +101,7 @@ class Parts:
 @final
 @dataclass(frozen=True, kw_only=True)
 class _Named:
-    """What is made without events. `weights` judge, `training_weights` train, by task."""
+    """The parts made without events. `weights` judge, `training_weights` train, by task."""
 
     chain: Chain
     method: Method
@@ -115,7 +115,7 @@ class _Named:
 
 
 def check_parts(plan: Plan) -> None:
-    """Raise ConfigError for what cannot be made, or does not go together, whatever the events."""
+    """Raise ConfigError for parts that cannot be made, or do not fit, whatever the events."""
     config = plan.config
     named = _make(plan, {})
     parameters = [*named.chain.parameters()] or [torch.nn.Parameter(torch.zeros(1))]
@@ -198,7 +198,7 @@ def make_parts(
     display: Display,
     epochs: Mapping[tuple[str, str], int] | None = None,
 ) -> Parts:
-    """Make them; raise ConfigError for what does not go together. `epochs` is for `Fit`."""
+    """Make the parts; raise ConfigError if they do not fit together. `epochs` is for `Fit`."""
     named = _make(plan, events.fields)
     chain, conditioning, weighting = named.chain, named.conditioning, named.weighting
     check_chain(chain, events.train)
@@ -240,7 +240,7 @@ def make_parts(
 
 
 def _judging_weights(plan: Plan, method: Method) -> dict[str, float]:
-    """The plan's, or 1 for the last task alone if the method wants no intermediate loss."""
+    """The plan's weights, or 1 for the last task alone if the method uses no intermediate loss."""
     if method.intermediate_loss:
         return plan.weights
     if plan.weights_given:

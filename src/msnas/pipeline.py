@@ -44,7 +44,7 @@ REPEATED: Mapping[bool | str, tuple[str, ...]] = {
     True: ("sequential", "search", "posttrain"),
     "all": ("pretrain", "sequential", "search", "posttrain", "validity"),
 }
-"""What `force` has done anew."""
+"""Value of `force` -> the stages whose trainings are repeated."""
 
 
 def ready_parts(
@@ -52,8 +52,8 @@ def ready_parts(
 ) -> Parts:
     """The parts of the run on its events, with fresh weights.
 
-    Of the trainings that `force` names those done before `since` [ns] are repeated. Where the store
-    is `closed` nothing is trained.
+    Trainings that `force` names are repeated if they were done before `since` [ns]. With a `closed`
+    store nothing is trained.
     """
     prepare_torch(threads=plan.machine["threads"])
     repeat = REPEATED[plan.config["force"]] if since is not None else ()
@@ -62,18 +62,18 @@ def ready_parts(
 
 
 def pretrain_only(plan: Plan, display: Display) -> None:
-    """Pre-train the one candidate `pretrain.only`: runs to come find it in the store."""
+    """Pre-train the one candidate `pretrain.only`: later runs take it from the store."""
     pretrain(ready_parts(plan, display), plan.config["pretrain"]["only"])
 
 
 def run_stages(
     plan: Plan, directory: RunDirectory, display: Display, tracker: Tracker, *, repeat: bool
 ) -> dict[str, Any]:
-    """Train, select, train on, evaluate; write the run directory; return the result.
+    """Pre-train, search, post-train and evaluate; write the run directory; return the result.
 
-    What the store already holds is taken from there. With `repeat` what `force` names is done
-    anew, and the run directory stays as it is until all is done; a repeated run that was
-    interrupted goes on.
+    Trainings that the store already holds are taken from there. With `repeat` the stages that
+    `force` names are done again, and the run directory stays as it is until all is done; a
+    repeated run that was interrupted goes on.
     """
     final, since = directory, None
     if repeat:
@@ -129,7 +129,7 @@ def run_stages(
 
 
 def _draw_trajectories(directory: RunDirectory, history: History, reading: Reading | None) -> bool:
-    """How a search's beliefs moved; the run is finished whatever becomes of that."""
+    """Draw how a search's probabilities moved; an error here leaves the run finished."""
     if not read_trajectories(history):
         return False
     try:
@@ -146,7 +146,7 @@ def _draw_trajectories(directory: RunDirectory, history: History, reading: Readi
 
 @dataclass(frozen=True, kw_only=True)
 class _Refit:
-    """The selected chain for use; with how many events it was trained, and what tells of it."""
+    """The selected chain trained for use, its trainings and its numbers."""
 
     chain: Chain
     trainings: Mapping[str, Trained]
@@ -156,8 +156,8 @@ class _Refit:
 def _refit(parts: Parts, path: ChainPath) -> _Refit:
     """Train the selected chain once more, with the validation events too.
 
-    Each training takes as many epochs as led to the weights that it kept the first time, as there
-    is nothing left to choose an epoch by. The test events have been seen by neither.
+    Each training takes as many epochs as led to the weights that it kept the first time, as no
+    events are left to choose an epoch by. Neither training has seen the test events.
     """
     events, fit = parts.events.for_use(), parts.fit
     log.info("refit: %s for use, with the validation events too", " -> ".join(path))
@@ -269,7 +269,7 @@ def _result(
 def shift_record(
     told: Mapping[str, Any], scores: Sequence[ChainScore], tasks: Sequence[str], path: ChainPath
 ) -> ShiftRecord | None:
-    """What shifts do to a chain, and to the choice among the ranked ones; None without shifts."""
+    """What shifts do to a chain, and to the choice among ranked chains; None without shifts."""
     if not told:
         return None
     losses = [{**score.shifted, WORST_CASE: score.worst} for score in scores]
@@ -279,7 +279,7 @@ def shift_record(
 
 
 def _choice(plan: Plan, selected: Selected) -> ChoiceRecord | None:
-    """How sure the choice is; None if it was among no chains."""
+    """How sure the choice is; None if there were no two chains to choose from."""
     if (judged := selected.judged) is None:
         return None
     return Choice(
@@ -295,9 +295,9 @@ def _choice(plan: Plan, selected: Selected) -> ChoiceRecord | None:
 
 
 def _stage(trained: Mapping[str, Trained]) -> Stage:
-    """Seconds spent in this run (nothing for what came from the cache), epochs, what was cached.
+    """Seconds spent in this run (without cached trainings), epochs, and the cached trainings.
 
-    Where the start was judged, its loss and that of the kept weights.
+    If the start of a training was judged, its loss too, and the loss of the kept weights.
     """
     stage: Stage = {
         "seconds": sum(one.seconds for one in trained.values() if not one.cached),

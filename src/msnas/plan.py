@@ -1,4 +1,4 @@
-"""A run as configured: checked, with the identity that names its directory. Imports no PyTorch."""
+"""A run's configuration, checked, and the hash that names its directory. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ WORDS = "words"
 """A task's words for figures and tables, which change no number either."""
 
 RESOLVED = ("scale",)
-"""Settings that only others refer to."""
+"""Settings that are there only for other settings to refer to."""
 
 RESOLVED_OF_DATA = ("momenta", "images")
-"""The same of the data: frame and augment name them."""
+"""Settings of the data that are there only for frame and augment to refer to."""
 
 FOLDS = "folds"
-"""The folder, in a run's directory, of the runs that it is put together from."""
+"""The folder, in the directory of a cross-fitted run, of the runs of its folds."""
 
 DEVICES = ("/dev/nvidiactl", "/dev/nvhost-ctrl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
 """Where Linux has a graphics card that PyTorch can use, one of these is there."""
@@ -83,7 +83,7 @@ class Plan:
 
     @property
     def folds(self) -> list[Plan]:
-        """The runs that this one is put together from, one a fold; none if it trains itself."""
+        """The runs of the folds that this run is put together from; empty if it trains itself."""
         data = self.config["data"]
         if "folds" not in data or "fold" in data:
             return []
@@ -91,7 +91,7 @@ class Plan:
 
     @property
     def directory(self) -> Path:
-        """This run's directory: <output>/<problem>/<method>/<hash>; a fold's is in that of all."""
+        """This run's directory: <output>/<problem>/<method>/<hash>; a fold's lies inside it."""
         data = dict(self.config["data"])
         if (fold := data.pop("fold", None)) is not None:
             return self._with_data(**data).directory / FOLDS / str(fold)
@@ -132,7 +132,7 @@ class Plan:
         return replace(self, config={**self.config, "data": data}, data_identity=identity)
 
     def task_identity(self, task: str, names: Sequence[str] | None = None) -> dict[str, Any]:
-        """What decides the training of a task: with all its candidates or the ones named."""
+        """All that decides the training of a task, with all its candidates or those of `names`."""
         settings = self.config["tasks"][task]
         candidates = settings["candidates"]
         counts = {"counts": settings["counts"]} if settings.get("counts") else {}
@@ -144,7 +144,7 @@ class Plan:
         }
 
     def pretraining_identity(self, level: int, name: str) -> dict[str, Any]:
-        """What decides the pre-training of a candidate of the task at `level` of the chain."""
+        """All that decides the pre-training of a candidate of the task at `level` of the chain."""
         return {
             "upstream": [
                 {key: self.config["tasks"][earlier][key] for key in HANDED_ON}
@@ -161,11 +161,11 @@ def make_plan(
     elsewhere: bool = False,
     written: bool = False,
 ) -> Plan:
-    """Check the configuration of a run; raise ConfigError or DataError for what cannot be.
+    """Check the configuration of a run; raise ConfigError or DataError if it is not possible.
 
     Sources of events are looked for and kept in `sources`: many plans read a file once. A run
-    that another machine does (`elsewhere`) may ask for a graphics card this one has not. What a
-    run has `written` may hold keys that this version does not know; it allows no package.
+    that another machine does (`elsewhere`) may ask for a graphics card that this machine lacks. A
+    configuration `written` by a run may hold keys unknown to this version; it allows no package.
     """
     config = copied(plain(cfg))
     check_plain(config)
@@ -189,7 +189,7 @@ def _plan(
         config["data"].pop(name, None)
     # the copies stand among the candidates, so that a run's own config.yaml makes no more of them
     copies = config.pop("candidate_copies", 1)
-    # defaults that are no settings of their own: what was without them before keeps its key
+    # defaults are removed: a run from before these settings existed keeps its key
     if config.get("selection") == "best":
         config.pop("selection")
     for name in ("shifts", "measurement"):
@@ -232,7 +232,7 @@ def _plan(
     _check_pretrain_only(config)
     source = _source(config["data"]["source"], sources if sources is not None else {})
     data = {name: value for name, value in config["data"].items() if name not in ("file", "source")}
-    if data.get("memory") != "float16":  # all others give the same numbers
+    if data.get("memory") != "float16":  # all other values give the same numbers
         data.pop("memory", None)
     return Plan(
         config=config,
@@ -292,7 +292,7 @@ def _check_idle(data: Mapping[str, Any]) -> None:
 
 
 def _machine(trainer: Mapping[str, Any], *, elsewhere: bool) -> dict[str, Any]:
-    """Accelerator (auto resolved), precision and threads: all of it can change the last digits."""
+    """Accelerator (auto resolved), precision and threads: each can change the last digits."""
     accelerator = trainer["accelerator"]
     if accelerator == "auto" or (accelerator == "gpu" and not elsewhere):
         there = _has_card()
@@ -304,7 +304,7 @@ def _machine(trainer: Mapping[str, Any], *, elsewhere: bool) -> dict[str, Any]:
 
 @cache
 def _has_card() -> bool:
-    """What PyTorch says; it is not imported for that (2 s) where there can be none."""
+    """Whether PyTorch sees a graphics card; not imported (2 s) where there can be no card."""
     if metadata.version("torch").endswith("+cpu"):
         return False
     if sys.platform == "linux" and not any(Path(one).exists() for one in DEVICES):

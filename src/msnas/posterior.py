@@ -1,4 +1,4 @@
-"""The means of chains and what is not known of them: see `msnas.confidence`. Imports no PyTorch."""
+"""The chains' mean losses and their posterior: see `msnas.confidence`. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from jaxtyping import Bool, Float
 from msnas.errors import DataError
 
 FEWER_DRAWS = 2_000
-"""Of a posterior that only tells how much data would do."""
+"""Number of draws from a posterior that only tells how much data would be enough."""
 
 QUANTILES = 64
-"""Of the posterior of tau^2, each as probable as the others."""
+"""Number of equally probable quantiles of the posterior of tau^2."""
 
 SPREADS = 48
-"""Values of g that are weighed."""
+"""Number of values of the spread g that are weighed."""
 
 HOPELESS = 5.0
-"""Standard errors behind the leading chain from which on a chain tells nothing of the others."""
+"""A chain more than this many standard errors behind the leader tells nothing of the others."""
 
 UNRELATED = 0.03
 """Share of the mean variance by events that every axis of the prior has besides its own.
@@ -30,20 +30,20 @@ UNRELATED = 0.03
 """
 
 TINY = 1e-12
-"""Of the variance of the means: one that is smaller is taken for rounding."""
+"""Share of the variance of the means below which a variance is taken for rounding."""
 
 FARTHEST = 1000.0
-"""Times as many seeds or events are looked at, not more."""
+"""At most this many times as many seeds or events are looked at."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """Least squares of losses as a sum of a level for each chain and one for each seed, by event.
+    """Least-squares fit of losses by a level for each chain plus a level for each seed.
 
-    `loss` are the levels of the chains, `by_event` the same but for what they share, `weights`
-    those of the trainings in them. `freedom` is how many trainings are left over to tell by
-    `residual` the variance of a training's mean, of which `noise` is from events.
+    `loss` are the levels of the chains, `by_event` their levels by event up to a common part,
+    `weights` the weights of the trainings in them. `freedom` are the degrees of freedom of
+    `residual`, the variance of a training's mean, of which `noise` comes from events.
     """
 
     loss: Float[np.ndarray, " chain"]
@@ -57,7 +57,7 @@ class Means:
     def of(
         cls, losses: Float[np.ndarray, "chain seed event"], trained: Bool[np.ndarray, "chain seed"]
     ) -> Means:
-        """Of the trainings that there are."""
+        """The fit of the losses of all trainings that exist."""
         chains, events = len(losses), losses.shape[2]
         chain, seed = np.nonzero(trained)
         seeds = np.unique(seed)
@@ -69,7 +69,7 @@ class Means:
             )
         weights = inverse[:chains] + inverse[chains:].mean(0)
         freedom = len(chain) - chains - len(seeds) + 1
-        # what all chains share in a seed cancels: nothing is left of equal ones, not even rounding
+        # subtract a chain trained with the same seed: equal chains then differ by no rounding
         own = losses[trained].astype(float)
         level = weights @ own.mean(1)
         own -= losses[trained.argmax(0)[seed], seed]
@@ -92,12 +92,12 @@ class Means:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Posterior:
-    """The means of the chains without what all share: in the `basis` of their differences.
+    """The means of the chains without their common part: in the `basis` of their differences.
 
     The covariance of the means is `of_events` plus a value of `from_seeds` [quantile] times
-    `of_seeds`. `alike` is what would be left of `of_events` after many seeds. `tau2` is the
-    likeliest of `from_seeds` or, where chance must not make it 0, their mean; None where nothing
-    is known.
+    `of_seeds`. `alike` is the part of `of_events` that many seeds would leave. `tau2` is the
+    likeliest of `from_seeds` or, where chance must not make it 0, their mean; None without
+    enough seeds.
     """
 
     basis: Float[np.ndarray, "chain axis"]
@@ -112,7 +112,7 @@ class Posterior:
     def of(cls, means: Means, *, with_seeds: bool, by_mean: bool) -> Posterior:
         """Estimate the components of the variance."""
         chains, events = means.by_event.shape
-        # the first vector is what all chains share
+        # the first vector, dropped, is the common part
         basis = np.linalg.qr(np.column_stack([np.ones(chains), np.eye(chains)[:, 1:]]))[0][:, 1:]
         from_seeds, tau2 = np.zeros(1), None
         if with_seeds:
@@ -140,7 +140,7 @@ class Posterior:
         return math.sqrt(max(float(apart @ covariance @ apart), 0.0))
 
     def draws(self, count: int) -> Float[np.ndarray, "draw chain"]:
-        """The chains' mu, but for what all share: independent draws, the same in every call."""
+        """Independent draws of the chains' mu without their common part, the same in every call."""
         generator = np.random.default_rng(0)
         covariance = self.of_events + self.from_seeds[:, None, None] * self.of_seeds
         values, axes = np.linalg.eigh(covariance)
@@ -177,9 +177,9 @@ class Posterior:
     def _contenders(
         self, covariance: Float[np.ndarray, "axis axis"]
     ) -> Float[np.ndarray, "contender axis"]:
-        """The chains at most HOPELESS errors behind the first, on axes of which g is the spread.
+        """The chains at most HOPELESS errors behind the leader, on axes of which g is the spread.
 
-        What they share is left out.
+        Their common part is left out.
         """
         loss = self.basis @ self.means
         first = int(loss.argmin())
@@ -198,9 +198,9 @@ class Posterior:
     def enough(
         self, leader: int, confidence: float, *, seeds: int | None = None, events: int = 0
     ) -> int | None:
-        """How many `seeds` or `events` in all would make the leader as probable.
+        """How many seeds or events in all would make the leader as probable as `confidence`.
 
-        They are those of now, and the means stay as they are.
+        `seeds` or `events` is the present number; the means are taken to stay as they are.
         """
         now = seeds or events
 
@@ -222,7 +222,7 @@ class Posterior:
 
 
 def most_probable(draws: Float[np.ndarray, "draw chain"]) -> Float[np.ndarray, " chain"]:
-    """How often each chain has the lowest number; equal ones, but for rounding, share."""
+    """How often each chain has the lowest number; chains equal up to rounding share a draw."""
     lowest = draws <= draws.min(1, keepdims=True) + 1e-9 * np.ptp(draws)
     shares: Float[np.ndarray, " chain"] = (lowest / lowest.sum(1, keepdims=True)).mean(0)
     return shares

@@ -46,9 +46,9 @@ class Settings:
 def predict(
     settings: Settings, conditions: Mapping[str, str] | None = None
 ) -> dict[str, np.ndarray]:
-    """Predictions of every task in the units a user reads; also written to `settings.out`.
+    """Predictions of every task in physical units; also written to `settings.out`.
 
-    `conditions` are values for what the run is conditioned on, by key, as text.
+    `conditions` are values of the parameters of the conditioning, by key, as text.
 
     Raises DataError for a run that is not finished, data that do not fit its fields, or an
     existing `out`.
@@ -72,7 +72,7 @@ def _predict(settings: Settings, conditions: Mapping[str, str]) -> dict[str, np.
     run = Path(settings.run)
     model = load_onnx(run) if run.is_file() else load_model(run, for_use=True)
     told = {} if isinstance(model, OnnxModel) else model.source
-    # whose source reads a file reads this one alike
+    # a run whose source reads a file reads this file with the same source
     own = {**told, "file": settings.data} if "file" in told else None
     source = EventFile(file=settings.data) if own is None else build(own, key="data", of=Source)
     raw = source.load(model.inputs)

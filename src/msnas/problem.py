@@ -1,4 +1,4 @@
-"""A problem: events, tasks in their order, candidates for each. By name, or from arrays."""
+"""A problem: events, tasks in their order, and their candidates; by name or from arrays."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FRACTIONS = {"train": 0.6, "valid": 0.2, "test": 0.2}
 
 
 class AnyProblem:
-    """What `select` takes: group choices and values of a configuration, and nodes that replace."""
+    """A problem for `select`: choices of groups, values, and nodes that replace those of conf/."""
 
     def __init__(
         self,
@@ -65,8 +65,8 @@ def load_problem(
 ) -> AnyProblem:
     """A problem of conf/problem: `htautau`, `toy`, ...
 
-    `events` is how many to take (or "all"), `file` another file of the same layout. `folder` is a
-    configuration folder of one's own, `allow` the packages whose classes it names.
+    `events` is how many to take (or "all"), `file` another file of the same layout. `folder` is
+    your own configuration folder, `allow` the packages whose classes it names.
     """
     values = {"data.events": events, "data.file": file, "allow": list(allow) or None}
     return AnyProblem(
@@ -79,20 +79,20 @@ def load_problem(
 
 @final
 class Problem(AnyProblem):
-    """A problem of one's own.
+    """Your own problem, made in Python.
 
     `arrays` are [event, ...] each, by name; `weight` (event weights) and `part` (0, 1, 2 for train,
-    valid, test: the split, if it is given) are optional. Or a `source` of such arrays. `tasks` come
-    in the order of the chain; `candidates[task][name]` is a candidate of msnas, any PyTorch module
-    that is called with the task's inputs by name, or a function that makes one: a module starts
-    from the weights it has, whatever the seed, what is made or a candidate of msnas from fresh
-    ones. `fields` say how arrays become tensors; of those not told numbers stay numbers, and the
-    target of a classification becomes classes. `stratify` is the array by whose classes events are
-    split and counted; by default the target of the last classification. `reference` names one
-    candidate a task, for methods that train one given chain. `validity[task]` has that task's
-    outputs judged by a Gaussian process: `inputs` are arrays of few numbers that it sees,
-    `variables` names of the target's numbers; other settings as in conf/validity. `allow` names
-    packages whose classes are told by name and arguments, as on the command line, not by content.
+    valid, test: a given split) are optional. Instead of arrays there may be a `source` of them.
+    `tasks` are in the order of the chain. `candidates[task][name]` is a candidate of msnas, any
+    PyTorch module that is called with the task's inputs by name, or a function that makes a module.
+    A module starts from the weights it has, whatever the seed; a module made by a function, and a
+    candidate of msnas, from fresh weights. `fields` say how arrays become tensors; without a field
+    numbers stay numbers, and the target of a classification becomes classes. `stratify` is the
+    array by whose classes events are split and counted; by default the target of the last
+    classification. `reference` names one candidate a task, for methods that train a given chain.
+    `validity[task]` lets a Gaussian process judge that task's outputs: `inputs` are its input
+    arrays of few numbers, `variables` names of the target's numbers; other settings as in
+    conf/validity. `allow` names packages whose classes a run stores by name, not by content.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Problem(AnyProblem):
 
 
 def _judge(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The judge of a task's outputs: as in conf/, but of the target itself."""
+    """The settings of a task's validity judge: as in conf/, but it judges the target itself."""
     usual: Any = OmegaConf.to_container(OmegaConf.load(CONF / "validity" / "gaussian_process.yaml"))
     own = {"residual_of": None, "latents": len(settings.get("variables", ()))}
     return {**usual, **own, **settings}
@@ -183,7 +183,7 @@ def _task(task: Task, candidates: Mapping[str, Maker]) -> dict[str, Any]:
 
 
 def node_of(value: Any, *, key: str) -> dict[str, Any]:
-    """By name and arguments if those are plain and may be read back, else by content."""
+    """The node of an object: name and arguments if these may be read back, else its hash."""
     if isinstance(value, Part):
         if is_allowed(type(value).__module__):
             with suppress(ConfigError):  # an argument that is neither plain nor a part
@@ -196,13 +196,13 @@ def node_of(value: Any, *, key: str) -> dict[str, Any]:
 
 
 def _named(value: Any) -> dict[str, Any] | None:
-    """The node of a library's class, of a partial of one, or of one's object."""
+    """The node of an allowed class, of a partial of a class, or of its object; None for others."""
     kind, arguments = value, {}
     if isinstance(value, partial) and not value.args:
         kind, arguments = value.func, value.keywords
     elif not isclass(value) and is_allowed(type(value).__module__):
         for told in (_told(value), {}):
-            with suppress(Exception):  # whatever a constructor makes of what are not its arguments
+            with suppress(Exception):  # a constructor may raise anything for wrong arguments
                 if same(value, type(value)(**told)):
                     kind, arguments = type(value), told
     if not isclass(kind) or not is_allowed(kind.__module__):
@@ -213,7 +213,7 @@ def _named(value: Any) -> dict[str, Any] | None:
 
 
 def _told(value: Any) -> dict[str, Any]:
-    """Arguments of the constructor that an object keeps under their names, and are no defaults."""
+    """Constructor arguments that an object keeps under their names and that are no defaults."""
     return {
         name: found
         for name, one in signature(type(value)).parameters.items()

@@ -1,11 +1,11 @@
 """A race of chains over seeds: which trainings come next, and when it ends. Imports no PyTorch.
 
-Two seeds for every chain; then rounds of pairs of chains drawn by P(best), which is top-two
-Thompson sampling (Russo, arXiv:1602.08448): both of a pair are trained with the first seed that
-not both have, so that they differ in nothing else. It ends by the Bayesian rule (Shang et al.,
-arXiv:1910.10945), with a P(best) that bears looking after every round
-(`msnas.confidence.anytime_confidence`). What comes next is decided when a round is complete, by its
-losses alone: neither interruptions nor the number of workers change anything.
+The first round trains every chain with two seeds. Later rounds train pairs of chains drawn by
+P(best), which is top-two Thompson sampling (Russo, arXiv:1602.08448): a pair is trained with the
+first seed that not both have, so that the two differ in nothing else. The race ends by the Bayesian
+rule (Shang et al., arXiv:1910.10945), with a P(best) that is valid after every round
+(`msnas.confidence.anytime_confidence`). The next round depends on the losses of complete rounds
+alone: neither interruptions nor the number of workers change anything.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ from msnas.errors import ConfigError
 from msnas.identity import derived_seed
 
 REGRET = 0.002
-"""In the weighted loss, that does not matter."""
+"""Regret in the weighted loss that does not matter."""
 
 FIRST_SEEDS = 2
-"""Of every chain: fewer tell nothing about the spread of trainings."""
+"""Seeds of every chain in the first round: fewer tell nothing about the spread of trainings."""
 
 ROUND = 4
-"""Trainings of a later round, as far as there are so many: what runs side by side."""
+"""Trainings of a later round, if enough are left: they can run side by side."""
 
 DROPPED = 0.005
 """P(best) below which a chain is not drawn."""
 
 DRAWS = 100
-"""Pairs that are drawn for a round, at most."""
+"""At most this many pairs are drawn for a round."""
 
 Training = tuple[int, int]
-"""The places of a chain and of a seed."""
+"""The index of a chain and the index of a seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """When a race ends: P(best), expected regret (weighted loss), or so many trainings."""
+    """When a race ends: P(best), expected regret (weighted loss), or the number of trainings."""
 
     confidence: float = CONFIDENCE
     regret: float = REGRET
     budget: float | None = None
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for what is out of range."""
+        """Raise ConfigError for a value out of range."""
         check_confidence(self.confidence, key="method.confidence")
         if not self.regret >= 0:
             raise ConfigError(f"method.regret: expected >= 0, found {self.regret}")
@@ -73,7 +73,7 @@ class Rules:
 class RaceOverSeeds:
     """A race in progress: `round` has the trainings whose losses it waits for.
 
-    When it is over, `round` is empty, `over` says why, `sure` what is known of the chains.
+    When the race is over, `round` is empty, `over` says why; `sure` is how sure the choice is.
     """
 
     def __init__(self, *, chains: int, seeds: int, rules: Rules) -> None:
@@ -88,16 +88,16 @@ class RaceOverSeeds:
 
     @property
     def round(self) -> list[Training]:
-        """What to train now."""
+        """The trainings to do now."""
         return [] if self.over else self.rounds[-1]
 
     @property
     def trainings(self) -> int:
-        """How many there are, those of `round` among them."""
+        """Number of trainings, those of `round` included."""
         return sum(self.counts)
 
     def take(self, losses: Mapping[Training, Float[np.ndarray, " event"]]) -> None:
-        """Go on with the losses of all trainings so far."""
+        """Take the losses of all trainings so far; end the race or draw the next round."""
         size = len(losses[0, 0])
         table = np.zeros((len(self.counts), max(self.counts), size))
         trained = np.zeros(table.shape[:2], bool)

@@ -1,4 +1,4 @@
-"""A run from its configuration to its table. Imports PyTorch only when there is work to do."""
+"""Does a run, from configuration to result. Imports PyTorch only when there is work to do."""
 
 from __future__ import annotations
 
@@ -35,13 +35,12 @@ def run(
 ) -> dict[str, Any]:
     """Do the configured run, or show it if it is finished; return its result.
 
-    Given the words of the `command` that configured it, tell the one that trains its chain again.
+    Given the words of the `command` that configured the run, print the command that trains its
+    chain again. With `pretrain.only` the result is empty: one candidate is in the store, no more.
 
-    With `pretrain.only` the result is empty: one candidate's weights are in the store, no more.
-    An error leaves its record in the run directory, unless there is an earlier result: that is
-    kept until a new one is whole; or unless it was known before anything was done: only a run
-    `of_scan` has a record of that, too. Raises ConfigError, DataError or TrainingError for what the
-    user can mend.
+    An error is recorded in the run directory, except in two cases: an earlier result is kept until
+    a new result is whole, and an error found before any work is recorded only for a run `of_scan`.
+    Raises ConfigError, DataError or TrainingError for errors that the user can mend.
     """
     console = console or terminal()
     plan = make_plan(cfg)
@@ -57,7 +56,7 @@ def _run(
             _pretrain(one, console)
         return {}
     directory = RunDirectory(plan.directory)
-    # before the lock: the folder may be one that only others may write to
+    # before the lock: the user may not be allowed to write to the folder
     if (finished := _shown(plan, directory, console, command)) is not None:
         _mirror_if_missing(plan, directory, finished, console)
         return finished
@@ -83,7 +82,7 @@ def _run(
             result = _work(plan, directory, console, repeat=kept)
         except Exception as error:
             if not kept:
-                with suppress(OSError, StorageError):  # a full disk: the error is what counts
+                with suppress(OSError, StorageError):  # a full disk: the first error counts
                     directory.write_failure(plan, error)
             raise
         show_result(_result(plan, result), console, command)
@@ -93,7 +92,7 @@ def _run(
 def _shown(
     plan: Plan, directory: RunDirectory, console: Console, command: Sequence[str]
 ) -> dict[str, Any] | None:
-    """The result of a finished run, shown; None if there is something to do."""
+    """Show a finished run and return its result; None if there is something to do."""
     finished = directory.finished()
     if finished is None or plan.config["force"] or directory.damage():
         return None
@@ -109,7 +108,7 @@ def _result(plan: Plan, record: Mapping[str, Any]) -> Result:
 def _mirror_if_missing(
     plan: Plan, directory: RunDirectory, result: Mapping[str, Any], console: Console
 ) -> None:
-    """Write the mirror that the logger asks for, if it was never written; no more than try."""
+    """Write the logger's copy of the run if it was never written; an error is only a warning."""
     tracker = build(plan.config["logger"], key="logger", of=Tracker)
     if not tracker.missing(directory):
         return
@@ -135,7 +134,7 @@ def _work(plan: Plan, directory: RunDirectory, console: Console, *, repeat: bool
 
     tracker = build(plan.config["logger"], key="logger", of=Tracker)
     with run_log(directory.log, console), live(tracker, directory) as tell:
-        # a repeated run leaves its mirror as it is until all is done
+        # a repeated run leaves the logger's copy as it is until all is done
         display = Display(console) if repeat else Display(console, tell)
         return run_stages(plan, directory, display, tracker, repeat=repeat)
 
@@ -143,9 +142,9 @@ def _work(plan: Plan, directory: RunDirectory, console: Console, *, repeat: bool
 def _cross_fit(
     plan: Plan, final: RunDirectory, console: Console, *, repeat: bool
 ) -> dict[str, Any]:
-    """Do the runs of all folds and put them together; with `repeat` as `run_stages` does."""
+    """Do the runs of all folds and put them together; `repeat` as in `run_stages`."""
     directory, since = (final.again, final.again.begin()) if repeat else (final, 0)
-    directory.write_config(plan.config)  # what is below is part of this run
+    directory.write_config(plan.config)  # the folders below are part of this run
     for number, fold in enumerate(plan.folds):
         say(console, f"Fold {number} of 0 to {len(plan.folds) - 1}")
         done = repeat and RunDirectory(fold.directory).finished_at() > since

@@ -1,4 +1,4 @@
-"""The files of one run; it is complete on its own. Imports no PyTorch."""
+"""The files of one run, in a directory that needs no other. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ RESULT, BEGUN = "result.json", "begun"
 class RunDirectory:
     """config.yaml (resolved), history.jsonl, model.ckpt, outputs.h5, losses.h5, log in `path`.
 
-    `result.json` is written last and holds the checksums of the others and of itself. There is no
-    losses.h5 or judges.ckpt in a run of an earlier version, no judges.ckpt where nothing is judged.
+    `result.json` is written last and holds the checksums of the other files and of itself. A run of
+    an earlier version has no losses.h5 or judges.ckpt, a run without judges no judges.ckpt.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +52,7 @@ class RunDirectory:
 
     @property
     def outputs(self) -> Path:
-        """What the selected chain puts out for the test events, with their truth."""
+        """The outputs of the selected chain for the test events, with their truth."""
         return self.path / OUTPUTS
 
     @property
@@ -62,16 +62,16 @@ class RunDirectory:
 
     @property
     def log(self) -> Path:
-        """What was said on the way."""
+        """The log of the run."""
         return self.path / "log"
 
     @property
     def again(self) -> RunDirectory:
-        """Where a run that is repeated keeps its files until all are there."""
+        """The directory where a repeated run keeps its files until all are there."""
         return RunDirectory(self.path / "again")
 
     def begin(self) -> int:
-        """Make the folder; when it was first begun [ns], which a file in it keeps."""
+        """Make the folder; return when it was first begun [ns], the time of a file in it."""
         self.path.mkdir(exist_ok=True)
         mark = self.path / BEGUN
         if not mark.exists():
@@ -79,7 +79,7 @@ class RunDirectory:
         return mark.stat().st_mtime_ns
 
     def take(self, other: RunDirectory) -> None:
-        """Move the files of `other` here, the result last, and remove what was left of it."""
+        """Move the files of `other` here, the result last, and remove the rest of `other`."""
         names = [path.name for path in other.path.iterdir() if path.name not in (RESULT, BEGUN)]
         with writing(self.path):
             for name in (*names, RESULT):
@@ -100,8 +100,8 @@ class RunDirectory:
     def config(self, result: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The resolved configuration: plain values, in which nothing is left to resolve.
 
-        Raises DataError for another, or one that has changed since the result was written. `result`
-        as in `checked`.
+        Raises DataError for another content, or a file changed since the result was written.
+        `result` as in `checked`.
         """
         path = self.checked(CONFIG, result)
         if not path.is_file():
@@ -117,7 +117,7 @@ class RunDirectory:
         return loaded
 
     def write_result(self, result: Mapping[str, Any]) -> None:
-        """Write the result: last of all, it makes the run a finished one."""
+        """Write the result, last of all files: the run is then finished."""
         names = (CONFIG, HISTORY, MODEL, REFIT, OUTPUTS, HONESTY, LOSSES, JUDGES)
         files = [self.path / name for name in names]
         files += self.path.glob("*.p[nd][gf]")
@@ -126,7 +126,7 @@ class RunDirectory:
         )
 
     def write_failure(self, plan: Plan, error: BaseException) -> None:
-        """Write what ended the run, and how many attempts have ended so by now."""
+        """Write the error that ended the run, and how many attempts have failed so far."""
         write_record(
             self.path / RESULT,
             {
@@ -159,7 +159,7 @@ class RunDirectory:
         return result if result.get("status", "finished") == "failed" else None
 
     def damage(self, result: Mapping[str, Any] | None = None) -> str | None:
-        """Why the result that is there, or a file it names, is not what was written.
+        """Why the result, or a file that it names, is not as written; None if all is well.
 
         `result` as in `checked`.
         """
@@ -169,9 +169,9 @@ class RunDirectory:
             return one_line(error)
 
     def checked(self, name: str, result: Mapping[str, Any] | None = None) -> Path:
-        """The path of one of the run's files; raise DataError if it is not the one written.
+        """The path of one of the run's files; raise DataError if it is not as it was written.
 
-        The `result` tells, if it has been read.
+        `result` is the run's result, if it has been read already.
         """
         if damage := damage_of(self.path, result or self.result() or {}, [name]):
             raise DataError(f"{damage}; the run's own command makes it again")
@@ -180,7 +180,7 @@ class RunDirectory:
     def read(self, result: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Configuration and result of a finished run; the `result` may have been read.
 
-        Raises DataError unless both are there, are what was written, and fit each other.
+        Raises DataError unless both exist, are as they were written, and fit each other.
         """
         result = result or self.result()
         if result is None or result.get("status", "finished") != "finished":
@@ -197,9 +197,9 @@ class RunDirectory:
             return {}
 
     def result(self) -> dict[str, Any] | None:
-        """What result.json holds, of whatever status; None before there is one.
+        """The content of result.json, of whatever status; None if there is no file.
 
-        Raises DataError for one that is damaged or not of the schema.
+        Raises DataError for a file that is damaged or not of the schema.
         """
         path = self.path / RESULT
         if not path.is_file():
@@ -209,7 +209,7 @@ class RunDirectory:
         return result
 
     def drop_result(self) -> None:
-        """Make a finished run an unfinished one."""
+        """Remove the result, so that the run is unfinished."""
         (self.path / RESULT).unlink(missing_ok=True)
         shutil.rmtree(self.again.path, ignore_errors=True)
 

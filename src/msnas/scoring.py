@@ -1,4 +1,4 @@
-"""A run's chains put to numbers: on validation data, and on the test part at the end."""
+"""Scores a run's chains: on validation data, and on the test part at the end."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from msnas.weighting.weighting import Weighting
 class Tested:
     """A chain's numbers on the test part.
 
-    `values`, every task's finished `outputs` (of the test events, in the detector's frame) and what
-    `interventions` tell are at the run's own point, `conditions` the numbers at every point of a
-    conditioning; `honesty` is told at all of them, the run's own first. `shifts` are the numbers
-    under shifts of the inputs, empty without. `stage` is how the `judges` of validity were come by.
+    `values`, every task's finished `outputs` (of the test events, in the detector's frame) and
+    `interventions` are at the run's own point; `conditions` are the numbers at every point of a
+    conditioning; `honesty` is of all points, the run's own first. `shifts` are the numbers under
+    shifts of the inputs, if any. `stage` records the training of the `judges` of validity.
     """
 
     values: Mapping[str, Any]
@@ -53,7 +53,7 @@ class Tested:
 class Scoring:
     """How one run judges chains: by its task weights, at the points of its conditioning.
 
-    `weights` are the run's own, by task, `point` its own values of what it is conditioned on.
+    `weights` are the run's own, by task, `point` its own values of the conditioned parameters.
     Judges of validity are taken from `store` or put there. Chains are also scored, and the trained
     one tested, under the shifts in `shifted`.
     """
@@ -90,7 +90,7 @@ class Scoring:
 
         A conditioned chain's numbers are those at the run's own point (its task weight, its
         parameters), with the losses at all points, by which it is ranked. Scores of the validation
-        part tell what they would be ranked by under each shift.
+        part also hold the ranking loss under each shift.
         """
         scores = self._score(chain, paths, getattr(self.events, part))
         shifted: list[dict[str, float]] = [{} for _ in paths]
@@ -118,7 +118,7 @@ class Scoring:
     def samples(
         self, chain: Chain, paths: Sequence[Path], part: str, *, shifted: bool = True
     ) -> list[Sample]:
-        """The events of a part as they are measured with each path: as they are, under shifts."""
+        """The measured events of a part for each path: without shift, and under each shift."""
         assert self.measurement is not None
         found: list[dict[str, np.ndarray]] = [{} for _ in paths]
         for shift in (None, *(self.shifted.points if shifted else [])):
@@ -149,13 +149,13 @@ class Scoring:
         ]
 
     def rank(self, chain: Chain, paths: Sequence[Path]) -> list[ChainScore]:
-        """Scores on the validation part with the weights as they are, the lowest loss first."""
+        """Scores on the validation part with the present weights, the lowest loss first."""
         return sorted(self.score(chain, paths, "valid"), key=lambda score: score.ranked_by)
 
     def score_at(
         self, chain: Chain, paths: Sequence[Path], part: str, point: Point | None
     ) -> list[ChainScore]:
-        """The same at one point of the conditioning, on the events as they are."""
+        """Scores of some paths at one point of the conditioning, on unshifted events."""
         return self._score_at(chain, paths, getattr(self.events, part), point)
 
     def _score_at(
@@ -188,7 +188,7 @@ class Scoring:
         return copy.deepcopy(self.weighting).prepare(weights)
 
     def test(self, chain: Chain, path: Path) -> Tested:
-        """The chain's numbers on the test part, looked at this once."""
+        """The chain's numbers on the test part, which no training and no choice has used."""
         judges = {}
         stage: dict[str, Any] = {}
         for task in chain.tasks:
@@ -235,7 +235,7 @@ class Scoring:
     ) -> dict[str, Any]:
         """A chain's `values`, `interventions` and `leakage` on one part of the data, at a point.
 
-        And the same under each of the `shifts`, if there are any.
+        With `shifts`, the same numbers under each shift, if there are any.
         """
         own = self._applied(chain, path, getattr(self.events, part), point)
         valid = own if part == "valid" else self._applied(chain, path, self.events.valid, point)
@@ -254,9 +254,9 @@ class Scoring:
     def _under_shifts(
         self, as_it_is: Applied, part: str, point: Point | None, judges: Mapping[str, Judge]
     ) -> dict[str, Any]:
-        """The chain's numbers under each shift, and how its scores are spread; empty without.
+        """The chain's numbers and distributions of its scores under each shift; empty without.
 
-        Probes, and the order of the interventions, are those of shifted validation events.
+        Leakage probes and the order of the interventions are from shifted validation events.
         """
         points = []
         chain, path = as_it_is.chain, as_it_is.path
@@ -297,7 +297,7 @@ class Scoring:
     def _tested(
         self, one: Applied, judges: Mapping[str, Judge], point: Point | None
     ) -> dict[str, Any]:
-        """Numbers of events, with the validity of what is judged."""
+        """Numbers of events, with the validity of the judged outputs."""
         values: dict[str, Any] = dict(self._scored(one, point).values)
         detected = one.detected()
         for name, judge in judges.items():
@@ -309,10 +309,10 @@ class Scoring:
     def winners(
         self, scores: Sequence[ChainScore], path: Path
     ) -> list[tuple[Point, ChainScore, float]]:
-        """At every point of the conditioning the best chain, and the regret of `path`.
+        """The best chain at every point of the conditioning, and the regret of `path` there.
 
-        By validation loss, of the `scores` a search ranked by; regret is the difference to the
-        best.
+        Both are by validation loss, of the `scores` that a search ranked by; the regret is the
+        difference in loss to the best chain.
         """
         points = self.conditioning.points() if self.conditioning is not None else []
         if not scores:
