@@ -49,7 +49,7 @@ class Selected:
     ) -> dict[str, np.ndarray]:
         """The output of every task for events [event, ...], in physical units.
 
-        `conditions` are values of the parameters that a run is conditioned on, such as
+        `conditions` are values of the parameters that the run is conditioned on, such as
         `task_weight=0.3`. Raises DataError for arrays that do not fit the run's fields.
         """
         from msnas.model import load_model

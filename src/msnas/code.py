@@ -145,7 +145,7 @@ def _read(source: _Source) -> tuple[str, tuple[str, ...]]:
     content = source.path.read_bytes()
     try:
         tree = ast.parse(content)
-    except (SyntaxError, ValueError):  # the import will say so
+    except (SyntaxError, ValueError):  # the import will raise the error
         return hashlib.sha256(content).hexdigest()[:16], ()
     imports = tuple(_imports(tree, source))
     for node in ast.walk(tree):

@@ -34,7 +34,7 @@ class Given:
 
 
 def give(value: Any) -> dict[str, Any]:
-    """The node of a configuration for an object of this process, or for a function that makes one.
+    """The node of a configuration for an object of this process, or for a function that makes it.
 
     A function, called without arguments, makes a fresh module for every seed; an object is the
     same at the beginning of every run, with the weights that it has when it is handed over.

@@ -60,7 +60,7 @@ def open_run(
         whole = whole.parents[1]
     config["output"] = str(whole.parents[2])  # where its store is
     if config["method"].get("select_by") in ("worst_case", "measurement"):
-        config["method"] = {**config["method"], "select_by": "loss"}  # chosen already
+        config["method"] = {**config["method"], "select_by": "loss"}  # the chain is chosen already
     with somebodys(directory.path):
         plan = make_plan(config, written=True)
     sha256 = result["data"]["source"].get("sha256")

@@ -2,7 +2,7 @@
 
 A named class is imported, which runs the code of its package: the user has to allow a package that
 is not in `ALWAYS`. The user does so for a run by `allow=[theirs]`, and again for reading a run
-directory back: what is written in a run directory allows nothing.
+directory back: the file in a run directory allows nothing by itself.
 """
 
 from __future__ import annotations

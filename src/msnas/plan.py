@@ -43,7 +43,7 @@ FOLDS = "folds"
 """The folder, in the directory of a cross-fitted run, of the runs of its folds."""
 
 DEVICES = ("/dev/nvidiactl", "/dev/nvhost-ctrl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
-"""Where Linux has a graphics card that PyTorch can use, one of these is there."""
+"""If Linux has a graphics card that PyTorch can use, at least one of these files exists."""
 
 HANDED_ON = ("target", "output")
 """The settings of a task that decide what later tasks read in pre-training."""

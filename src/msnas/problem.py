@@ -89,7 +89,7 @@ class Problem(AnyProblem):
     candidate of msnas, from fresh weights. `fields` say how arrays become tensors; without a field
     numbers stay numbers, and the target of a classification becomes classes. `stratify` is the
     array by whose classes events are split and counted; by default the target of the last
-    classification. `reference` names one candidate a task, for methods that train a given chain.
+    classification. `reference` names a candidate for each task, for methods of a given chain.
     `validity[task]` lets a Gaussian process judge that task's outputs: `inputs` are its input
     arrays of few numbers, `variables` names of the target's numbers; other settings as in
     conf/validity. `allow` names packages whose classes a run stores by name, not by content.

@@ -36,7 +36,7 @@ def run(
     """Do the configured run, or show it if it is finished; return its result.
 
     Given the words of the `command` that configured the run, print the command that trains its
-    chain again. With `pretrain.only` the result is empty: one candidate is in the store, no more.
+    chain again. With `pretrain.only` the result is empty: only the store gets a candidate.
 
     An error is recorded in the run directory, except in two cases: an earlier result is kept until
     a new result is whole, and an error found before any work is recorded only for a run `of_scan`.
@@ -156,7 +156,7 @@ def _cross_fit(
             directory.losses, attributes={**attributes, "events": digest(plan.data_identity)}
         )
         folds.write_outputs(directory.outputs, attributes=attributes)
-        directory.write_history([])  # the folds have theirs
+        directory.write_history([])  # each fold has its own history
         found = folds.result(directory=final.path, config=plan.config, key=plan.key).to_json()
         directory.write_result(found)
         if repeat:

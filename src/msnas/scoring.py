@@ -55,7 +55,7 @@ class Scoring:
 
     `weights` are the run's own, by task, `point` its own values of the conditioned parameters.
     Judges of validity are taken from `store` or put there. Chains are also scored, and the trained
-    one tested, under the shifts in `shifted`.
+    chain tested, under the shifts in `shifted`.
     """
 
     def __init__(

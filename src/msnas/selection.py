@@ -1,4 +1,4 @@
-"""The way to the best chain, trained (paper, Algorithm 1 and 2)."""
+"""Selects the best chain and trains it (paper, Algorithm 1 and 2)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ log = logging.getLogger("msnas")
 
 
 LATENCY_EVENTS, LATENCY_PASSES = 1000, 5
-"""Events whose outputs are timed, and how often; the fastest pass counts."""
+"""Number of events whose outputs are timed, and of passes; the fastest pass counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Trainable parameters of a chain, and the time [s] that its outputs of an event take."""
+    """Number of trainable parameters of a chain, and its computing time per event [s]."""
 
     parameters: int
     latency: float
@@ -39,9 +39,9 @@ class Size:
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """The chains that were ranked, the best ones, and how sure it is which is best.
+    """The chains that were ranked (the best of them), and how sure it is which is best.
 
-    `sizes` are those of the tie set, where one of it was to be taken by its size.
+    `sizes` are the sizes of the chains in the tie set, if the choice was by size.
     """
 
     paths: Sequence[Path]
@@ -54,8 +54,8 @@ class Judged:
 class Selected:
     """The selected chain, trained; how it was chosen; its numbers on the validation part.
 
-    `trainings` are all there were, by stage and name. `judged` is None where a choice was among no
-    chains. `default` takes each task's best pre-trained candidate; None where a task has none.
+    `trainings` are all trainings, by stage and name. `judged` is None without two ranked chains.
+    `default` takes each task's best pre-trained candidate; None where a task has none.
     """
 
     chain: Chain
@@ -67,9 +67,9 @@ class Selected:
 
 
 def select_chain(parts: Parts) -> Selected:
-    """Train every candidate, choose one of each task, train the connected chain.
+    """Train every candidate, choose a candidate of each task, train the connected chain.
 
-    Test events are not looked at.
+    Test events are not used.
     """
     method, fit, scoring = parts.method, parts.fit, parts.scoring
     pretrained = pretrain(parts) if parts.plan.config["pretrain"]["enabled"] else {}
@@ -93,9 +93,9 @@ def select_chain(parts: Parts) -> Selected:
 
 
 def chosen_again(parts: Parts) -> list[ChainScore]:
-    """The scores a choice was made by; none where the closed store no longer holds what is needed.
+    """The scores by which a choice was made; empty if the closed store lacks a training.
 
-    The candidates are conditioned then, if so configured, whatever else there is.
+    The candidates are conditioned afterwards, if so configured, in either case.
     """
     stored = True
     try:
@@ -110,7 +110,7 @@ def chosen_again(parts: Parts) -> list[ChainScore]:
 
 
 def judge(scores: Sequence[ChainScore], *, confidence: float = CONFIDENCE) -> Judged | None:
-    """How sure the choice among ranked chains is; None if there are no two to choose from."""
+    """How sure the choice among ranked chains is; None without two chains to choose from."""
     kept = [scores[place] for place in kept_chains(scores)]
     if len(kept) < 2:
         return None
@@ -120,9 +120,9 @@ def judge(scores: Sequence[ChainScore], *, confidence: float = CONFIDENCE) -> Ju
 
 
 def take_by_size(parts: Parts, judged: Judged, choice: Choice, *, by: str) -> tuple[Judged, Choice]:
-    """The chain of the tie set with the fewest parameters, or the lowest latency; and all sizes.
+    """Choose the chain of the tie set with the fewest parameters, or the lowest latency.
 
-    Of equal ones the most probable one.
+    Of chains of equal size the most probable chain. Also returns all sizes.
     """
     tied = [judged.paths[place] for place in judged.sure.order[: judged.sure.tied]]
     valid = parts.scoring.spread_validation()
@@ -136,18 +136,18 @@ def take_by_size(parts: Parts, judged: Judged, choice: Choice, *, by: str) -> tu
 
 
 def size_of(chain: Chain, events: Batch, batch: int) -> Size:
-    """Parameters of a single chain, and its latency on these events, so many at a time."""
+    """Parameters of a single chain, and its latency on these events in batches of `batch`."""
     seconds = []
     for _ in range(LATENCY_PASSES):
         start = time.perf_counter()
         for output in collect_outputs(chain, events, paths=chain.paths(), batch=batch).values():
-            output.cpu()  # what a graphics card computes is there only then
+            output.cpu()  # waits until a graphics card is done
         seconds.append(time.perf_counter() - start)
     return Size(parameters=chain.parameter_count(), latency=min(seconds) / event_count(events))
 
 
 def default_path(chain: Chain, pretrained: Mapping[str, Trained]) -> Path | None:
-    """Of each task the candidate with the lowest validation loss on the truth, if each has one."""
+    """Each task's candidate of lowest validation loss on the truth; None if a task has none."""
     path = []
     for level, names in enumerate(chain.names()):
         losses = {
@@ -162,7 +162,7 @@ def default_path(chain: Chain, pretrained: Mapping[str, Trained]) -> Path | None
 
 
 def refit(parts: Parts, path: Path) -> tuple[dict[str, Trained], Chain]:
-    """Train one chain with the given parts, from fresh weights; its trainings, by name."""
+    """Train one chain with the given parts, from fresh weights; return trainings and chain."""
     pretrained = pretrain(parts, path=path) if parts.plan.config["pretrain"]["enabled"] else {}
     parts.condition()
     finished, chain = parts.method.finish(parts.chain, path, parts.fit)
@@ -170,9 +170,9 @@ def refit(parts: Parts, path: Path) -> tuple[dict[str, Trained], Chain]:
 
 
 def pretrain(parts: Parts, only: str | None = None, path: Path | None = None) -> dict[str, Trained]:
-    """Train the candidates that the method wants alone, on the truth.
+    """Train each candidate that the method pre-trains alone, on the truth.
 
-    With `only`, just the one called so: `<task>/<candidate>`; with `path` just those of a chain.
+    With `only` just the candidate `<task>/<candidate>`; with `path` just those of a chain.
     """
     chain, fit = parts.chain, parts.fit
     with fit.display.stage("Pre-training: each candidate alone, on the truth"):

@@ -1,7 +1,7 @@
 """Every setting of a run and of a scan: its key, its type, its range. Imports no PyTorch.
 
-The defaults are those of conf/. A node with a `_target_` is open: what it takes is up to its
-class (`msnas.arguments`), candidates stay open dictionaries until their grids are points.
+The defaults are in conf/. A node with a `_target_` is open: its class decides which keys it takes
+(`msnas.arguments`); candidates stay open dictionaries until their grids are expanded.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """Lightning's names; 16-mixed needs a graphics card."""
 
 MOST_THREADS = 1024
-"""More than that a process may not get: it would end at once."""
+"""Most threads: with more a process may end at once."""
 
 FEWEST_FOLDS = 3
-"""One to test, one to validate, and some to train with."""
+"""One fold to test, one to validate, and at least one to train with."""
 
 PositiveOrNull = whole_or_null(1)
 PositiveNumberOrNull = expected(
@@ -70,7 +70,7 @@ class Pretrain(TypedDict):
 
 @closed
 class Stage(TypedDict):
-    """One stage of the training; what the last ones mean: msnas.training.course."""
+    """One stage of the training; `msnas.training.course` explains the optional settings."""
 
     batch: Positive
     epochs: Positive
@@ -103,13 +103,13 @@ class Fractions(TypedDict):
     test: Share
 
 
-Thin = TypedDict("Thin", {"class": Any, "fraction": Any})  # the classes are the data's
+Thin = TypedDict("Thin", {"class": Any, "fraction": Any})  # the classes are those of the data
 closed(Thin)
 
 
 @closed
 class Data(TypedDict):
-    """Events; `tau_fraction`, `momenta` and `images` are there for others to refer to."""
+    """Events; other settings refer to `tau_fraction`, `momenta` and `images`."""
 
     file: NotRequired[Text]
     events: Annotated[
@@ -179,7 +179,7 @@ class Problem(TypedDict):
 
 @closed
 class Conditioning(TypedDict):
-    """What is drawn for every event."""
+    """The parameters that are drawn for every event, and their laws."""
 
     parameters: Annotated[list[str], expected("a list of different ones", is_list_of_text)]
     layers: Sizes
@@ -189,7 +189,7 @@ class Conditioning(TypedDict):
 
 @with_config(ConfigDict(extra="allow"))
 class Trainer(TypedDict):
-    """The machine; more goes to Lightning's Trainer (msnas.training.lightning)."""
+    """The machine; further keys go to Lightning's Trainer (msnas.training.lightning)."""
 
     accelerator: Annotated[str, one_of("auto", "cpu", "gpu")]
     precision: Annotated[str, one_of(*PRECISIONS)]
@@ -200,7 +200,7 @@ class Trainer(TypedDict):
 
 @closed
 class Scaling(TypedDict):
-    """Sizes of the experiment of the time against candidates."""
+    """Sizes of the experiment that measures time against the number of candidates."""
 
     events: Any
     epochs: Any
@@ -209,7 +209,7 @@ class Scaling(TypedDict):
 
 @closed
 class Scale(TypedDict):
-    """Sizes that experiments refer to; where they arrive they are checked."""
+    """Sizes that experiments refer to; they are checked in the settings that use them."""
 
     name: Text
     events: Any
@@ -225,13 +225,13 @@ class Scale(TypedDict):
 
 @closed
 class ScanName(TypedDict):
-    """What a scan is called."""
+    """The name of a scan."""
 
     name: NameOrNull
 
 
 class ScanSettings(TypedDict):
-    """Settings of sweep.py: they are no part of a run."""
+    """Settings of sweep.py, which belong to no run."""
 
     scan: NotRequired[ScanName]
     retry_failed: NotRequired[Switch]
@@ -241,13 +241,13 @@ class ScanSettings(TypedDict):
 
 @closed
 class Settings(ScanSettings):
-    """All there is."""
+    """All settings of a run and of a scan."""
 
     seed: Seed
     task_weight: Any  # both are checked against the chain: msnas.weighting.task_weights
     task_weights: dict[str, Any]
     pretrain: Pretrain
-    candidate_copies: NotRequired[Positive]  # not in a run's own: there they are candidates
+    candidate_copies: NotRequired[Positive]  # a run's own config.yaml has the copies instead
     output: Annotated[str, expected("a folder", lambda value: isinstance(value, str) and value)]
     force: Annotated[
         bool | str,
@@ -275,17 +275,17 @@ _SETTINGS, _OF_A_SCAN = TypeAdapter(Settings), TypeAdapter(closed(ScanSettings))
 
 
 def check_settings(config: Mapping[str, Any], *, written: bool = False) -> None:
-    """Raise ConfigError, naming key, found and expected, for what no run can be configured as.
+    """Raise ConfigError, naming key, found and expected, unless a run can be configured so.
 
-    What a run has `written` may be of another version: a key that this one does not know does
-    nothing, and is let pass.
+    A configuration `written` by a run may be of another version: a key that this version does not
+    know does nothing, and is accepted.
     """
     check_typed(_SETTINGS, config, known=Settings, written=written)
     check_name(config["method"].get("name"), key="method.name")
 
 
 def check_scan_settings(config: Mapping[str, Any]) -> None:
-    """Raise ConfigError for settings of a scan that cannot be."""
+    """Raise ConfigError for impossible settings of a scan."""
     check_typed(_OF_A_SCAN, config, known=ScanSettings)
 
 

@@ -1,4 +1,4 @@
-"""Hydra around `train` and `sweep`: what it refuses becomes one line. Imports no PyTorch."""
+"""Runs `train` and `sweep` by Hydra, whose errors become one line. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from msnas.scan.engine import check_installed
 def start(command: str, words: Sequence[str]) -> None:
     """Compose the configuration as the command line says and do the run, or the scan.
 
-    Ends the process with status 1 and one line on standard error for a command line that is none.
+    Ends the process with status 1 and one line on standard error for a wrong command line.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
     config = {"train": "config", "sweep": "sweep"}[command]
@@ -34,7 +34,7 @@ def start(command: str, words: Sequence[str]) -> None:
         check_installed(words)
         given = parsed(words)
         folders_of(given)
-        # where Hydra reads them: options first, or it takes no word behind one
+        # options first: Hydra takes no override behind an option
         options = [word for word in words if word not in given.overrides]
         train = partial(_train, options=[] if given.multirun else options)
         task: Callable[[DictConfig], float | None] = train if command == "train" else _sweep
@@ -52,7 +52,7 @@ def start(command: str, words: Sequence[str]) -> None:
 
 
 def _train(cfg: DictConfig, *, options: Sequence[str]) -> float | None:
-    """Do the configured run; its validation loss is what another sweeper may minimise."""
+    """Do the configured run; return its validation loss, which another sweeper may minimise."""
     program = ["python", "train.py"] if Path(sys.argv[0]).name == "train.py" else ["msnas", "train"]
     from msnas.run import run
     from msnas.settings import OF_A_SCAN
@@ -60,7 +60,7 @@ def _train(cfg: DictConfig, *, options: Sequence[str]) -> float | None:
     if many := [name for name in OF_A_SCAN if name in cfg]:
         sys.exit(f"error: {many[0]}: only for many runs (sweep.py or --multirun)")
     try:
-        # as they were typed: references in them are to the run's settings, not to Hydra's
+        # as typed: their references are to the run's settings, not to Hydra's
         overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
         assert isinstance(overrides, list)
         result = run(cfg, command=[*program, *options, *overrides])
@@ -70,12 +70,12 @@ def _train(cfg: DictConfig, *, options: Sequence[str]) -> float | None:
 
 
 def _sweep(_: DictConfig) -> None:
-    """The scan is the sweeper's (msnas.scan); a single run is that of `train`."""
+    """Refuse a single run: the sweeper does a scan (msnas.scan), `train` does a single run."""
     sys.exit("error: sweep.py is for many runs; for one run: python train.py")
 
 
 def _explained(config: str, words: Sequence[str]) -> ConfigError | None:
-    """The error that names the setting at fault: composed once more, for what is known there."""
+    """The error that names the setting at fault, found by composing once more; None if none is."""
     try:
         given = parsed(words)
         read = OverridesParser.create().parse_overrides(given.overrides)

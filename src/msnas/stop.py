@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do to a command. Imports nothing heavy: a command imports it first."""
+"""Handles Ctrl-C and SIGTERM. Imports nothing heavy: a command imports this module first."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _unwinding: list[int] = []
 def stop_at_signals() -> None:
     """From now on a signal ends this process at once, with one line and status 128 + its number.
 
-    Without an exception: an import turns one into another, a destructor or a library swallows it.
-    A run survives this as it survives kill -9. What the process was told to ignore, it ignores.
+    It raises no exception, which an import would change, a destructor or a library swallow. A run
+    survives this as it survives kill -9. A signal that the process ignores stays ignored.
     """
     _take(_end)
-    atexit.register(_end_of_unwinding)  # the first that is registered comes last
+    atexit.register(_end_of_unwinding)  # registered first, called last
 
 
 @contextmanager
 def with_workers() -> Iterator[None]:
     """Inside, the first signal unwinds before the process ends, so that an engine ends its workers.
 
-    Processes begun inside do not hear Ctrl-C, which a terminal sends to them as well. In this one
-    another thread must be there to take it.
+    Processes begun inside do not receive Ctrl-C, which a terminal sends to them as well. In this
+    process another thread must be there to receive it.
     """
     _take(_unwind)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -57,20 +57,20 @@ def _unwind(number: int, _: FrameType | None) -> None:
 
 
 def _end_of_unwinding() -> None:
-    """Say it below the last table; and with our status: Ray makes it another."""
+    """Print the message below the last table, and end with our status: Ray would change it."""
     if _unwinding:
         _end(_unwinding[0], None)
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    with suppress(Exception):  # it may be in the middle of writing
+    with suppress(Exception):  # the process may be in the middle of writing
         sys.stdout.flush()
     _say()
     os._exit(128 + number)
 
 
 def _say() -> None:
-    with suppress(OSError):  # nobody listens any more
+    with suppress(OSError):  # the terminal may be gone
         if os.isatty(1):
             os.write(1, SHOW_CURSOR)  # a live table hides it
         os.write(2, f"{STOPPED}\n".encode())

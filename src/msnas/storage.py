@@ -1,7 +1,7 @@
 """Stored files: written whole, flushed, with checksums; read back with limits. No PyTorch.
 
-A folder of files has a record, a JSON file written last: it names every other file with its
-sha256 and holds one of its own content. What does not agree with its record is damaged.
+A folder of files has a record, a JSON file written last: it names every other file with its sha256
+and holds the sha256 of its own content. A file that does not agree with the record is damaged.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from msnas.config import is_name
 from msnas.errors import DataError, MsnasError, StorageError, one_line
 
 LARGEST_TEXT = 1 << 28
-"""Bytes of a JSON or YAML file that is read."""
+"""Bytes of the largest JSON or YAML file that is read."""
 
 LOG_TAIL = 1 << 16
 """Bytes at the end of a log that are looked at."""
 
 LARGEST_YAML = 1_000_000
-"""Values in a YAML file, its aliases written out."""
+"""Most values in a YAML file, its aliases written out."""
 
 DEEPEST = 100
-"""Levels of nesting in a YAML file."""
+"""Most levels of nesting in a YAML file."""
 
 FILES, CHECKSUM = "files", "sha256"
-"""Keys of a record: the checksums of the files, and the one of the record itself."""
+"""Keys of a record: the checksums of the files, and the checksum of the record itself."""
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raise StorageError, naming `path`, for what fails inside: a full disk, no permission.
+    """Raise StorageError, naming `path`, for an error inside: a full disk, no permission.
 
     PyTorch reports a full disk as a RuntimeError.
     """
@@ -57,8 +57,8 @@ def writing(path: Path) -> Iterator[None]:
 def whole(path: Path, *, alone: bool = True) -> Iterator[Path]:
     """A path beside `path` to write to; at the end flushed, and renamed to `path`.
 
-    If others may write `path` at the same time, the writer is not `alone`. Raises StorageError
-    for what cannot be written.
+    If other processes may write `path` at the same time, the writer is not `alone`. Raises
+    StorageError if the file cannot be written.
     """
     own = "" if alone else f".{os.getpid()}.{threading.get_ident()}"
     new = path.with_name(f".{path.name}{own}.new")
@@ -77,7 +77,7 @@ def whole(path: Path, *, alone: bool = True) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A new folder beside `path` to write into; at the end flushed, and renamed to `path`.
 
-    What was there before is gone from the beginning.
+    An earlier folder `path` is removed at the beginning.
     """
     new = path.with_name(f".{path.name}.new")
     for old in (path, new):
@@ -98,7 +98,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def somebodys(path: Path) -> Iterator[None]:
-    """Raise DataError, naming `path`, for whatever comes of using what a checked file holds.
+    """Raise DataError, naming `path`, for any error in using the content of a checked file.
 
     Its values are plain and of the right types, but they may be sizes, names and classes that
     make no sense together.
@@ -112,7 +112,7 @@ def somebodys(path: Path) -> Iterator[None]:
 
 
 def flush(path: Path) -> None:
-    """Have the content of a file, or the names in a folder, on the disk before going on."""
+    """Wait until the content of a file, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -135,15 +135,15 @@ def write_record(
     """
     with whole(path, alone=alone) as new:
         sums = {name: sha256_of(path.with_name(name)) for name in sorted(files)}
-        # numbers and keys as they will be read back
+        # numbers and keys in the form in which they are read back
         record = json.loads(json.dumps({**content, FILES: sums}))
         new.write_text(json.dumps({**record, CHECKSUM: _checksum(record)}, indent=1) + "\n")
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """What `write_record` wrote, with `files`, without its own checksum.
+    """A record of `write_record`, with `files`, without its own checksum.
 
-    One written before there were checksums has neither. Raises DataError for one that is damaged.
+    A record from before there were checksums has neither. Raises DataError for a damaged record.
     """
     record = read_json(path)
     if not isinstance(record, dict):
@@ -159,7 +159,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def damage_of(folder: Path, record: Mapping[str, Any], names: Iterable[str] = ()) -> str | None:
-    """Which of the record's files (all, or those in `names`) is not the one written, if one is."""
+    """The damage of a record's first damaged file (of all, or of `names`); None if all are well."""
     sums = record.get(FILES, {})
     for name in names or sums:
         path = folder / name
@@ -173,7 +173,7 @@ def damage_of(folder: Path, record: Mapping[str, Any], names: Iterable[str] = ()
 
 
 def read_text(path: Path, *, most: int = LARGEST_TEXT) -> str:
-    """A text file; raise DataError for one that is absent, too large, or no text."""
+    """The text of a file; raise DataError for a file that is absent, too large, or no text."""
     try:
         if not path.is_file():
             raise DataError(f"{path} not found")
@@ -192,7 +192,7 @@ def last_lines(path: Path) -> list[str]:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file; raise DataError for one that is not whole."""
+    """The value in a JSON file; raise DataError for a file that is not whole."""
     text = read_text(path)
     try:
         return json.loads(text)
@@ -203,7 +203,7 @@ def read_json(path: Path) -> Any:
 def read_yaml(path: Path) -> Any:
     """The value in a YAML file of plain values.
 
-    Raises DataError for one that is not whole, is too deep, or grows too large by its aliases.
+    Raises DataError for a file that is not whole, too deep, or too large with its aliases.
     """
     text = read_text(path)
     try:
@@ -217,7 +217,7 @@ _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _check_size(text: str, path: Path) -> None:
-    """Count what the file would become, before it does."""
+    """Raise DataError for a YAML text that would be too large or too deep, before it is loaded."""
     anchored: dict[str, int] = {}
     sizes = [0]
     anchors: list[str | None] = [None]

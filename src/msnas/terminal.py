@@ -1,4 +1,4 @@
-"""What is said on the screen: text as it is, whatever a path or a message holds; and tables."""
+"""Output on the screen: text unchanged, whatever a path or a message holds; and tables."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NUMBER = re.compile(r"[-+]?\d[\d.,e+-]*(?!\S)")
 """How the text of a number, or of a range of them, begins."""
 
 WIDEST = 10_000
-"""Characters of a line that nothing needs."""
+"""Characters of a line that is wider than any table."""
 
 
 def terminal(**settings: Any) -> Console:
-    """A console of rich's that takes no word for markup: `/x/[/red]` is a folder."""
+    """A console of rich that reads no word as markup: `/x/[/red]` is a folder."""
     return Console(markup=False, emoji=False, highlight=False, **settings)
 
 
@@ -31,9 +31,9 @@ def say(console: Console, text: str) -> None:
 
 
 def text_table(title: str, rows: Iterable[Mapping[str, Any]], *, labels: int = 1) -> Table:
-    """A row for each mapping: texts, and on the right numbers, which are never broken.
+    """A table with a row for each mapping: texts, and right-aligned numbers, never broken.
 
-    What a row lacks is empty. The first `labels` columns say what a row is about.
+    A value that a row lacks is empty. The first `labels` columns say what a row is about.
     """
     cells = [{name: told(value) for name, value in row.items()} for row in rows]
     return FittedTable(title, cells, labels=labels)
@@ -41,7 +41,7 @@ def text_table(title: str, rows: Iterable[Mapping[str, Any]], *, labels: int = 1
 
 @final
 class FittedTable(Table):
-    """As wide as its content; where that is too wide, in blocks below each other, nothing cut.
+    """A table as wide as its content; if that is too wide, blocks below each other, nothing cut.
 
     A block repeats the `labels` first columns. A table of few rows is turned on its side instead.
     """
@@ -60,7 +60,7 @@ class FittedTable(Table):
             yield Text(str(self.caption), style="table.caption")
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """As that of the whole."""
+        """The width of the whole table."""
         return Measurement.get(console, options, _made(self._names, self.cells))
 
     @property
@@ -95,7 +95,7 @@ class FittedTable(Table):
 
 
 def _width(made: Table, console: Console, options: ConsoleOptions) -> int:
-    """The least that the table needs, on a console of any width."""
+    """The smallest width that the table needs, on a console of any width."""
     return Measurement.get(console, options.update_width(WIDEST), made).minimum
 
 
@@ -115,7 +115,7 @@ def _made(names: Sequence[str], cells: Sequence[Mapping[str, str]]) -> Table:
 
 
 def told(value: Any) -> str:
-    """A value in a table: floats with four digits, whole ones in full; nothing if it is missing."""
+    """A value in a table: floats with four digits, whole numbers in full; empty if missing."""
     if value is None or value != value:
         return ""
     if isinstance(value, float):

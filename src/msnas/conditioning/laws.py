@@ -47,7 +47,7 @@ class Law(Part, ABC):
         return low - 1e-12 * abs(low) <= value <= high + 1e-12 * abs(high)
 
     def unit(self, value: float) -> float:
-        """The coordinate of `value`; outside the range, that of its nearer end."""
+        """The coordinate of `value`; outside the range, the coordinate of the nearer end."""
         low, high = self.limits()
         return min(1.0, max(-1.0, self._unit(min(high, max(low, value)))))
 

@@ -118,7 +118,7 @@ def collections_of(kind: type[Event]) -> dict[str, dict[str, str]]:
 
 
 class DelphesFile(Generic[E]):
-    """One ROOT file of Delphes, opened and checked; ``events`` is the number it holds.
+    """One ROOT file of Delphes, opened and checked; ``events`` is the number of its events.
 
     ``kind`` is the class of an event; its fields name the branches that are read.
 

@@ -24,7 +24,7 @@ class Affinity(Loss):
     each class, lambda is `margin`, and R the variance of the squared distances between all pairs
     of positions: it keeps them equally far from one another. The features f are the task's
     output, one number for a single logit and else one per class, so that any classifier can be
-    trained like this; the paper takes the last hidden layer's. R then leaves room for one
+    trained in this way; the paper takes those of the last hidden layer. R then leaves room for one
     centre per class: more positions than features + 1 are never equally far, and R pulls them
     together.
 

@@ -33,7 +33,7 @@ class Loss(Part, nn.Module, ABC):
     def fit(self, target: Tensor) -> None:
         """Learn what the loss needs, such as class counts, from the truths of the training part.
 
-        Called once, before training; what is learnt does not belong to the trained weights.
+        Called once, before training; these values do not belong to the trained weights.
         """
 
     def at(self, parameters: Mapping[str, Float[Tensor, " event"]]) -> Self:

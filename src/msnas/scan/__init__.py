@@ -1,1 +1,1 @@
-"""Many runs: which ones, what is done already, launching the rest, watching them. No PyTorch."""
+"""Scans of many runs: finding, launching and watching the runs. Imports no PyTorch."""

@@ -184,7 +184,7 @@ class Composer:
 
 
 def _meet(name: str, key: str) -> bool:
-    """Whether a reference `name` may read what `key` sets: the same node, or one above or below."""
+    """Whether a reference `name` may read what `key` sets: the same node, one above or below."""
     if name.startswith("."):  # relative: to any setting whose key has its last name
         return name.rpartition(".")[2] in key.split(".")
     return name == key or name.startswith(f"{key}.") or key.startswith(f"{name}.")

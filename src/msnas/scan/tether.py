@@ -79,7 +79,7 @@ def _began(pid: int) -> str | None:
     if not (PROC / "self/stat").exists():
         try:
             os.kill(pid, 0)
-        except OSError:  # no such process, or by now one of another user
+        except OSError:  # no such process, or now a process of another user
             return None
         return ""
     try:

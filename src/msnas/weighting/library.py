@@ -32,7 +32,7 @@ def made(
     if isinstance(settings, of):  # made in Python
         return copy.deepcopy(settings)
     if not isinstance(settings, Mapping):
-        return build(settings, key=key, of=of)  # has an error for it
+        return build(settings, key=key, of=of)  # which raises the error
     needed = arguments_of(str(settings.get("_target_"))) or {}
     arguments: dict[str, Any] = {name: len(rows) for name in OFFERED[key] if name in needed}
     node = dict(settings)

@@ -18,7 +18,7 @@ KEY = "weighting.scalarizer"
 
 @final
 class Scalarized(Weighting):
-    """Descends the loss that `scalarizer` computes; a task's weight is its derivative in L_t.
+    """Descends the loss of `scalarizer`; a task's weight is the derivative of this loss in L_t.
 
     The stage's optimiser trains the parameters of a scalarizer (UW, IMTLL). DWA is told when an
     epoch ends, FAMO which losses the events of a step have after that step.

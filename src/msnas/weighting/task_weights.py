@@ -15,10 +15,10 @@ def task_weights(
     task_weight: Any = None,
     given: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
-    """Weights v_t of the tasks of `chain`, in its order, with sum 1; equal ones by default.
+    """Weights v_t of the tasks of `chain`, in its order, with sum 1; equal weights by default.
 
-    Raises ConfigError for a weight that is no finite number >= 0, a `task_weight` outside [0, 1]
-    or with other than two tasks, weights for some tasks only, or both forms at once.
+    Raises ConfigError for a weight that is no finite number >= 0, for a `task_weight` outside
+    [0, 1] or without exactly two tasks, for weights of some tasks only, or for both forms at once.
 
     >>> task_weights(["a", "b"], task_weight=0.9)
     {'a': 0.9, 'b': 0.1}

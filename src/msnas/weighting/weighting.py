@@ -42,7 +42,7 @@ class Weighting(Part, nn.Module, ABC):
 
     @final
     def prepare(self, weights: Sequence[float]) -> Self:
-        """Make it ready for tasks of these `weights`; raise ConfigError if it does not fit them."""
+        """Make the weighting ready for tasks of these `weights`; raise ConfigError if it cannot."""
         if not weights or min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
             raise ConfigError(f"task weights must be non-negative with sum 1, found {weights}")
         if len(weights) < 2 and not self.takes_task_weights:
@@ -55,7 +55,7 @@ class Weighting(Part, nn.Module, ABC):
         return self
 
     def _prepare(self, tasks: int) -> None:
-        """Make what depends on the number of tasks."""
+        """Make the buffers and objects that depend on the number of tasks."""
 
     @final
     def combine(self, losses: Sequence[Tensor]) -> Tensor:
@@ -136,7 +136,7 @@ class Weighting(Part, nn.Module, ABC):
     ) -> None:
         """Descend the loss that judges."""
         loss = self.combine(losses)
-        if loss.requires_grad:  # it does not where all weight is on a task done by a dummy
+        if loss.requires_grad:  # False where all weight is on a task done by a dummy
             backward(loss if share == 1 else share * loss)
 
 
