@@ -21,7 +21,7 @@ from msnas.results.hypervolume import Fronts
 from msnas.results.runs import OtherRun
 from msnas.results.statistics import FEWEST_SEEDS
 from msnas.storage import whole
-from msnas.terminal import number, say, text_table
+from msnas.terminal import say, text_table
 
 INTERVALS = {
     "tau, regret, difference": "mean over seeds, Student t",
@@ -182,10 +182,10 @@ def _performance_tables(rows: Sequence[Row], level: str) -> Iterator[Table]:
                 {
                     "method": row["method"],
                     "seeds": len(row["seeds"]),
-                    "mean": number(row["method_mean"]),
-                    "difference": number(row["mean"], "+"),
+                    "mean": f"{row['method_mean']:.4f}",
+                    "difference": f"{row['mean']:+.4f}",
                     f"{level} interval": _interval(row, "+"),
-                    "test error": number(row["test_error"]) if "test_error" in row else "",
+                    "test error": f"{row['test_error']:.4f}" if "test_error" in row else "",
                 }
                 for row in same
             ),
@@ -213,7 +213,7 @@ def _fronts_table(fronts: Fronts, level: str) -> Table:
 
 
 def _interval(row: Mapping[str, Any], sign: str = "") -> str:
-    return f"{number(row['low'], sign)} to {number(row['high'], sign)}" if "low" in row else ""
+    return f"{row['low']:{sign}.4f} to {row['high']:{sign}.4f}" if "low" in row else ""
 
 
 def _lines(content: Mapping[str, Any]) -> pd.DataFrame:
