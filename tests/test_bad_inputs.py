@@ -45,6 +45,10 @@ NO_TORCH: dict[str, Row] = {
         (*TOY, "data.stratify=y"),
         "data.stratify: 'y' is not a field; fields are",
     ),
+    "a judge of no field": (
+        ("train", "tasks.tau_calibration.validity.inputs=[jets]"),
+        "tasks.tau_calibration.validity: 'jets' is not a field; fields are",
+    ),
     "no events": ((*TOY, "data.events=0"), "data.events: expected a number of events or all, fou"),
     "no file": (("train", "data.file=nix.h5"), "data.file: nix.h5 not found (looked in "),
     "no reference": ((*TOY, "output=${foo}"), "output: Interpolation key 'foo' not found"),
