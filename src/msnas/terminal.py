@@ -124,13 +124,17 @@ def told(value: Any) -> str:
     return str(value)
 
 
-def number(value: float, sign: str = "") -> str:
-    """A number of a quantity in any unit: four places, or four digits if it is huge or tiny.
+def number(value: float, sign: str = "", *, beside: float | None = None) -> str:
+    """A number of a quantity in any unit: four places, or four digits where that is huge or tiny.
 
-    >>> number(0.96872), number(9118627147.8), number(-2.5e-07, "+"), number(12)
-    ('0.9687', '9.119e+09', '-2.5e-07', '12')
+    An error or a difference is told like the number that it is shown `beside`.
+
+    >>> number(0.96872), number(9118627147.8), number(2.5e-07), number(12)
+    ('0.9687', '9.119e+09', '2.5e-07', '12')
+    >>> number(0.000012, "+", beside=0.96872)
+    '+0.0000'
     """
     if isinstance(value, int):
         return f"{value:{sign}}"
-    plain = value == 0 or 1e-4 <= abs(value) < 1e5
-    return f"{value:{sign}.4f}" if plain else f"{value:{sign}.4g}"
+    size = abs(value if beside is None else beside)
+    return f"{value:{sign}.4{'f' if not size or 1e-4 <= size < 1e5 else 'g'}}"

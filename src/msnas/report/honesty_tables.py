@@ -47,7 +47,10 @@ def _row(
     row = {"truth of": name}
     for metric, value in values.items():
         short = metric.split("/", 1)[1]
-        difference = number(value - base[metric], "+")
         row[short] = number(value)
-        row[f"{short}: difference"] = f"{difference} +- {number(errors[metric])}" if errors else ""
+        row[f"{short}: difference"] = ""
+        if errors:
+            difference = number(value - base[metric], "+", beside=value)
+            error = number(errors[metric], beside=value)
+            row[f"{short}: difference"] = f"{difference} +- {error}"
     return row

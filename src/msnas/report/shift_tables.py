@@ -29,7 +29,7 @@ def shift_tables(
     for point in told["points"]:
         own = _numbers(point["values"], point["interventions"], point["leakage"])
         row = {"shift": f"{point['shift']} {point['direction']}", "size": f"{point['size']:+g}"}
-        row |= {name: number(own[name] - one, "+") for name, one in base.items()}
+        row |= {name: number(own[name] - one, "+", beside=one) for name, one in base.items()}
         for name, score in point["score"].items():
             row[f"score of class {name}"] = f"{score.get('distance', 0.0):.4f}"
         rows.append(row)
