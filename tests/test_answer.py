@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from made_scan import made_scan, write_made_run
@@ -58,6 +59,21 @@ def test_few_seeds_and_missing_runs_are_what_to_do_next(runs: Runs) -> None:
     assert here.startswith("Train the selected chain for use")
     one = Runs([run for run in runs.finished if run.method == "spos" and run.v1 == 0.5])
     assert said(one)["What to do next"][0].startswith("Scan the task weights")
+
+
+@pytest.mark.parametrize(
+    ("enough", "begins"),
+    [(12, "Train about 12 seeds to decide"), (None, "Judge the tied chains by more events")],
+)
+def test_tied_chains_are_what_to_do_next(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, enough: int | None, begins: str
+) -> None:
+    tied = SimpleNamespace(decided=False, enough_seeds=enough, order=[0, 1], tied=2)
+    choice = SimpleNamespace(sure=tied, paths=[("cnn", "mlp"), ("cnn", "lstm")], words=list)
+    monkeypatch.setattr("msnas.report.answer._choice", lambda _: choice)
+    (here,) = said(runs)["What to do next"]
+    assert here.startswith(begins)
+    assert here.endswith("(selection=parsimonious).")
 
 
 def test_a_recommended_v1_comes_first(runs: Runs) -> None:

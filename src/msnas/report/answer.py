@@ -157,8 +157,12 @@ def _next(runs: Runs, taken: _Taken, choice: Choice | None) -> str:
     weights = {tuple(run.weights) for run in runs.finished}
     if len(taken.weights) and len(weights) == 1 and not taken.runs[0].conditioned:
         return "Scan the task weights (task_weight=..., or conditioning=yoto): only one was tried."
-    if choice is not None and not choice.sure.decided and (enough := choice.sure.enough_seeds):
-        return f"Train about {enough} seeds to decide between the tied chains, or take any of them."
+    if choice is not None and not choice.sure.decided:
+        if enough := choice.sure.enough_seeds:
+            decide = f"Train about {enough} seeds to decide between the tied chains"
+        else:
+            decide = "Judge the tied chains by more events (data.events, data.folds)"
+        return f"{decide}, or take the smallest of them (selection=parsimonious)."
     return "Train the selected chain for use (refit=all), and export it (python -m msnas.export)."
 
 
