@@ -258,7 +258,11 @@ def test_a_candidate_that_reads_what_it_must_not_is_refused(compose: Compose) ->
         make_plan(compose(*words))
 
 
-JUDGE = {"_target_": "msnas.evaluation.validity.Validity", "inputs": ["jets"]}
+JUDGE = {
+    **plain(OmegaConf.load(ROOT / "conf" / "validity" / "paper.yaml")),
+    "inputs": ["jets"],
+    "variables": ["pt"],
+}
 
 
 @pytest.mark.parametrize(
