@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,33 @@ def test_the_training_side_imports_what_it_needs_and_spoils_nothing() -> None:
     assert done.stdout.splitlines() == expected, done.stderr
 
 
+def test_a_run_says_where_it_is_before_pytorch_is_imported(tmp_path: Path) -> None:
+    program = """
+import sys
+sys.modules["torch"] = None  # importing it fails
+from msnas.cli import main
+main(["train", "problem=toy", "logger=none", "trainer=cpu"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(plan.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("Run: runs/toy/spos/")
+    assert "torch" in done.stderr
+    assert done.returncode != 0
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
-def with_cards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A PyTorch that was built for graphics cards."""
+def with_cards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A PyTorch that was built for graphics cards; what it said is forgotten afterwards."""
     monkeypatch.setattr("importlib.metadata.version", lambda _: "2.13.0")
+    plan._has_card.cache_clear()
+    yield
     plan._has_card.cache_clear()
 
 

@@ -60,6 +60,8 @@ def _run(
     if (finished := _shown(plan, directory, console, command)) is not None:
         _mirror_if_missing(plan, directory, finished, console)
         return finished
+    if not plan.folds:
+        say(console, f"Run: {directory.path}")  # before PyTorch, which takes seconds to import
     if not checked:
         build(plan.config["logger"], key="logger", of=Tracker)
         from msnas.parts import check_parts
@@ -127,7 +129,6 @@ def _mirror_if_missing(
 def _work(plan: Plan, directory: RunDirectory, console: Console, *, repeat: bool) -> dict[str, Any]:
     if plan.folds:
         return _cross_fit(plan, directory, console, repeat=repeat)
-    say(console, f"Run: {directory.path}")
     # PyTorch and Lightning take seconds to import: only when there is something to train
     from msnas.pipeline import run_stages
     from msnas.training.progress import Display
