@@ -205,6 +205,15 @@ def verdict(mean: float, p_value: float, *, higher_is_better: bool = True) -> st
     return "better" if (mean > 0) is higher_is_better else "worse"
 
 
+def compared(
+    first: pd.Series, second: pd.Series, *, higher_is_better: bool = True
+) -> tuple[str, str, str]:
+    """Mean paired difference with its interval, the p-value, and what the test allows to say."""
+    gap, p_value = difference(first, second)
+    said = verdict(float((first - second).mean()), p_value, higher_is_better=higher_is_better)
+    return gap, f"{p_value:.2g}", said
+
+
 def counts(chains: pd.Series) -> str:
     """`cnn-lstm 8, cnn-mlp 2`."""
     return ", ".join(f"{name} {count}" for name, count in Counter(chains).most_common())
@@ -319,18 +328,18 @@ def axis(numbers: Published) -> str:
     rows = []
     for v1, own in runs.groupby("v1"):
         by_seed = own.set_index("seed")
-        gap, p_value = difference(by_seed["test_auc"], middle["test_auc"])
-        mean = float((by_seed["test_auc"] - middle["test_auc"]).mean())
         blind, itself = v1 == 1, v1 == 0.5
+        if blind or itself:
+            said = "", "", ""
+        else:
+            said = compared(by_seed["test_auc"], middle["test_auc"])
         rows.append(
             [
                 f"{v1:g}",
                 str(len(own)),
                 mean_of(own["test_mse"]),
                 "no loss" if blind else mean_of(own["test_auc"], 4),
-                "" if blind or itself else gap,
-                "" if blind or itself else f"{p_value:.2g}",
-                "" if blind or itself else verdict(mean, p_value),
+                *said,
                 mean_of(own["joint_validity"]),
                 counts(own["chain"]),
             ]
@@ -357,10 +366,8 @@ def methods(numbers: Published) -> str:
     rows = []
     for name, own in tables.items():
         regret = regrets(own, grid, numbers.chains)
-        itself = name == "grid_search"
         auc, auc_of_grid = (one.set_index("seed")["test_auc"] for one in (own, grid))
-        gap, p_value = difference(auc, auc_of_grid)
-        mean = float((auc - auc_of_grid).mean())
+        said = ("", "", "") if name == "grid_search" else compared(auc, auc_of_grid)
         rows.append(
             [
                 f"`{name}`",
@@ -368,9 +375,7 @@ def methods(numbers: Published) -> str:
                 counts(own["chain"]),
                 mean_of(regret, 4) if regret else "",
                 mean_of(own["test_auc"], 4),
-                "" if itself else gap,
-                "" if itself or np.isnan(p_value) else f"{p_value:.2g}",
-                "" if itself else verdict(mean, p_value),
+                *said,
                 mean_of(own["test_mse"]),
                 mean_of(own["joint_validity"]),
             ]
@@ -390,9 +395,8 @@ def grid_axis(numbers: Published) -> str:
     for v1, grid in grids[grids["seed"].isin(spos["seed"])].groupby("v1"):
         own = spos[(spos["v1"] == v1) & spos["seed"].isin(grid["seed"])]
         auc, auc_of_grid = (one.set_index("seed")["test_auc"] for one in (own, grid))
-        gap, p_value = difference(auc, auc_of_grid)
-        mean = float((auc - auc_of_grid).mean())
-        said = [gap, f"{p_value:.2g}, {verdict(mean, p_value)}"] if v1 < 1 else ["no loss", ""]
+        gap, *told = compared(auc, auc_of_grid)
+        said = [gap, ", ".join(told)] if v1 < 1 else ["no loss", ""]
         lost = regrets(own, grid, numbers.chains)
         chains = counts(grid["chain"]), counts(own["chain"])
         rows.append([f"{v1:g}", str(len(own)), *chains, mean_of(lost, 4), *said])
@@ -413,11 +417,8 @@ def one_training(numbers: Published) -> str:
             together = own.set_index("seed")
             cells = [told, f"{v1:g}", str(len(own))]
             for column, higher in (("test_auc", True), ("test_mse", False)):
-                gap, p_value = difference(together[column], alone[column])
-                mean = float((together[column] - alone[column]).mean())
-                said = verdict(mean, p_value, higher_is_better=higher)
-                cells += [mean_of(alone[column]), mean_of(together[column]), gap]
-                cells += [f"{p_value:.2g}, {said}"]
+                gap, *said = compared(together[column], alone[column], higher_is_better=higher)
+                cells += [mean_of(alone[column]), mean_of(together[column]), gap, ", ".join(said)]
             rows.append(cells)
     header = ["trained", "v1", "seeds"]
     for name in ("AUC", "MSE"):

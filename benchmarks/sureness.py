@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from races import banks_of
+from races import banks_of, drawn
 from rich.console import Console
 from rich.table import Table
 
@@ -126,9 +126,7 @@ def resampled(bank: np.ndarray, seeds: int) -> Draw:
     truth = bank.mean((1, 2))
 
     def draw(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        some = generator.permutation(bank.shape[1])[:seeds]
-        events = generator.integers(bank.shape[2], size=bank.shape[2])
-        return truth, bank[:, some][:, :, events]
+        return truth, drawn(bank, generator)[:, :seeds]
 
     return draw
 

@@ -143,12 +143,6 @@ def whole_ticks(low: float, high: float) -> Ticks:
     return {float(step * one): str(step * one) for one in range(first, math.floor(high / step) + 1)}
 
 
-def told_value(name: str, value: float) -> str:
-    """A parameter's value in words, such as `0 (ICE)`."""
-    known = KNOWN.get(name, {})
-    return f"{value:g} ({known[value]})" if value in known else f"{value:g}"
-
-
 def names_axis(names: Sequence[str], label: str = "") -> Axis:
     """An axis with names at 0, 1, 2 ...; a name may hold line breaks."""
     longest = max((len(line) for name in names for line in name.split("\n")), default=0)

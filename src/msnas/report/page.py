@@ -25,6 +25,7 @@ from plotly.offline import get_plotlyjs
 
 from msnas.report.config_difference import common_part
 from msnas.report.run_views import anchors_of, run_view
+from msnas.report.tables import KEYS
 from msnas.results.frame import FIRST
 from msnas.results.statistics import FEWEST_SEEDS, LEVEL
 from msnas.storage import whole
@@ -145,9 +146,9 @@ def _table(named: NamedTable) -> dict[str, Any]:
     """The rows that a table is made of, and of what runs each is."""
     needed = dict.fromkeys([*named.by, *(of for _, of in named.numbers.values())])
     rows = named.rows[[*needed]] if named.by else named.rows
-    keys = named.rows["keys"].tolist() if "keys" in named.rows else None
+    keys = named.rows[KEYS].tolist() if KEYS in named.rows else None
     words = {"name": named.name, "title": named.title, "caption": named.caption}
-    rows = rows.drop(columns="keys", errors="ignore")
+    rows = rows.drop(columns=KEYS, errors="ignore")
     return {**words, "by": named.by, "numbers": named.numbers, "keys": keys, **_rows(rows)}
 
 
