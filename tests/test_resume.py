@@ -354,12 +354,15 @@ def test_the_second_says_at_once_what_it_waits_for(event_file: Path, tmp_path: P
     directory = folder.directory()
     with file_lock(directory.with_name(f"{directory.name}.lock"), what="testing"):
         second = folder.begin("second", more=("force=true",))
-        said = wait_for(lambda: (folder.path / "second.error").exists() and folder.said("second"))
+        error = folder.path / "second.error"
+        wait_for(lambda: error.exists() and "waiting" in folder.said("second"))
+        said = folder.said("second")
         assert second.exitcode is None
     assert finish(second) == 0, folder.said("second")
     holder = f"pid {os.getpid()} on {os.uname().nodename}, since "
-    assert said.startswith(f"waiting: another process is doing the run {directory} ({holder}")
-    assert said.count("\n") == 1
+    run, waiting = said.splitlines()
+    assert run == f"Run: {directory}"
+    assert waiting.startswith(f"waiting: another process is doing the run {directory} ({holder}")
 
 
 def test_two_runs_at_once_share_the_candidates(
