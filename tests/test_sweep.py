@@ -103,3 +103,12 @@ def test_multirun_of_train_is_the_same_scan(tmp_path: Path) -> None:
     assert sweep(tmp_path, "--multirun", *words, *more, script="train.py") == 0, said(tmp_path)
     assert [one["seed"] for one in results(tmp_path)] in ([0, 1], [1, 0])
     assert "2 of 2 runs finished" in said(tmp_path)
+
+
+def test_an_experiment_that_asks_for_many_runs_is_a_scan(tmp_path: Path) -> None:
+    (tmp_path / "own/experiment").mkdir(parents=True)
+    text = "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper: {params: {seed: '0,1'}}\n"
+    (tmp_path / "own/experiment/many.yaml").write_text(text)
+    words = ("hydra.searchpath=[own]", "experiment=many", "+dry_run=true")
+    assert sweep(tmp_path, "problem=toy", "logger=none", *words, script="train.py") == 0
+    assert "2 of 2 runs to do" in said(tmp_path)

@@ -18,9 +18,7 @@ from msnas.locks import file_lock
 from msnas.packages import allowing
 from msnas.plan import Plan, make_plan
 from msnas.report.run_log import run_log
-from msnas.report.table import show_result
 from msnas.report.tracker import Tracker, live, write_mirror
-from msnas.results.folds import Folds
 from msnas.results.result import Result
 from msnas.run_directory import RunDirectory
 from msnas.terminal import say, terminal
@@ -87,7 +85,7 @@ def _run(
                 with suppress(OSError, StorageError):  # a full disk: the first error counts
                     directory.write_failure(plan, error)
             raise
-        show_result(_result(plan, result), console, command)
+        _show(plan, result, console, command)
         return result
 
 
@@ -99,12 +97,15 @@ def _shown(
     if finished is None or plan.config["force"] or directory.damage():
         return None
     say(console, f"This run is finished (force=true repeats it): {directory.path}")
-    show_result(_result(plan, finished), console, command)
+    _show(plan, finished, console, command)
     return finished
 
 
-def _result(plan: Plan, record: Mapping[str, Any]) -> Result:
-    return Result.of(record, config=plan.config, directory=plan.directory)
+def _show(plan: Plan, record: Mapping[str, Any], console: Console, command: Sequence[str]) -> None:
+    from msnas.report.table import show_result  # reads HDF5: not before the run says where it is
+
+    result = Result.of(record, config=plan.config, directory=plan.directory)
+    show_result(result, console, command)
 
 
 def _mirror_if_missing(
@@ -144,6 +145,8 @@ def _cross_fit(
     plan: Plan, final: RunDirectory, console: Console, *, repeat: bool
 ) -> dict[str, Any]:
     """Do the runs of all folds and put them together; `repeat` as in `run_stages`."""
+    from msnas.results.folds import Folds
+
     directory, since = (final.again, final.again.begin()) if repeat else (final, 0)
     directory.write_config(plan.config)  # the folders below are part of this run
     for number, fold in enumerate(plan.folds):

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any, final
 
 import hydra
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.types import RunMode
+from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -38,6 +46,9 @@ def start(command: str, words: Sequence[str]) -> None:
         options = [word for word in words if word not in given.overrides]
         train = partial(_train, options=[] if given.multirun else options)
         task: Callable[[DictConfig], float | None] = train if command == "train" else _sweep
+        if command == "train" and not options:
+            with suppress(_ManyError):
+                return _once(given, config, task)
         sys.argv[1:] = [*options, f"--config-path={given.config_path}", *given.overrides]
         hydra.main(version_base="1.3", config_path=None, config_name=config)(task)()
     except MsnasError as error:
@@ -49,6 +60,34 @@ def start(command: str, words: Sequence[str]) -> None:
         sys.exit(f"error: {one_line(explained or refusal(error))}")
     except OSError as error:  # of Hydra's own folders
         sys.exit(f"error: {one_line(error)}")
+
+
+class _ManyError(Exception):
+    """The configuration itself asks for many runs (`hydra.mode`)."""
+
+
+@final
+class _One(Hydra):
+    """Hydra for one run, which composes the configuration once."""
+
+    def compose_config(self, *args: Any, **settings: Any) -> DictConfig:
+        config: DictConfig = super().compose_config(*args, **settings)
+        if config.hydra.mode is RunMode.MULTIRUN:
+            raise _ManyError
+        return config
+
+
+def _once(given: Namespace, config: str, task: Callable[[DictConfig], float | None]) -> None:
+    """Do as `hydra.main`, which first composes everything to read `hydra.mode` alone (.3 s).
+
+    Raises _ManyError, before anything is done, where that setting asks for many runs.
+    """
+    setbase("1.3")
+    main = _One.create_main_hydra2("train", create_config_search_path(given.config_path))
+    try:
+        main.run(config, task_function=task, overrides=given.overrides)
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def _train(cfg: DictConfig, *, options: Sequence[str]) -> float | None:
