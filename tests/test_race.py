@@ -152,7 +152,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         r"method\.budget: 17 trainings are less than one round, 2 seeds of each of 9 chains "
         r"\(18\); allowed is 18 or more",
     ),
-    "nothing": ({"budget": float("nan")}, r"method\.budget: nan trainings are less than"),
+    "nothing": ({"budget": float("nan")}, r"method\.budget: expected a number > 0 or null"),
+    "debts": ({"budget": -3}, r"method\.budget: expected a number > 0 or null, found -3"),
 }
 
 

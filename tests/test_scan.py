@@ -33,6 +33,7 @@ from msnas.scan.find import find_runs
 from msnas.scan.job import ScanJob, Share
 from msnas.scan.ledger import seconds_of_method
 from msnas.scan.scan import Scan
+from msnas.scan.show import Watch, show_best
 from msnas.scan.tether import Tether
 from msnas.scan.work import ImpossibleRun, RunWork, pretrainings
 
@@ -562,6 +563,33 @@ def test_the_time_left_is_that_of_each_method(runs: Callable[..., list[RunWork]]
     assert scan.ledger.seconds_left() is None  # nothing seen yet
     scan.ledger.look()
     assert scan.ledger.seconds_left() == 2 * 2 + 2 * 10 + 3 * 6
+
+
+def test_the_best_run_is_of_runs_on_the_same_events(
+    runs: Callable[..., list[RunWork]],
+) -> None:
+    works = runs("data.source.events=300,600", "data.split_seed=0,1")
+    for run in works:
+        events = run.plan.config["data"]["source"]["events"]
+        best = {AUC: 0.7 + events / 10_000 + run.plan.config["seed"] / 1000}
+        write(run, {**RESULT, "data": {"events": events}, "metrics": {"valid": best, "test": {}}})
+    scan, console = scan_of(works)
+    scan.ledger.look()
+    watch = Watch(scan.ledger, console)
+    assert "best" not in watch.line()
+    show_best(scan.ledger, console)
+    rows = [line for line in console.export_text().splitlines() if "spos" in line]
+    assert [[word in row for word in ("0.7320", "300")] for row in rows] == [
+        [True, True],
+        [False, False],
+    ]
+    assert [[word in row for word in ("0.7620", "600")] for row in rows] == [
+        [False, False],
+        [True, True],
+    ]
+    scan, console = scan_of(works[:6])
+    scan.ledger.look()
+    assert ", best toy_classification/auc 0.7320" in Watch(scan.ledger, console).line()
 
 
 def test_corrupt_results_are_told_and_redone(runs: Callable[..., list[RunWork]]) -> None:

@@ -39,6 +39,7 @@ def refused(*overrides: str) -> str:
 
 
 UNKNOWN = (
+    ("conditioning.draws=3", "conditioning.draws: unknown; conditioning has no settings here"),
     ("seeed=1", "seeed: unknown; did you mean seed? known: "),
     ("+seeed=1", "seeed: unknown; did you mean seed? known: "),
     ("++seeed=1", "seeed: unknown; did you mean seed? known: "),

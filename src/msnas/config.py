@@ -96,9 +96,8 @@ def unknown(name: str, known: Iterable[str], *, node: str = "", words: str = "")
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" did you mean {below(node, near[0])}?" if near else ""
-    return ConfigError(
-        f"{below(node, name)}: unknown;{hint} {words or 'known: ' + ', '.join(names)}"
-    )
+    words = words or (f"known: {', '.join(names)}" if names else f"{node} has no settings here")
+    return ConfigError(f"{below(node, name)}: unknown;{hint} {words}")
 
 
 def refuse_others(

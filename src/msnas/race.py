@@ -59,6 +59,8 @@ class Rules:
         check_confidence(self.confidence, key="method.confidence")
         if not self.regret >= 0:
             raise ConfigError(f"method.regret: expected >= 0, found {self.regret}")
+        if self.budget is not None and not self.budget > 0:
+            raise ConfigError(f"method.budget: expected a number > 0 or null, found {self.budget}")
 
     def check_round(self, needed: float, what: str) -> None:
         """Raise ConfigError for a budget below the trainings `needed` for `what`."""

@@ -108,14 +108,18 @@ class Watch:
 
 
 def show_best(ledger: Ledger, console: Console) -> None:
-    """Print the best finished run of each method, judged on validation data."""
+    """Print the best finished run of each method and data, judged on validation data."""
     rows = []
-    for method in sorted({run.method for run in ledger.runs}):
-        best = best_of([run.result for run in ledger.runs if run.result and run.method == method])
+    kinds = dict.fromkeys((run.method, run.events) for run in ledger.runs)
+    for method, events in sorted(kinds, key=lambda kind: kind[0]):
+        runs = [run for run in ledger.runs if (run.method, run.events) == (method, events)]
+        best = best_of([run.result for run in runs if run.result])
         if best is not None:
             judged = zip(("judged by", "value", "v"), _judged(best), strict=True)
             rows.append({"method": method, **dict(judged), "seed": best.seed})
             rows[-1] |= {"selected": best.told, "run directory": best.directory}
+            if len({run.events for run in ledger.runs}) > 1:
+                rows[-1] |= {"problem": best.problem, "events": best.data.get("events")}
     if rows:
         console.print(text_table("Best runs (validation data)", rows))
 
@@ -188,6 +192,9 @@ def _left(runs: list[RunWork]) -> int:
 
 
 def _best(runs: list[RunWork]) -> str:
+    """The best finished run; empty where runs judge different events, whose metrics differ too."""
+    if len({run.events for run in runs}) > 1:
+        return ""
     best = best_of([run.result for run in runs if run.result])
     if best is None:
         return ""

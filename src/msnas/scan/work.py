@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
 from msnas.code import code_of
 from msnas.errors import ConfigError
-from msnas.identity import entry_name, training_identity
+from msnas.identity import digest, entry_name, training_identity
 from msnas.locks import is_held
 from msnas.plan import Plan
 from msnas.results.result import Result
@@ -106,6 +107,13 @@ class RunWork(Work):
     def method(self) -> str:
         """The name of the run's method."""
         return str(self.plan.config["method"]["name"])
+
+    @cached_property
+    def events(self) -> str:
+        """What decides the run's events, but for their split; runs of others are not comparable."""
+        return digest(
+            {name: value for name, value in self.plan.data_identity.items() if name != "split_seed"}
+        )
 
     @property
     def seconds(self) -> float | None:
