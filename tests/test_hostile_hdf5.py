@@ -17,6 +17,7 @@ from made_scan import made_result
 
 import msnas.model
 from msnas.data import hdf5
+from msnas.data.compact import Compact
 from msnas.data.event_file import EventFile
 from msnas.data.events import check_events
 from msnas.data.fields import ClassLabel, Field, Numbers
@@ -314,6 +315,36 @@ def test_data_sets_are_counted_together(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=said):
         read_hdf5(path, ["x", "y"], where="two.h5")
     assert set(read_hdf5(path, ["x", "y"], where="two.h5", limit=110_000_000).arrays) == {"x", "y"}
+
+
+def test_what_is_read_in_pieces_may_declare_more_than_it_takes(tmp_path: Path) -> None:
+    """Images of 16 MB: one of them mostly zero, the other full."""
+    path = tmp_path / "images.h5"
+    shape, limit = (40_000, 100), 8_000_000
+    with h5py.File(path, "w") as file:
+        for name, every in (("empty", 50), ("full", 1)):
+            image = np.zeros(shape, "f4")
+            image[:, ::every] = 1
+            file.create_dataset(name, data=image, chunks=(1000, 100), compression="gzip")
+        file.create_dataset("endless", (10**9, 100), "f4", chunks=(1000, 100))
+
+    def read(name: str, memory: str) -> Compact:
+        content = read_hdf5(path, [name], where="it", compact=[name], memory=memory, limit=limit)
+        return content.compact[name]
+
+    with pytest.raises(DataError, match=r"^it: empty: declares 0\.0 GB, more than"):
+        read_hdf5(path, ["empty"], where="it", limit=limit)
+    empty = read("empty", "sparse")
+    assert empty.nbytes < limit
+    assert empty[:].sum() == 80_000
+    assert read("full", "mapped")[:].sum() == 4_000_000
+    for name, memory in (("full", "sparse"), ("full", "plain"), ("empty", "auto")):
+        with pytest.raises(
+            DataError, match=rf"^it: {name}: data\.memory: \w+: more than the 0\.0 GB"
+        ):
+            read(name, memory)
+    with pytest.raises(DataError, match=r"^it: endless: declares 400\.0 GB, more than the 0\.0 GB"):
+        read("endless", "sparse")
 
 
 @pytest.mark.parametrize("key", [7, [KEY, KEY], b"text", "a\x1b[2J", "a" * 201])

@@ -10,7 +10,7 @@ from typing import Any, final
 
 import numpy as np
 
-from msnas.errors import StorageError
+from msnas.errors import DataError, StorageError
 
 MEMORIES = ("auto", "plain", "sparse", "mapped", "float16")
 """Allowed values of the setting `data.memory`; see `Growing`."""
@@ -97,27 +97,45 @@ class Growing:
     """An array of `count` events, built piece by piece; `memory` says how it is stored.
 
     `plain` and `float16` are arrays in memory, `mapped` is an array in an unnamed temporary file.
-    `auto` means `sparse` for a large array whose first piece is mostly zero, else `plain`.
+    `auto` means `sparse` for a large array whose first piece is mostly zero, else `plain`. An array
+    in memory may take `limit` bytes.
     """
 
-    def __init__(self, count: int, memory: str) -> None:
+    def __init__(self, count: int, memory: str, *, limit: float = math.inf) -> None:
         self._count = count
         self._memory = memory
+        self._limit = limit
+        self._stored = 0
         self._filled = 0
         self._whole: np.ndarray | None = None
         self._pieces: list[Sparse] = []
 
     def add(self, piece: np.ndarray) -> None:
-        """Append some events; raise StorageError if there is no room on the disk."""
+        """Append some events.
+
+        Raises StorageError if there is no room on the disk, DataError beyond the limit.
+        """
         if self._whole is None and not self._pieces:
             self._memory = _chosen(self._memory, self._count, piece)
             if self._memory != "sparse":
-                self._whole = _room(self._memory, (self._count, *piece.shape[1:]), piece.dtype)
+                shape = (self._count, *piece.shape[1:])
+                if self._memory != "mapped":
+                    self._store(math.prod(shape) * piece.itemsize)
+                self._whole = _room(self._memory, shape, piece.dtype)
         if self._whole is None:
             self._pieces.append(Sparse.of(piece))
+            self._store(self._pieces[-1].nbytes)
         else:
             self._whole[self._filled : self._filled + len(piece)] = piece
         self._filled += len(piece)
+
+    def _store(self, size: int) -> None:
+        self._stored += size
+        if self._stored > self._limit:
+            raise DataError(
+                f"data.memory: {self._memory}: more than the {self._limit / 1e9:,.1f} GB that are "
+                "read at most; allowed is mapped, which keeps large arrays on the disk"
+            )
 
     def done(self) -> Compact:
         """The complete array."""

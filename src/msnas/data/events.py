@@ -75,9 +75,10 @@ class Events:
         """
         assert self.origin is not None
         source, rows, where = self.origin.source, self.origin.indices[part], self.origin.where
-        arrays = source.load([*self.fields, *also])
+        compact = {name for name, field in self.fields.items() if field.compact}
+        arrays = source.load_compact([*self.fields, *also], compact=compact, memory="auto")
         check_names(arrays, also, where=where)
-        return {name: arrays[name][rows] for name in (*self.fields, *also)}
+        return {name: np.asarray(arrays[name][rows]) for name in (*self.fields, *also)}
 
     def encoded(self, part: str, raw: Mapping[str, np.ndarray]) -> Batch:
         """One part with other `raw` values of its fields, framed and encoded; weights stay."""

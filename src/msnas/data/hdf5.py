@@ -38,6 +38,9 @@ GROWTH = {
 CHECKSUM = 4
 """Bytes of a fletcher32 checksum."""
 
+SPARSER = 8
+"""How many times the limit a data set read in pieces may declare: most of it may be zero."""
+
 MOST_CHUNKS = 10_000_000
 """Most chunks of a data set: each chunk takes microseconds, even an empty one."""
 
@@ -73,7 +76,8 @@ def read_hdf5(
     A data set must be in the file itself (no link, no virtual data set, no external storage) and
     hold numbers of a fixed size. All data sets together may take `limit` bytes (by default half of
     the machine's memory), which is checked before reading. Data sets in `compact` are read piece by
-    piece and stored as `memory` says (see `Growing`). Other content of the file is ignored.
+    piece and stored as `memory` says (see `Growing`): such a data set may declare SPARSER times the
+    limit, as long as it is stored in less. Other content of the file is ignored.
 
     Raises DataError, which begins with `where` and names the data set, for any other data set, and
     for a file that is damaged or not an HDF5 file.
@@ -84,12 +88,14 @@ def read_hdf5(
             with _errors_of(f"{where}: {name}"):
                 if (dataset := _find(file, name)) is not None:
                     chosen[name] = dataset
-        _check_sizes(chosen, where=where, limit=_half_of_memory() if limit is None else limit)
+        limit = _half_of_memory() if limit is None else limit
+        room = _check_sizes(chosen, where=where, limit=limit, compact=compact)
         arrays, pieced = {}, {}
         for name, dataset in chosen.items():
             with _errors_of(f"{where}: {name}"):
                 if name in compact and dataset.size:
-                    pieced[name] = _in_pieces(dataset, memory)
+                    pieced[name] = _in_pieces(dataset, memory, room)
+                    room -= 0 if memory == "mapped" else pieced[name].nbytes
                 else:
                     arrays[name] = np.asarray(dataset[()])
         texts = {}
@@ -102,13 +108,22 @@ def read_hdf5(
         return Content(arrays=arrays, attributes=texts, names=list(file), compact=pieced)
 
 
-def _in_pieces(dataset: h5py.Dataset, memory: str) -> Compact:
-    """Read a data set in pieces of whole chunks, so that no chunk is decompressed twice."""
-    whole = dataset.chunks[0] if dataset.chunks else 1
-    step = whole * max(1, PIECE // whole)
-    array = Growing(len(dataset), memory)
+def _step(dataset: h5py.Dataset) -> int:
+    """Number of events in a piece of whole chunks, so that no chunk is decompressed twice."""
+    whole = int(dataset.chunks[0]) if dataset.chunks else 1
+    return whole * max(1, PIECE // whole)
+
+
+def _in_pieces(dataset: h5py.Dataset, memory: str, limit: int) -> Compact:
+    """Read a data set in pieces; in memory it may take `limit` bytes."""
+    step = _step(dataset)
+    array = Growing(len(dataset), memory, limit=limit)
     for start in range(0, len(dataset), step):
-        array.add(np.asarray(dataset[start : start + step]))
+        piece = np.asarray(dataset[start : start + step])
+        try:
+            array.add(piece)
+        except DataError as error:
+            raise _RefusedError(error) from None
     return array.done()
 
 
@@ -152,12 +167,20 @@ def _find(file: h5py.File, name: str) -> h5py.Dataset | None:
     return item
 
 
-def _check_sizes(chosen: Mapping[str, h5py.Dataset], *, where: str, limit: int) -> None:
-    """Raise DataError if data sets, or their decompressed chunks, are larger than `limit` bytes."""
-    sizes = {}
+def _check_sizes(
+    chosen: Mapping[str, h5py.Dataset], *, where: str, limit: int, compact: Collection[str]
+) -> int:
+    """The bytes that are left for what is `compact`.
+
+    Raises DataError if data sets, or their decompressed chunks, are larger than `limit` bytes.
+    """
+    sizes: dict[str, int] = {}
     for name, dataset in chosen.items():
         with _errors_of(f"{where}: {name}"):
-            sizes[name] = math.prod(dataset.shape) * dataset.dtype.itemsize + _chunk_size(dataset)
+            size = math.prod(dataset.shape) * int(dataset.dtype.itemsize)
+            if name in compact and size <= SPARSER * limit:
+                size = size // max(len(dataset), 1) * _step(dataset)
+            sizes[name] = size + _chunk_size(dataset)
     if (total := sum(sizes.values())) > limit:
         name = max(sizes, key=lambda one: sizes[one])
         others = f", {_told(total)} with the others" if len(sizes) > 1 else ""
@@ -168,6 +191,7 @@ def _check_sizes(chosen: Mapping[str, h5py.Dataset], *, where: str, limit: int) 
     for name, dataset in chosen.items():
         with _errors_of(f"{where}: {name}"):
             _check_chunks(dataset, limit - total)
+    return limit - total
 
 
 def _chunk_size(dataset: h5py.Dataset) -> int:
