@@ -81,7 +81,9 @@ Texts = Annotated[list[str], expected("a list of names", is_list_of_text)]
 Switch = Annotated[bool, expected("true or false", lambda value: isinstance(value, bool))]
 Positive = Annotated[int, whole(1)]
 Seed = Annotated[int, whole(0)]
-Share = Annotated[float, expected("a number > 0", lambda value: is_number(value) and value > 0)]
+PositiveNumber = Annotated[
+    float, expected("a number > 0", lambda value: is_number(value) and value > 0)
+]
 Sizes = Annotated[
     list[int],
     expected(
@@ -104,4 +106,4 @@ class Optimizer(TypedDict):
     """An optimiser and its arguments."""
 
     _target_: Text
-    lr: NotRequired[Share]
+    lr: NotRequired[PositiveNumber]

@@ -24,8 +24,8 @@ from msnas.kinds import (
     Node,
     Optimizer,
     Positive,
+    PositiveNumber,
     Seed,
-    Share,
     Sizes,
     Switch,
     Text,
@@ -98,9 +98,9 @@ class Recipe(TypedDict):
 class Fractions(TypedDict):
     """Shares of the parts of the data."""
 
-    train: Share
-    valid: Share
-    test: Share
+    train: PositiveNumber
+    valid: PositiveNumber
+    test: PositiveNumber
 
 
 Thin = TypedDict("Thin", {"class": Any, "fraction": Any})  # the classes are those of the data

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from msnas.kinds import Name, Positive, Seed, Share, Switch, expected, is_number, one_of
+from msnas.kinds import Name, Positive, PositiveNumber, Seed, Switch, expected, is_number, one_of
 from msnas.settings import check_typed, closed
 
 NotNegative = Annotated[
@@ -18,8 +18,8 @@ Process = TypedDict(
     "Process",
     {
         "class": Seed,
-        "cross_section": Share,
-        "efficiency": Share,
+        "cross_section": PositiveNumber,
+        "efficiency": PositiveNumber,
         "signal": NotRequired[Switch],
         "rates": NotRequired[dict[Name, NotNegative]],
     },
@@ -31,7 +31,7 @@ closed(Process)
 class MeasurementSettings(TypedDict):
     """Luminosity [1/fb], cross sections [fb]; uncertainties are relative."""
 
-    luminosity: Share
+    luminosity: PositiveNumber
     luminosity_uncertainty: NotNegative
     variable: Annotated[str, one_of("score", "mass")]
     bins: Positive
