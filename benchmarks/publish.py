@@ -387,6 +387,25 @@ def methods(numbers: Published) -> str:
     return rows_of(header, rows)
 
 
+def fresh(numbers: Published) -> str:
+    """The talk's comparison: the same searches from fresh weights, paired by seed."""
+    began = pd.concat([numbers.scan("bank"), numbers.scan("v1"), numbers.scan("methods")])
+    plain = numbers.scan("plain")
+    rows = []
+    for name, own in plain.groupby("method", sort=False):
+        own = own.set_index("seed")
+        pretrained = began[(began["method"] == name) & (began["v1"] == 0.5)].set_index("seed")
+        cells = [f"`{name}`", str(len(own)), counts(own["chain"])]
+        for column, higher in (("test_auc", True), ("test_mse", False)):
+            gap, *said = compared(own[column], pretrained[column], higher_is_better=higher)
+            cells += [mean_of(own[column], 4 if higher else 3), gap, ", ".join(said)]
+        rows.append([*cells, mean_of(own["joint_validity"])])
+    header = ["method", "seeds", "selected"]
+    for name in ("AUC", "MSE"):
+        header += [name, "minus pre-trained", "p, verdict"]
+    return rows_of([*header, "validity"], rows)
+
+
 def grid_axis(numbers: Published) -> str:
     """Fig. 3: SPOS beside grid search at every v1, paired by seed."""
     spos = numbers.scan("v1")
@@ -407,9 +426,14 @@ def grid_axis(numbers: Published) -> str:
 def one_training(numbers: Published) -> str:
     """One training for every v1 against a training at each: of a given chain, and of SPOS."""
     rows = []
-    for told, once, each in (("cnn-lstm", "chain_once", "chain_fixed"), ("SPOS", "yoto", "v1")):
+    conditions = numbers.runs[numbers.runs["condition"].notna()]
+    searched = conditions[conditions["scan"] == "yoto"]
+    for told, several, each in (
+        ("cnn-lstm", conditions[conditions["scan"] == "chain_once"], "chain_fixed"),
+        ("SPOS", searched, "v1"),
+        ("SPOS, where it selects cnn-lstm", searched[searched["chain"] == "cnn-lstm"], "v1"),
+    ):
         fixed = numbers.scan(each)
-        several = numbers.runs[(numbers.runs["scan"] == once) & numbers.runs["condition"].notna()]
         for v1, own in several.groupby("condition"):
             alone = fixed[np.isclose(fixed["v1"], v1)].set_index("seed")
             if alone.empty or v1 == 1:
@@ -449,7 +473,7 @@ def recipes(numbers: Published) -> str:
     return rows_of(header, rows)
 
 
-TABLES = (choice, trees, fakes, pairs, axis, methods, grid_axis, one_training, recipes)
+TABLES = (choice, trees, fakes, pairs, axis, methods, fresh, grid_axis, one_training, recipes)
 
 
 def filled(page: str, numbers: Published) -> str:

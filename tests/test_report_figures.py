@@ -153,6 +153,18 @@ def test_a_run_far_from_all_others_does_not_squash_them(tmp_path: Path) -> None:
     assert [one.text for one in panel.beyond] == ["9.7"]
 
 
+def test_a_metric_that_no_loss_trained_is_not_drawn(tmp_path: Path) -> None:
+    """At v1 = 1 nothing trains the last task; at v1 = 0 the last one's loss trains the first."""
+    for v1 in (0.0, 0.5):
+        write_made_run(tmp_path, "spos", 0, key=f"at{v1}", weights=(v1, 1 - v1))
+    assert not any("no loss" in note for note in fig6_methods.chart(runs_of(tmp_path)).notes)
+    write_made_run(tmp_path, "spos", 0, key="at1", weights=(1.0, 0.0))
+    chart = fig6_methods.chart(runs_of(tmp_path))
+    drawn = [large(chart, "spos", panel=panel)["x"].tolist() for panel in range(2)]
+    assert drawn == [[0.0, 0.5, 1.0], [0.0, 0.5]]
+    assert any(note.startswith("At v1 = 1 the last task has no loss") for note in chart.notes)
+
+
 def test_runs_without_fixed_weights_are_a_line_across(tmp_path: Path) -> None:
     write_made_run(tmp_path, "spos", 0, weights=(0.5, 0.5))
     weighting = {"weighting": {"_target_": "msnas.weighting.gradnorm.GradNorm"}}

@@ -14,6 +14,7 @@ from msnas.results.runs import Runs
 
 ACROSS = "Runs whose task weights are not fixed are a line across."
 PARAMETER = f"parameter/{TASK_WEIGHT}"
+UNTRAINED = "At v1 = 1 the last task has no loss; its metric there is no result, and not shown."
 
 
 def against_v1(
@@ -25,11 +26,15 @@ def against_v1(
     """
     if runs.finished and len(runs.finished[0].tasks) < 2:
         raise NothingToDraw("the chain has one task, so there is no v1")
-    parts = []
+    parts, notes = [], list(notes)
     for quantity in runs.quantities.all:
         for label, table in tables.items():
             if quantity.test in table:
                 part = table.dropna(subset=quantity.test)
+                trained = _trained(runs, part, quantity.task)
+                if not trained.all() and UNTRAINED not in notes:
+                    notes.append(UNTRAINED)
+                part = part[trained]
                 told = part["chain"] + ", seed " + part["seed"].astype(str)
                 rows = part[["key"]].assign(x=fixed_v1(runs, part), y=part[quantity.test])
                 kind = {"once": PARAMETER in part, "panel": quantity.name, "series": label}
@@ -51,6 +56,19 @@ def against_v1(
         size=(4.1, 3.8),
         notes=[BARS, ACROSS, *notes],
     )
+
+
+def _trained(runs: Runs, table: pd.DataFrame, task: str) -> pd.Series:
+    """Whether the connected training changed a task's candidate for the loss of a task with weight.
+
+    That is the task's own loss or a later one. A candidate that was only trained alone counts too.
+    """
+    tasks = runs.finished[0].tasks
+    names = [f"weight/{one}" for one in tasks[tasks.index(task) :]] if task in tasks else []
+    weights = table.reindex(columns=names)
+    alone = [run.key for run in runs.finished if run.config["method"].get("reoptimise") is False]
+    reached: pd.Series = ~(weights == 0).all(axis=1) | table["key"].isin(alone)
+    return reached if names and PARAMETER not in table else reached | True
 
 
 def fixed_v1(runs: Runs, table: pd.DataFrame) -> pd.Series:
