@@ -296,8 +296,8 @@ def test_the_front_along_v1_its_knee_and_its_winners(tmp_path: Path) -> None:
         if isinstance(one, Bars)
     }
     assert winners == {
-        "cnn -> cnn": [(0, 0, 1), (1, 0, 3), (2, 0, 3)],
-        "mlp -> cnn": [(0, 1, 3)],
+        "cnn-cnn": [(0, 0, 1), (1, 0, 3), (2, 0, 3)],
+        "mlp-cnn": [(0, 1, 3)],
     }
     (regrets,) = [one.rows for one in chart.panels[2].layers if isinstance(one, Words)]
     assert regrets["text"].tolist() == ["0.002", "0", "0"]

@@ -221,7 +221,7 @@ def test_the_configuration_is_resolved_and_repeats_the_run(run: Run) -> None:
 
 def test_the_log_and_the_table_of_the_history(run: Run) -> None:
     assert (
-        "selected " + " -> ".join(run.result["selected"].values())
+        "selected " + "-".join(run.result["selected"].values())
         in (run.directory / "log").read_text()
     )
     rows = (run.directory / "history.csv").read_text().splitlines()
@@ -234,7 +234,7 @@ def test_the_log_and_the_table_of_the_history(run: Run) -> None:
 def test_the_output_shows_what_the_result_holds(run: Run) -> None:
     said = run.done.stdout
     assert said.rstrip().endswith(f"Run directory: {run.directory}")
-    assert "Selected: " + " -> ".join(run.result["selected"].values()) in said
+    assert "Selected: " + "-".join(run.result["selected"].values()) in said
     for part in ("valid", "test"):
         for name in ("tau_calibration/mse", "higgs_id/auc"):
             assert f"{run.result['metrics'][part][name]:.4f}" in said

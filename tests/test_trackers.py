@@ -202,7 +202,7 @@ def check(name: str, directory: RunDirectory, result: Mapping[str, Any]) -> None
         ]
     if mirrored.final is not None:
         assert mirrored.final == pytest.approx(flat(result["metrics"]), rel=1e-6, nan_ok=True)
-        assert mirrored.settings["chain"] == " -> ".join(result["selected"].values())
+        assert mirrored.settings["chain"] == "-".join(result["selected"].values())
         assert mirrored.settings["seed"] == result["seed"]
         for task, weight in result["task_weights"].items():
             assert mirrored.settings[f"task_weight/{task}"] == pytest.approx(weight)

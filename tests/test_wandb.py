@@ -52,7 +52,7 @@ def test_final_numbers_chains_and_figures(written: OfflineRun) -> None:
         "v1": 0.75,
         "task_weight/two": 0.25,
         "selected/one": "a",
-        "chain": "a -> c",
+        "chain": "a-c",
     }.items():
         assert written.summary[name] == value
     (last,) = [line for line in written.history if "chains/path" in line]
@@ -107,7 +107,7 @@ def test_the_file_is_whole_when_the_tracker_returns(tmp_path: Path) -> None:
     )
     assert done.returncode == -9
     (run,) = offline_runs(tmp_path / "killed")
-    assert run.summary["chain"] == "a -> c"
+    assert run.summary["chain"] == "a-c"
     assert run.exit_codes == [0]
 
 

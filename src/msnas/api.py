@@ -15,7 +15,7 @@ from msnas.packages import allowing
 from msnas.part import Part
 from msnas.problem import AnyProblem, load_problem
 from msnas.results.result import Result
-from msnas.terminal import terminal
+from msnas.terminal import CHAIN, terminal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +88,7 @@ class Selected:
     def __repr__(self) -> str:
         """The chain and its losses."""
         valid, test = (self.metrics[part]["loss"] for part in ("valid", "test"))
-        chain = " -> ".join(self.chain.values())
+        chain = CHAIN.join(self.chain.values())
         return f"<{chain}: loss {valid:.4f} (valid), {test:.4f} (test); {self.directory}>"
 
 

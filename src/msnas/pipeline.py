@@ -33,6 +33,7 @@ from msnas.run_directory import HONESTY, JUDGES, REFIT, RunDirectory
 from msnas.scoring import Tested
 from msnas.selection import Selected, pretrain, refit, select_chain
 from msnas.storage import whole
+from msnas.terminal import CHAIN
 from msnas.training.progress import Display
 from msnas.training.store import Store
 from msnas.training.train import Trained, prepare_torch
@@ -160,7 +161,7 @@ def _refit(parts: Parts, path: ChainPath) -> _Refit:
     events are left to choose an epoch by. Neither training has seen the test events.
     """
     events, fit = parts.events.for_use(), parts.fit
-    log.info("refit: %s for use, with the validation events too", " -> ".join(path))
+    log.info("refit: %s for use, with the validation events too", CHAIN.join(path))
     plan = replace(parts.plan, data_identity={**parts.plan.data_identity, "refit": "all"})
     epochs = fit.kept_epochs
     parts_again = make_parts(plan, events, store=fit.store, display=fit.display, epochs=epochs)

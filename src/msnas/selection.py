@@ -20,6 +20,7 @@ from msnas.evaluation.evaluate import ChainScore, collect_outputs
 from msnas.evaluation.outputs import kept_chains
 from msnas.methods.method import Choice
 from msnas.parts import Parts
+from msnas.terminal import CHAIN
 from msnas.training.train import Trained
 
 log = logging.getLogger("msnas")
@@ -79,7 +80,7 @@ def select_chain(parts: Parts) -> Selected:
     judged = judge(choice.scores, confidence=choice.confidence)
     if judged is not None and (by := parts.plan.config.get("selection")) is not None:
         judged, choice = take_by_size(parts, judged, choice, by=by)
-    log.info("selected %s", " -> ".join(choice.path))
+    log.info("selected %s", CHAIN.join(choice.path))
     finished, chain = method.finish(parts.chain, choice.path, fit)
     (valid,) = scoring.score_at(chain, [choice.path], "valid", scoring.point)
     return Selected(

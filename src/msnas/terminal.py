@@ -20,6 +20,15 @@ WIDEST = 10_000
 """Characters of a line that is wider than any table."""
 
 
+CHAIN = "-"
+"""Between the candidates of a chain, as in `cnn-lstm`, wherever people read it."""
+
+
+def chain_name(training: str) -> str:
+    """The name of a chain, `cnn-lstm`, whose training is called `cnn -> lstm` in files."""
+    return training.replace(" -> ", CHAIN)
+
+
 def terminal(**settings: Any) -> Console:
     """A console of rich that reads no word as markup: `/x/[/red]` is a folder."""
     return Console(markup=False, emoji=False, highlight=False, **settings)

@@ -15,8 +15,8 @@ import pandas as pd
 from msnas.plots.grammar import NothingToDraw
 from msnas.results.alike import labels
 from msnas.results.quantity import Quantity, number_of
-from msnas.results.result import CHAIN
 from msnas.results.runs import Runs
+from msnas.terminal import CHAIN
 
 FIXED, TABLE = "fixed_chain", "grid_search"
 """The methods that train a given chain, and all chains."""

@@ -146,7 +146,7 @@ def read_all(
 
 def told_run(run: Result) -> str:
     """Chain and seed of a run, in words."""
-    return f"{run.told}, seed {run.seed}"
+    return f"{run.chain}, seed {run.seed}"
 
 
 def told_runs(runs: Mapping[str, Result]) -> str:

@@ -8,25 +8,36 @@ from dataclasses import dataclass
 from typing import Any
 
 from msnas.plots.against import number_of_runs
-from msnas.report.tables import INTERVAL, NamedTable, weights_of
+from msnas.report.tables import (
+    INTERVAL,
+    NamedTable,
+    differences_table,
+    methods_table,
+    weights_of,
+)
 from msnas.results.choice import Choice, choices_over_seeds
 from msnas.results.constrained import Recommended
 from msnas.results.quantity import number_of
-from msnas.results.result import ARROW, Result
+from msnas.results.result import TASK_WEIGHT, Result
 from msnas.results.runs import Runs
 from msnas.results.statistics import FEWEST_SEEDS, median_of
-from msnas.terminal import told
+from msnas.terminal import CHAIN, told
 
 Lines = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Taken:
-    """The runs that the answer is about, alike but for the seed; and why these."""
+    """The runs that the answer is about, alike but for the seed; why these; tables of them."""
 
     label: str
     runs: Sequence[Result]
     why: str
+    tables: Mapping[str, NamedTable]
+
+    @property
+    def told(self) -> str:
+        return self.label + (", one training (YOTO)" if self.runs[0].conditioned else "")
 
     @property
     def weights(self) -> Mapping[str, float]:
@@ -43,13 +54,13 @@ def answer(
     """
     if not runs.finished:
         return []
-    taken = _taken(runs, recommended)
+    taken = _taken(runs, recommended, tables)
     choice = _choice(taken)
-    votes = Counter(run.told for run in taken.runs)
+    votes = Counter(run.chain for run in taken.runs)
     ((voted, count),) = votes.most_common(1)
     chain = voted
     if choice is not None:
-        tied = [ARROW.join(choice.paths[one]) for one in choice.sure.order][: choice.sure.tied]
+        tied = [CHAIN.join(choice.paths[one]) for one in choice.sure.order][: choice.sure.tied]
         chain = tied[0] if len(tied) == 1 else f"one of {len(tied)} that are tied: {_all(tied)}"
     said = [] if choice is None else choice.words()
     if len(taken.runs) > 1 or choice is None:
@@ -58,30 +69,31 @@ def answer(
     return [
         ("Selected chain", chain),
         ("How sure", " ".join(said)),
-        ("Taken from", f"{', '.join([taken.label, *told_weights])}: {taken.why}"),
-        *(("Test number", one) for one in _test_numbers(taken, tables["methods"])),
-        ("Against the reference", _against(taken, runs, tables.get("differences"))),
+        ("Taken from", f"{', '.join([taken.told, *told_weights])}: {taken.why}"),
+        *(("Test number", one) for one in _test_numbers(taken)),
+        ("Against the reference", _against(taken, runs)),
         ("What to do next", _next(runs, taken, choice)),
     ]
 
 
-def _taken(runs: Runs, recommended: Sequence[Recommended]) -> _Taken:
+def _taken(
+    runs: Runs, recommended: Sequence[Recommended], tables: Mapping[str, NamedTable]
+) -> _Taken:
     """The runs at the best recommended v1; else those best in the median on validation events."""
-    labels = dict(zip(map(id, runs.finished), runs.wide["label"], strict=True))
+    labels = _labels(runs)
     last = runs.quantities.last
     sign = -1.0 if last is None else last.sign
     for one in sorted(recommended, key=lambda one: -sign * _value(one)):
-        at = [run for run in one.runs if run.v1 is not None and round(run.v1, 9) == one.v1]
-        own = at or (one.runs if one.v1 is not None and one.runs[0].conditioned else [])
-        if own:
+        own = [run for run in one.runs if run.v1 is not None and round(run.v1, 9) == one.v1]
+        if own or (one.v1 is not None and one.runs[0].conditioned):
             share = next(row.share for row in one.candidates if row.v1 == one.v1)
             why = (
                 f"v1 = {one.v1:g} has the best {one.quantity} on validation events among those "
                 f"with honest intermediate outputs (chosen by {share:.0%} of resamplings)."
             )
-            if not at:  # one training for all of them
-                why += f" The numbers here are at the run's own v1, {told(own[0].v1)}."
-            return _Taken(label=labels[id(own[0])], runs=own, why=why)
+            if own:
+                return _Taken(label=labels[id(own[0])], runs=own, why=why, tables=tables)
+            return _at_condition(runs, one, why)
     groups: dict[tuple[Any, ...], list[Result]] = {}
     for run in runs.finished:
         groups.setdefault((labels[id(run)], *weights_of(run).values()), []).append(run)
@@ -95,7 +107,26 @@ def _taken(runs: Runs, recommended: Sequence[Recommended]) -> _Taken:
     label = "loss" if last is None else last.label
     words = "methods" if len(key) == 1 else "combinations of method and task weights"
     why = f"the best median {label} on validation events among {len(groups)} {words}."
-    return _Taken(label=key[0], runs=groups[key], why=why if len(groups) > 1 else "all runs.")
+    why = why if len(groups) > 1 else "all runs."
+    return _Taken(label=key[0], runs=groups[key], why=why, tables=tables)
+
+
+def _at_condition(runs: Runs, one: Recommended, why: str) -> _Taken:
+    """The numbers that runs trained once for all v1 have at the recommended one."""
+    made = {
+        run: run.at(condition)
+        for run in runs.finished
+        for condition in run.along(TASK_WEIGHT)
+        if round(condition["parameters"][TASK_WEIGHT], 9) == one.v1
+    }
+    there = Runs([*made.values()])
+    own = [made[run] for run in one.runs]
+    tables = {table.name: table for table in (methods_table(there), differences_table(there))}
+    return _Taken(label=_labels(there)[id(own[0])], runs=own, why=why, tables=tables)
+
+
+def _labels(runs: Runs) -> dict[int, str]:
+    return dict(zip(map(id, runs.finished), runs.wide["label"], strict=True))
 
 
 def _value(one: Recommended) -> float:
@@ -113,30 +144,31 @@ def _row(taken: _Taken, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, 
     return [row for row in rows if all(row[name] == value for name, value in same.items())]
 
 
-def _test_numbers(taken: _Taken, methods: NamedTable) -> list[str]:
+def _test_numbers(taken: _Taken) -> list[str]:
     """Each quantity with its interval over seeds, and its error from the test events."""
-    found = []
+    found, methods = [], taken.tables["methods"]
     (row,) = _row(taken, methods.table.to_dict("records"))
     for name, (how, _) in methods.numbers.items():
         if how == "rounded" and f"{name}, {INTERVAL}" in methods.numbers and name in row:
-            error = row.get(f"{name}, test error")
-            over = f"{INTERVAL} over {row['runs']} seeds: {row[f'{name}, {INTERVAL}']}"
-            if not row[f"{name}, {INTERVAL}"]:
+            error, interval = row.get(f"{name}, test error"), row.get(f"{name}, {INTERVAL}")
+            over = f"{INTERVAL} over {row['runs']} seeds: {interval}"
+            if not isinstance(interval, str):
                 over = f"no interval over seeds below {FEWEST_SEEDS} of them, here {row['runs']}"
             test = "" if error is None or error != error else f"; ± {error:.2g} from test events"
             found.append(f"{name}: {told(row[name])} ({over}{test})")
     return found
 
 
-def _against(taken: _Taken, runs: Runs, differences: NamedTable | None) -> str:
+def _against(taken: _Taken, runs: Runs) -> str:
     """The last task's difference to the reference, with both errors."""
-    last = runs.quantities.last
+    last, differences = runs.quantities.last, taken.tables.get("differences")
     rows = [] if differences is None else differences.table.to_dict("records")
     if any(row["reference"] == taken.label for row in rows):
         return f"{taken.label} is what the other methods are compared with."
     for row in _row(taken, rows):
         if last is not None and row["quantity"] == last.axis:
-            over = f"; {INTERVAL}: {row[INTERVAL]}" if row[INTERVAL] else ""
+            interval = row.get(INTERVAL)
+            over = f"; {INTERVAL}: {interval}" if isinstance(interval, str) else ""
             error = row.get("test error")
             test = f"; ± {error:.2g} from test events" if error is not None else ""
             return (
@@ -160,8 +192,10 @@ def _next(runs: Runs, taken: _Taken, choice: Choice | None) -> str:
     if choice is not None and not choice.sure.decided:
         if enough := choice.sure.enough_seeds:
             decide = f"Train about {enough} seeds to decide between the tied chains"
-        else:
+        elif choice.sure.enough_events:
             decide = "Judge the tied chains by more events (data.events, data.folds)"
+        else:
+            decide = "Train more seeds on more events to decide between the tied chains"
         return f"{decide}, or take the smallest of them (selection=parsimonious)."
     return "Train the selected chain for use (refit=all), and export it (python -m msnas.export)."
 

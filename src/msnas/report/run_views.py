@@ -13,6 +13,7 @@ from msnas.report.config_difference import beside
 from msnas.results.records import numbers_of
 from msnas.results.result import Result
 from msnas.storage import last_lines
+from msnas.terminal import CHAIN, chain_name
 
 SHOWN_FILES = (".yaml", ".json", ".jsonl", ".png", ".pdf", "log")
 """Endings of the files that a run leads to."""
@@ -49,7 +50,7 @@ def run_view(run: Result, common: Mapping[str, Any], link: Any) -> dict[str, Any
         "chains": [
             {
                 "stage": one["stage"],
-                "chain": "-".join(run.path_of(one["selected"])),
+                "chain": CHAIN.join(run.path_of(one["selected"])),
                 "selected": "yes" if one["selected"] == run.selected else "",
                 **numbers_of(one["valid"]),
             }
@@ -68,7 +69,7 @@ def told(run: Result) -> str:
     weights = f"weights {' / '.join(f'{one:.3g}' for one in run.weights)}"
     if len(run.weights) == 2:
         weights = f"v1 = {run.v1:.4g}"
-    return f"{run.problem}, {run.method}, {weights}, seed {run.seed}, {run.told}{folds}{again}"
+    return f"{run.problem}, {run.method}, {weights}, seed {run.seed}, {run.chain}{folds}{again}"
 
 
 def _files(folder: Path) -> list[Path]:
@@ -89,7 +90,7 @@ def _curves(run: Result) -> Curves:
     for line in history:
         numbers = numbers_of({name: one for name, one in line.items() if name != "time"})
         epoch = numbers.pop("epoch", 0.0)
-        names = str(line.get("stage")), str(line.get("model"))
+        names = str(line.get("stage")), chain_name(str(line.get("model")))
         found.setdefault(names, []).append((epoch + 1, numbers))
     curves = []
     for (stage, model), lines in found.items():

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from msnas.results.honesty import InterventionNumbers, LeakageNumbers
 from msnas.results.records import is_number
-from msnas.results.result import ARROW, VALIDITY
+from msnas.results.result import VALIDITY
 from msnas.results.shifts import ShiftRecord
-from msnas.terminal import number, text_table
+from msnas.terminal import CHAIN, number, text_table
 
 
 def shift_tables(
@@ -46,7 +46,7 @@ def shift_tables(
             (
                 {
                     "shift": one["shift"],
-                    "best chain": ARROW.join(one["selected"].values()),
+                    "best chain": CHAIN.join(one["selected"].values()),
                     "regret": f"{one['regret']:.4f}",
                 }
                 for one in choice

@@ -14,9 +14,9 @@ from msnas.report.honesty_tables import honesty_tables
 from msnas.report.shift_tables import shift_tables
 from msnas.results.choice import Choice
 from msnas.results.records import numbers_of
-from msnas.results.result import ARROW, VALIDITY, Result
+from msnas.results.result import VALIDITY, Result
 from msnas.results.schema import Reading
-from msnas.terminal import number, say, text_table
+from msnas.terminal import CHAIN, chain_name, number, say, text_table
 
 
 def show_result(run: Result, console: Console, command: Sequence[str] = ()) -> None:
@@ -70,7 +70,7 @@ def _chains(run: Result) -> Table:
         (
             {
                 "stage": one["stage"],
-                "chain": ARROW.join(one["selected"].values())
+                "chain": CHAIN.join(one["selected"].values())
                 + (" *" if one["selected"] == run.selected else ""),
                 **{name: number(valid[name]) for name in ("loss", *_scalar_metrics(run))},
             }
@@ -104,7 +104,7 @@ def _selected(run: Result) -> Table:
     if run.refit is not None:
         columns["test, refit"] = run.refit["test"]
     made = text_table(
-        f"Selected{by}: {run.told} ({run.parameters} parameters, seed {run.seed})",
+        f"Selected{by}: {run.chain} ({run.parameters} parameters, seed {run.seed})",
         (
             {
                 "metric": name,
@@ -129,7 +129,7 @@ def _folds(run: Result) -> Table:
         (
             {
                 "fold": fold,
-                "chain": ARROW.join(selected.values()),
+                "chain": CHAIN.join(selected.values()),
                 **{name: number(test[name]) for name in ("loss", *_scalar_metrics(run))},
             }
             for fold, selected, test in [*rows, ("all", {}, run.test)]
@@ -175,7 +175,7 @@ def _stages(run: Result) -> Table:
                 "stage": name,
                 "seconds": f"{stage['seconds']:.1f}",
                 "epochs": ", ".join(
-                    f"{label} {count}" + (" *" if label in stage["cached"] else "")
+                    f"{chain_name(label)} {count}" + (" *" if label in stage["cached"] else "")
                     for label, count in stage["epochs"].items()
                 ),
             }

@@ -44,11 +44,11 @@ def _rounded(values: pd.Series) -> float | None:
     return None if median is None else float(f"{median:.4g}")
 
 
-def _interval(values: pd.Series) -> str:
-    """`low to high`, empty if there is no interval."""
+def _interval(values: pd.Series) -> str | None:
+    """`low to high`, None if there is no interval."""
     known = values.dropna()
     if known.empty or (one := median_of(known.tolist())).low is None:
-        return ""
+        return None
     return f"{one.low:.4g} to {one.high:.4g}"
 
 

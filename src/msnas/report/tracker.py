@@ -104,7 +104,7 @@ def choices(run: Result) -> dict[str, str | float]:
         "seed": run.seed,
         **({} if run.v1 is None else {"v1": run.v1}),
         **{f"task_weight/{task}": weight for task, weight in run.task_weights.items()},
-        "chain": run.told,
+        "chain": run.chain,
         **{f"selected/{task}": candidate for task, candidate in run.selected.items()},
     }
 

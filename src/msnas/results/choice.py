@@ -14,9 +14,10 @@ from msnas.confidence import CONFIDENCE, Over, Standing, Sureness, how_sure
 from msnas.errors import DataError
 from msnas.results.alike import JUDGE, alike, differing, labels, settings_of
 from msnas.results.losses import ChainPath, Losses, read_losses
-from msnas.results.result import CHAIN, Result
+from msnas.results.result import Result
 from msnas.results.runs import OtherRun
 from msnas.results.schema import ChoiceRecord
+from msnas.terminal import CHAIN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +87,7 @@ class Choice:
     def title(self) -> str:
         """The method, its task weights, the number of chains, how they were trained, the seeds."""
         how = "together, in a super-network" if self.together else "each by itself"
-        seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
+        seeds = f"seed{'s' * (len(self.seeds) > 1)} {_listed(self.seeds)}"
         weights = self.runs[0].weights if self.runs else []
         told = ", ".join(f"{one:g}" for one in weights)
         weighted = f", weights {told}" if len(weights) > 1 else ""
@@ -296,6 +297,13 @@ def _sure(
     nothing = np.zeros_like(next(iter(table.values()))[seeds[0]])
     losses = np.array([[own.get(seed, nothing) for seed in seeds] for own in table.values()])
     return how_sure(losses, trained=trained, confidence=confidence, over=over)
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    """`0, 1, 2`, or `0 to 19` for more of them in a row."""
+    if len(seeds) > 3 and list(seeds) == [*range(seeds[0], seeds[-1] + 1)]:
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
 
 
 def _chains_in_words(paths: Sequence[ChainPath]) -> str:

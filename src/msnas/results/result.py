@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, final, get_args
 
@@ -23,6 +23,7 @@ from msnas.results.schema import (
 from msnas.results.shifts import ShiftRecord
 from msnas.run_directory import RunDirectory
 from msnas.storage import FILES, damage_of
+from msnas.terminal import CHAIN
 
 Part = Literal["valid", "test"]
 
@@ -35,9 +36,6 @@ TASK_WEIGHTS = "task_weights"
 
 OF_BOTH = ("Constant", "Mean", "Random", "Sum")
 """Names that torchjd has for an aggregator of gradients and for a scalarizer of losses."""
-
-CHAIN, ARROW = "-", " -> "
-"""Between the candidates of a chain: in tables, and in sentences."""
 
 REAL = ("search", "posttrain")
 """The stages whose time is that of a method; pre-training is shared."""
@@ -144,11 +142,6 @@ class Result:
         return CHAIN.join(self.path)
 
     @property
-    def told(self) -> str:
-        """The same in a sentence, such as `cnn -> lstm`."""
-        return ARROW.join(self.selected.values())
-
-    @property
     def ranked(self) -> list[ChainNumbers]:
         """The chains of the search, the lowest loss first, then what post-training made of one."""
         return sorted(self.chains, key=lambda one: (one["stage"] != "search", one["valid"]["loss"]))
@@ -212,6 +205,13 @@ class Result:
         there = [one for one in self.conditions if parameter in one["parameters"]]
         middle = others(there[len(there) // 2]) if there else {}
         return [one for one in there if others(one) == middle]
+
+    def at(self, condition: Condition) -> Result:
+        """The run with the numbers and task weights of one of its conditions."""
+        parameters = condition["parameters"]
+        parts: Any = {part: condition.get(part, {}) for part in get_args(Part)}
+        weights = self.weights_at(parameters)
+        return replace(self, point=parameters, task_weights=weights, **parts)
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -12,8 +12,8 @@ import numpy as np
 from msnas.errors import ConfigError, DataError, MsnasError, one_line
 from msnas.race import RaceOverSeeds, Rules, Training
 from msnas.results.losses import read_losses
-from msnas.results.result import CHAIN
 from msnas.scan.work import ImpossibleRun, RunWork
+from msnas.terminal import CHAIN
 
 TARGET = "msnas.methods.race.Race"
 

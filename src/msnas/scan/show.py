@@ -117,7 +117,7 @@ def show_best(ledger: Ledger, console: Console) -> None:
         if best is not None:
             judged = zip(("judged by", "value", "v"), _judged(best), strict=True)
             rows.append({"method": method, **dict(judged), "seed": best.seed})
-            rows[-1] |= {"selected": best.told, "run directory": best.directory}
+            rows[-1] |= {"selected": best.chain, "run directory": best.directory}
             if len({run.events for run in ledger.runs}) > 1:
                 rows[-1] |= {"problem": best.problem, "events": best.data.get("events")}
     if rows:

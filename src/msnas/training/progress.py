@@ -12,6 +12,7 @@ from rich.progress import Task as Row
 from rich.text import Text
 
 from msnas.libraries import pytorch_lightning as pl
+from msnas.terminal import chain_name
 from msnas.training.callbacks import MONITOR
 
 
@@ -65,7 +66,7 @@ class Display:
     def row(self, label: str, *, epochs: int) -> TrainingRow:
         """A row for one training of at most `epochs` epochs."""
         assert self._progress is not None, "a row belongs to a stage"
-        task = self._progress.add_task(label, total=epochs, losses="")
+        task = self._progress.add_task(chain_name(label), total=epochs, losses="")
         return TrainingRow(self._progress, task)
 
 

@@ -14,8 +14,9 @@ from msnas.plots.choose import distance_to_equal
 from msnas.plots.grammar import Axis, Chart, Look, NothingToDraw, Panel
 from msnas.plots.look import COLOURS, REST
 from msnas.results.choice import Choice, choices_over_seeds
-from msnas.results.result import CHAIN, Result
+from msnas.results.result import Result
 from msnas.results.runs import Runs
+from msnas.terminal import CHAIN, chain_name
 
 METHOD = "race"
 MOST_CHAINS = 20
@@ -39,7 +40,7 @@ def chart(runs: Runs) -> Chart:
         run = min(alone, key=lambda one: (distance_to_equal(one), one.seed))
         epochs = dict.fromkeys(map(CHAIN.join, product(*run.candidates)), 0)
         trained = run.stages["search"].get("epochs", {}).items()
-        epochs |= {name.replace(" -> ", CHAIN): count for name, count in trained}
+        epochs |= {chain_name(name): count for name, count in trained}
         panels.append(_panel(epochs, unit="epochs", runs=[run], title=f"seed {run.seed}"))
     if not panels:
         raise NothingToDraw("no run of method=race, and no chains with more seeds than others")
@@ -48,7 +49,8 @@ def chart(runs: Runs) -> Chart:
 
 def _unequal(choice: Choice) -> bool:
     counts = Counter(run.path for run in choice.runs)
-    return len(counts) > 1 and len(set(counts.values())) > 1
+    given = all("chain" in run.config["method"] for run in choice.runs)  # by no search
+    return given and len(counts) > 1 and len(set(counts.values())) > 1
 
 
 def _panel(counts: Mapping[str, int], *, unit: str, runs: Sequence[Result], title: str) -> Panel:

@@ -24,8 +24,9 @@ from msnas.plots.plane import (
 from msnas.results.alike import SPLIT, WEIGHTS, alike, largest
 from msnas.results.constrained import Bounds, recommendations
 from msnas.results.front import knee, mean_front
-from msnas.results.result import ARROW, TASK_WEIGHT, Part, Result
+from msnas.results.result import TASK_WEIGHT, Part, Result
 from msnas.results.runs import Runs
+from msnas.terminal import CHAIN
 
 PARTS: dict[Part, str] = {"valid": "validation", "test": "test"}
 NAMES = {False: "one training for each $v_1$", True: "one training for all $v_1$ (YOTO)"}
@@ -80,7 +81,7 @@ def chart(runs: Runs) -> Chart:
     ]
     if len(found := winners(once)):
         panels.append(winners_panel(found))
-    chains = Counter(run.told for run in once)
+    chains = Counter(run.chain for run in once)
     return Chart(
         title=f"{told_v1(honest[0])}, see honesty_v1"
         if honest
@@ -149,7 +150,7 @@ def winners(runs: Sequence[Result]) -> pd.DataFrame:
     rows = [
         {
             "v1": round(float(one["parameters"][TASK_WEIGHT]), 9),
-            "chain": ARROW.join(run.path_of(one["selected"])),
+            "chain": CHAIN.join(run.path_of(one["selected"])),
             "regret": float(one["regret"]),
         }
         for run in runs

@@ -73,7 +73,7 @@ function counts(values) {
 const statistics = {
   median,
   rounded: (values) => (median(values) === null ? null : Number(median(values).toPrecision(4))),
-  interval: (values) => (interval(values) ?? []).map((one) => general(one)).join(" to "),
+  interval: (values) => interval(values)?.map((one) => general(one)).join(" to ") ?? null,
   counts,
   size: (values) => values.length,
   positive: (values) => values.filter((one) => one > 0).length,
