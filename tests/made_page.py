@@ -65,7 +65,7 @@ def made_run(
         for epoch in range(3)
     ]
     (directory / "history.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in history))
-    (directory / "log").write_text(f"selected a -> b {note}\n")
+    (directory / "log").write_text(f"selected a-b {note}\n")
     return made_result(directory, config, **result)
 
 
@@ -112,6 +112,7 @@ def made_page(folder: Path, *, note: str = "none") -> Path:
                 name=name,
                 title=f"Title of {name}",
                 caption=f"Caption {note}",
+                notes=f"At v<sub>1</sub> {note}",
                 interactive=interactive,
                 files=files[name],
             )
@@ -119,7 +120,7 @@ def made_page(folder: Path, *, note: str = "none") -> Path:
         ],
         missing=[("fig8_data", f"no images {note}")],
         tables=[NamedTable(name="summary", title="By run", caption="Numbers.", rows=table)],
-        answer=[("Selected chain", f"a -> b {note}")],
+        answer=[("Selected chain", f"a-b {note}")],
         provenance=[("Command", f"python -m msnas.report {note}")],
     )
     return page.write(out)
@@ -135,6 +136,7 @@ def scan_page(folder: Path, **more: Any) -> tuple[Path, Runs]:
             name=one.name,
             title=one.title,
             caption=one.caption,
+            notes="",
             interactive=interactive(one.chart(runs)),
             files=(),
         )

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,8 @@ def test_task_weights_and_settings_make_groups(bank: Path) -> None:
     ]
     assert [one.together for one in choices] == [False, False, True, True]
     (one,) = msnas.choose([bank], task_weight=0.1)
-    assert one.title.startswith("grid_search, weights 0.1, 0.9: 4 chains trained each by itself")
+    assert one.title == "grid_search, weights 0.1, 0.9: 4 chains trained each by itself, seeds 0, 1"
+    assert replace(one, seeds=[*range(3, 12)]).title.endswith(" itself, seeds 3 to 11")
     with pytest.raises(ConfigError, match=r"task_weight: found 0\.3, allowed are .* 0\.1, 0\.5"):
         msnas.choose(bank, task_weight=0.3)
 

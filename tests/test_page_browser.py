@@ -74,6 +74,7 @@ def test_every_figure_is_drawn_without_error_or_network(tab: Browser, page: Path
     assert tab.value("document.querySelectorAll('#figure-fig_2 .violin').length") == 1
     assert tab.value("document.querySelectorAll('[data-title*=Share], img').length") == 0
     assert tab.value("document.body.innerText").count(EVIL) >= 5
+    assert tab.value("document.querySelector('figcaption sub').textContent") == "1"
     assert tab.errors == []
     assert tab.addresses == [page.resolve().as_uri()]
 
@@ -335,7 +336,7 @@ def test_a_run_shows_its_curves_settings_and_log(tab: Browser, page: Path) -> No
     tab.open(page, "#run=cccc")
     tab.wait_for("document.querySelectorAll('#run .main-svg').length >= 2")
     said = tab.value("document.querySelector('#run').textContent")
-    for words in ("toy, spos, v1 = 0.9, seed 10", "selected a -> b none", "Belief of the search"):
+    for words in ("toy, spos, v1 = 0.9, seed 10", "selected a-b none", "Belief of the search"):
         assert words in said
     curves = tab.value(
         "document.querySelector('#run .js-plotly-plot').data"

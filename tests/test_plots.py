@@ -110,7 +110,6 @@ def test_the_page_names_runs_and_lists_a_name_once() -> None:
     assert [one.showlegend for one in page.data] == [True, False]
     assert page.layout.xaxis.title.text == "x of v<sub>1</sub>"
     assert page.layout.yaxis.title.text == "y [10<sup>-3</sup> \u03b1]"
-    assert page.layout.title.subtitle.text == "n = 3 runs."
 
 
 def test_texts_of_tex_on_the_page() -> None:
@@ -176,6 +175,18 @@ def test_single_runs_beyond_are_told_together_and_not_beside_their_median() -> N
         Points(rows=pd.DataFrame({"x": [9.0], "y": [-1.0]}), look=BLUE), x=Axis(limits=(0, 1)), y=y
     )
     assert [(one.text, one.look.marker) for one in corner.beyond] == [("9, -1", "triangle-down")]
+
+
+def test_outliers_near_each_other_are_told_together_and_all_can_be_read() -> None:
+    """Within a sixteenth of the axis; far ones apart."""
+    outliers = pd.DataFrame({"x": [0.10, 0.11, 0.90, 0.97], "y": [9.0, 7.0, 8.0, 6.0]})
+    axes = {"x": Axis(limits=(0, 1)), "y": Axis(limits=(0, 1))}
+    panel = panel_of(Points(rows=outliers, look=BLUE), **axes)
+    places_of = {one.text: one.x for one in panel.beyond}
+    assert places_of == pytest.approx({"7 to 9 (2)": 0.105, "8": 0.9, "6": 0.97})
+    crowd = [Wanted(50.0, 100.0, f"{one}.123", must=True) for one in range(12)]
+    placed = places(crowd, [], np.empty((0, 2)), (200, 100), size=8)
+    clear(placed, [], (200, 100))
 
 
 def clear(boxes: Sequence[Box | None], marks: Sequence[Box], frame: tuple[float, float]) -> None:

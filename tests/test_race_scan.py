@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -193,6 +194,14 @@ def test_a_scan_killed_after_every_run(tmp_path: Path, monkeypatch: pytest.Monke
         done = killed(tmp_path / str(count), monkeypatch, [count])
         assert done == (whole, reference)
     assert killed(tmp_path / "often", monkeypatch, [1] * len(whole)) == (whole, reference)
+
+
+@pytest.mark.parametrize(("method", "race"), [({"chain": ["a"]}, True), ({}, False)])
+def test_a_search_that_selects_chains_unequally_is_no_race(
+    method: dict[str, Any], race: bool
+) -> None:
+    runs = [SimpleNamespace(path=name, config={"method": method}) for name in "aab"]
+    assert figure._unequal(SimpleNamespace(runs=runs)) is race
 
 
 def test_races_of_a_scan_run_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msnas.plots.figures
 from msnas.errors import one_line
 from msnas.plots.grammar import Chart, NothingToDraw
-from msnas.plots.page import interactive
+from msnas.plots.page import interactive, rich
 from msnas.plots.paper import save
 from msnas.results.runs import Runs
 
@@ -35,11 +35,15 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A figure that was drawn, with its form for the page and its files (PNG, PDF)."""
+    """A figure that was drawn, with its form for the page and its files (PNG, PDF).
+
+    `notes` say what these runs show and what is left out; they hold tags of plotly's texts.
+    """
 
     name: str
     title: str
     caption: str
+    notes: str
     interactive: plotly.graph_objects.Figure
     files: tuple[Path, ...]
 
@@ -76,5 +80,6 @@ def draw_figures(runs: Runs, folder: Path) -> tuple[list[Drawn], list[tuple[str,
             missing.append((one.name, f"failed: {one_line(error)}"))
         else:
             words = {"name": one.name, "title": one.title, "caption": one.caption}
+            words["notes"] = rich(" ".join(chart.notes))
             drawn.append(Drawn(**words, interactive=page, files=files))
     return drawn, missing

@@ -26,6 +26,9 @@ Positions = Float[np.ndarray, " number"]
 Names = tuple[str, ...]
 Ticks = Mapping[float, str]
 
+NEAR = 1 / 16
+"""Marks beyond an axis are told together within this share of the other axis."""
+
 
 class NothingToDraw(Exception):  # noqa: N818 - no error
     """The runs have nothing that the figure shows; the message says what is missing."""
@@ -246,35 +249,36 @@ class Panel:
 
     @cached_property
     def beyond(self) -> list[Beyond]:
-        """The marks outside the axes; a layer's marks at one place of the frame are merged.
+        """The marks outside the axes; a layer's marks near one place of the frame are merged.
 
         Where a median is outside, single runs at the same place of the frame are not listed.
         """
         ends = {"x": self.limits("x"), "y": self.limits("y")}
-        found: dict[tuple[Any, ...], pd.DataFrame] = {}
+        found: dict[tuple[Any, ...], tuple[pd.DataFrame, pd.DataFrame]] = {}
         points = [one for one in self.layers if isinstance(one, Points) and one.size]
         for layer in sorted(points, key=lambda one: (one.loose, -one.size)):
-            at = {"x": self.x.positions(layer.rows["x"]) + layer.shift}
+            at = pd.DataFrame({"x": self.x.positions(layer.rows["x"]) + layer.shift})
             at["y"] = self.y.positions(layer.rows["y"])
-            inside = {side: np.clip(at[side], *ends[side]) for side in at}
-            where = pd.DataFrame(
-                {**inside, **{f"{side}_out": at[side] - inside[side] for side in at}}
-            )
-            where = where.assign(x_out=np.sign(where["x_out"]), y_out=np.sign(where["y_out"]))
-            beyond = where[(where[["x_out", "y_out"]] != 0).any(axis=1)]
+            inside = at.assign(**{side: at[side].clip(*ends[side]) for side in ends})
+            near = {
+                side: (inside[side] - low) // ((high - low) * NEAR)
+                for side, (low, high) in ends.items()
+            }
+            out = np.sign(at - inside).add_suffix("_out")
+            places = pd.DataFrame({**near, **out})[(out != 0).any(axis=1)]
             own = {
-                (layer.look.colour, *place): layer.rows.iloc[part.index]
-                for place, part in beyond.groupby(list(where))
+                (layer.look.colour, *place): (inside.iloc[part.index], layer.rows.iloc[part.index])
+                for place, part in places.groupby(list(places))
             }
             found = own | found
         return [
             Beyond(
-                x=x,
-                y=y,
+                x=float(at["x"].median()),
+                y=float(at["y"].median()),
                 look=Look(colour=colour, marker=_POINTING[int(up)]),
                 text=_told([part[side] for side, out in (("x", across), ("y", up)) if out]),
             )
-            for (colour, x, y, across, up), part in found.items()
+            for (colour, _, _, across, up), (at, part) in found.items()
         ]
 
 

@@ -14,6 +14,9 @@ from msnas.plots.grammar import Panel, Points, Words
 GAPS = (1.0, 4.0, 8.0)
 """Between a mark and its word, tried in this order [point]."""
 
+FAR = (16.0, 28.0, 40.0)
+"""Further gaps for words that must be there."""
+
 WAYS = ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
 """Directions, tried in this order."""
 
@@ -130,10 +133,12 @@ def places(
                     width,
                     height,
                 )
-                for gap, (across, up) in product(GAPS, WAYS)
+                for gap, (across, up) in product((*GAPS, *FAR) if must else GAPS, WAYS)
             ]
+            near = around[: len(GAPS) * len(WAYS)]
             around = [one for one in around if one.within(*frame)]
-            tries = [one for one in around if not one.meets(taken)]
+            free = [one for one in around if not one.meets(taken)]
+            tries = [one for one in free if one in near] or free[:1]
             if must and not tries:
                 tries = around[-1:]
         best = min(tries, key=lambda one: _hits(one, lines), default=None)

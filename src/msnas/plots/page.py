@@ -30,7 +30,7 @@ NARROW = 320.0, 250.0
 """Size of the axes on a phone [pixel]: labels that have room there have room everywhere."""
 
 LINE = 54
-"""Characters in a line of notes, as many as a phone can show."""
+"""Characters in a line of a title, as many as a phone can show."""
 
 
 def interactive(chart: Chart) -> go.Figure:
@@ -57,6 +57,9 @@ def interactive(chart: Chart) -> go.Figure:
         axis = number + 1 if number else ""
         place = {"row": number // columns + 1, "col": number % columns + 1}
         for trace in _traces(panel, listed):
+            if isinstance(trace, go.Heatmap):  # the colour bar is as high as its panel
+                low, high = figure.layout[f"yaxis{axis}"].domain
+                trace.colorbar.update(y=(low + high) / 2, len=high - low)
             figure.add_trace(trace, **place)
         for one in placed_words(panel, NARROW, size=10):
             shift = {"xshift": one.away[0], "yshift": one.away[1], "showarrow": False}
@@ -65,8 +68,7 @@ def interactive(chart: Chart) -> go.Figure:
             words.append({**at, "text": rich(one.text), "font": font, "name": "words", **shift})
         figure.update_xaxes(_axis(panel.x, panel.limits("x")), **place)
         figure.update_yaxes(_axis(panel.y, panel.limits("y")), **place)
-    lines = textwrap.wrap(rich(" ".join(chart.notes)), LINE)
-    top = 80 + extra + 16 * len(lines)
+    top = 80 + extra
     figure.update_layout(
         template="none",
         annotations=words,  # together: one by one, each is checked again with the next
@@ -74,8 +76,8 @@ def interactive(chart: Chart) -> go.Figure:
         title={
             "text": "<br>".join(textwrap.wrap(rich(chart.title), LINE - 14)),
             "font": {"size": 15},
-            "subtitle": {"text": "<br>".join(lines), "font": {"size": 11}},
             **{"yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 12}},
+            **{"x": 0.02, "xanchor": "left"},  # plotly's buttons are on the right
         },
         height=height + top + 100,
         margin={"t": top, "b": 100, "l": 60, "r": 20},

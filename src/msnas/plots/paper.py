@@ -122,7 +122,7 @@ def _draw_panel(panel: Panel, axes: Axes, width: float) -> None:
         axes.plot(one.x, one.y, ms=6, mew=0.5, zorder=90, clip_on=False, **mark)
     _set_axis(axes, "x", panel.x, panel.limits("x"))
     _set_axis(axes, "y", panel.y, panel.limits("y"))
-    axes.set_title(_folded(panel.title, width * 11))
+    axes.set_title(_folded(panel.title, width * 12))
     entries = {one.entry: _handle(one) for one in panel.layers if one.label}
     if panel.own_legend:
         below: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18)}

@@ -34,7 +34,7 @@ def chart(runs: Runs) -> Chart:
         own = [choice for choice in choices if choice.label == label]
         choice = min(own, key=lambda one: distance_to_equal(one.runs[0]))
         panels.append(_panel(choice))
-        notes.append(f"{choice.title}: {' '.join(choice.words())}")
+        notes.append(f"{choice.title}. {choice.words()[0]}")
     if left := len(choices) - len(panels):
         notes.append(f"Not shown: {left} choices at other task weights or settings.")
     return Chart(

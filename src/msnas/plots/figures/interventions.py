@@ -25,11 +25,11 @@ APART = 0.6
 def chart(runs: Runs) -> Chart:
     """The last task's test metric with the truth in place of earlier outputs.
 
-    Left, number after number is replaced, those first that by themselves gain most on validation
-    events; right, what each variable, object and task is worth. Bars are one standard error of the
-    difference to the chain as it is, from the choice of test events. A chain that gains by the
-    truth has outputs that mean what they claim. Of each method and weight the best run on
-    validation data.
+    First panel: number after number is replaced, beginning with the number that alone gains most
+    on validation events. Second panel: the gain by the truth of each variable, object and task.
+    Bars are one standard error of the difference to the chain as it is, from the choice of test
+    events. A chain that gains by the truth has outputs that mean what they claim. Of each method
+    and weight the best run on validation data.
     """
     chosen = series_of(runs)
     if not chosen:

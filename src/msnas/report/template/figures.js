@@ -91,6 +91,9 @@ function dataOf(figure, active) {
 
 // ---------------------------------------------------------------- how they look
 
+/** Nodes of a text with plotly's tags `<sub>` and `<sup>`, and nothing else of HTML. */
+const tagged = (text) => text.split(/<(sub|sup)>(.*?)<\/\1>/).map((one, at, all) => (at % 3 === 1 ? make(one, {}, all[at + 1]) : at % 3 ? null : one));
+
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const narrow = matchMedia("(max-width: 40rem), (pointer: coarse)");
 const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();

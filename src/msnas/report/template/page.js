@@ -89,7 +89,7 @@ const tables = page.tables.map((one) => {
 if (tables.length) section("tables", "Tables", ...tables.flatMap(({ one, view }) => [make("h3", {}, one.title), view]));
 
 const figures = page.figures.map((one) => {
-  const caption = make("figcaption", {}, one.caption, one.files.map(([name, address]) => [" ", make("a", { href: address }, name)]));
+  const caption = make("figcaption", {}, one.caption, " ", tagged(one.notes), one.files.map(([name, address]) => [" ", make("a", { href: address }, name)]));
   const view = figureView(one, openKey);
   return { view, element: make("figure", { id: `figure-${one.name.replace(/[^A-Za-z0-9_-]/g, "_")}` }, make("h3", {}, one.title), view, caption) };
 });
