@@ -17,10 +17,11 @@ Answer = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 @dataclass
 class Loopback:
-    """What was asked for, and the environment that leads there."""
+    """What was asked for, the epochs that were sent, and the environment that leads there."""
 
     environment: dict[str, str]
     paths: list[str] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 @contextmanager
@@ -35,6 +36,10 @@ def loopback(answer: Answer, home: str) -> Iterator[Loopback]:
             if self.path == "/graphql":
                 asked = json.loads(body)
                 data = {"viewer": ME, **answer(asked["query"], asked.get("variables") or {})}
+            if self.path.endswith("/file_stream"):
+                files = json.loads(body).get("files") or {}
+                lines = files.get("wandb-history.jsonl", {}).get("content", [])
+                there.history.extend(map(json.loads, lines))
             text = json.dumps({"data": data}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,14 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for name in cli.COMMANDS.keys() | {"train", "choose", "compare", "predict", "evaluate"}:
         assert f"\n  {name} " in text
+
+
+def test_python_m_msnas_is_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["msnas", "--help"])
+    runpy.run_module("msnas", run_name="__main__")
+    assert capsys.readouterr().out == cli._help()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,8 +12,9 @@ from typing import Any
 
 import pytest
 import wandb
-from conftest import QUIET, compose_config, epochs
+from conftest import QUIET, ROOT, compose_config, epochs
 from golden_runs import COMMON, RUNS
+from loopback import loopback
 from offline_run import OfflineRun, made
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -207,3 +210,42 @@ def test_offline_there_is_nothing_until_the_end(tmp_path: Path) -> None:
     directory, _ = made(tmp_path)
     WandbTracker(project="msnas", mode="offline", group=None).epoch(directory, {})
     assert not (directory.path / LIVE).exists()
+
+
+def of_wandb(query: str, variables: dict[str, Any]) -> dict[str, Any]:
+    """What W&B answers where a run begins."""
+    if "upsertBucket" in query:
+        project = {"id": "p", "name": "msnas", "entity": {"id": "e", "name": "me"}}
+        bucket = {"id": "b", "name": variables["name"], "displayName": "made", "config": "{}"}
+        return {"upsertBucket": {"bucket": {**bucket, "project": project}, "inserted": True}}
+    if "createRunFiles" in query:
+        return {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": []}}
+    return {}
+
+
+def test_wandb_online_sends_epochs_while_the_run_is_at_work(tmp_path: Path) -> None:
+    """A server on this machine has them before the process that tells them may end."""
+    code = (
+        "import sys; from pathlib import Path; from offline_run import made\n"
+        "from msnas.report.wandb_tracker import WandbTracker\n"
+        f"directory, _ = made(Path({str(tmp_path)!r}))\n"
+        "tracker = WandbTracker(project='msnas', mode='online', group=None)\n"
+        "for line in directory.history()[:3]: tracker.epoch(directory, line)\n"
+        "sys.stdin.readline(); tracker.leave()"
+    )
+    with loopback(of_wandb, str(tmp_path)) as server:
+        often = {"WANDB__FILE_STREAM_TRANSMIT_INTERVAL": "0.2"}  # by default every 15 s
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT / "tests",
+            env=server.environment | often,
+            stdin=subprocess.PIPE,
+        )
+        end = time.monotonic() + 120
+        while len(server.history) < 3 and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.1)
+        assert process.poll() is None, "the run is at work"
+        sent = [(one["epoch"], one["_timestamp"]) for one in server.history]
+        process.communicate(b"\n", timeout=120)
+    assert sent == [(0, 1.5e9), (1, 1.5e9 + 1), (0, 1.5e9 + 60)]
+    assert process.returncode == 0
