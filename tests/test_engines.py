@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
 import socket
@@ -10,7 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from scan_process import (
     said,
     sweep,
     wait_for,
+    workers,
 )  # fmt: skip
 
 SCAN = (*TOY, *epochs(2), "task_weight=0.1,0.9", "seed=0,1")
@@ -86,57 +90,132 @@ def test_submitit_local(serial: dict[Any, Path], tmp_path: Path) -> None:
     assert_survives(tmp_path, serial[SHORT], "hydra/launcher=submitit_local")
 
 
+class Cluster:
+    """A Ray cluster on this machine; every node has one worker."""
+
+    def __init__(self, place: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address = f"127.0.0.1:{port}"
+        self.place = place
+        self.nodes: list[subprocess.Popen[bytes]] = []
+        self.add("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={place}")
+
+    @property
+    def engine(self) -> tuple[str, str]:
+        return "hydra/launcher=ray", f"hydra.launcher.ray.init.address={self.address}"
+
+    def add(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start one more node; without `words` it joins the others."""
+        ray = str(Path(sys.executable).with_name("ray"))
+        common = ["--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats"]
+        output = self.place / f"node{len(self.nodes)}"
+        with output.open("w") as file:
+            self.nodes.append(
+                subprocess.Popen(
+                    [ray, "start", *(words or [f"--address={self.address}"]), *common, "--block"],
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            )
+        wait_for(lambda: "Ray runtime started" in output.read_text())
+        return self.nodes[-1]
+
+    def kill(self) -> None:
+        for node in self.nodes:
+            end_session(node)
+
+
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a Ray cluster on this machine: a head and a second node, a worker each."""
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A cluster of a head and a second node."""
     needs("hydra_ray_launcher")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    ray = str(Path(sys.executable).with_name("ray"))
-    common = ["--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats", "--block"]
-    head = ["--head", f"--port={address.split(':')[1]}", "--include-dashboard=false"]
-    nodes: list[subprocess.Popen[bytes]] = []
     # a short path: that of a socket may have 107 characters
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as place:
         # Ray keeps a token there that another cluster's does not go with
         monkeypatch.setenv("HOME", place)
+        made = Cluster(Path(place))
         try:
-            for words in ([*head, f"--temp-dir={place}"], [f"--address={address}"]):
-                output = Path(place) / f"node{len(nodes)}"
-                with output.open("w") as file:
-                    nodes.append(
-                        subprocess.Popen(
-                            [ray, "start", *words, *common],
-                            stdout=file,
-                            stderr=subprocess.STDOUT,
-                            start_new_session=True,
-                        )
-                    )
-                wait_for(lambda output=output: "Ray runtime started" in output.read_text())
-            yield address
+            made.add()
+            yield made
         finally:
-            for node in nodes:
-                _end_session(node.pid)
-                node.wait()
+            made.kill()
 
 
-def _end_session(leader: int) -> None:
+def end_session(leader: subprocess.Popen[bytes]) -> None:
     """Ray's daemons have process groups of their own, but stay in the session."""
     for _ in range(3):
-        for process in Path("/proc").iterdir():
-            if process.name.isdigit():
-                try:
-                    if os.getsid(int(process.name)) == leader:
-                        os.kill(int(process.name), signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
+        for process in in_session(leader):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         time.sleep(0.05)
+    leader.wait()
 
 
-def test_ray_cluster_of_two_workers(serial: dict[Any, Path], tmp_path: Path, cluster: str) -> None:
-    address = f"hydra.launcher.ray.init.address={cluster}"
-    assert_survives(tmp_path, serial[SHORT], "hydra/launcher=ray", address)
+def in_session(leader: subprocess.Popen[bytes]) -> set[int]:
+    found = set()
+    for process in Path("/proc").iterdir():
+        with suppress(ProcessLookupError):
+            if process.name.isdigit() and os.getsid(int(process.name)) == leader.pid:
+                found.add(int(process.name))
+    return found
+
+
+def test_ray_cluster_of_two_workers(
+    serial: dict[Any, Path], tmp_path: Path, cluster: Cluster
+) -> None:
+    assert_survives(tmp_path, serial[SHORT], *cluster.engine)
+
+
+MANY = (
+    *("problem=toy", "trainer=cpu", "logger=none", "report=false", "data.source.events=200"),
+    *("method=fixed_chain", "method.chain=[line,logistic]", "pretrain.enabled=false", *epochs(2)),
+)
+WEIGHTS = ("0.1", "0.3", "0.5", "0.7")
+SAMPLE = (*MANY, "task_weight=0.3", "seed=range(0,4)")
+
+
+@pytest.mark.slow
+def test_ray_loses_a_node_and_gets_another_one(tmp_path: Path, cluster: Cluster) -> None:
+    """200 runs; the runs of SAMPLE wait in the middle until the accident is over."""
+    serial, folder = tmp_path / "serial", tmp_path / "scan"
+    assert sweep(serial, *SAMPLE, "hydra/launcher=basic") == 0, said(serial)
+    held = {run.name for run in serial.glob("runs/toy/*/*")}
+    scan = (*MANY, f"task_weight={','.join(WEIGHTS)}", "seed=range(0,50)", "scan.name=many")
+
+    def running_on(node: subprocess.Popen[bytes]) -> Path | None:
+        """The run that this node's worker is in the middle of."""
+        of_node = in_session(node)
+        return next((run for pid, run in workers(folder).items() if pid in of_node), None)
+
+    with held_back(folder, serial):
+        process = begin(folder, *scan, *cluster.engine)
+        try:
+            wait_for(lambda: len(results(folder)) >= 50, seconds=400)
+            lost = cluster.nodes[1]
+            interrupted = wait_for(
+                lambda: run if (run := running_on(lost)) and run.name in held else None
+            )
+            end_session(lost)
+            assert not (interrupted / "result.json").exists()
+            added = cluster.add()
+            wait_for(lambda: running_on(added), seconds=240)
+        except BaseException:
+            kill_all(process)
+            raise
+    assert end(process, seconds=900) == 0, said(folder)
+    assert "Traceback" not in said(folder)
+    assert "raylet" not in said(folder)
+    assert (interrupted / "result.json").exists()
+    runs = json.loads((folder / "sweeps" / "many" / "scan.json").read_text())["runs"]
+    assert Counter(run["status"] for run in runs) == {"finished": 200}
+    assert len({run["key"] for run in runs}) == 200
+    assert [one["status"] for one in results(folder)] == ["finished"] * 200
+    found, expected = numbers(folder), numbers(serial)
+    assert len(expected) == 2 * 4
+    assert {name: found[name] for name in expected} == expected
 
 
 def test_killed_whole_and_started_again(serial: dict[Any, Path], tmp_path: Path) -> None:

@@ -188,6 +188,8 @@ def _start_ray(settings: DictConfig) -> None:
         if given.get("address") is None and "RAY_ADDRESS" not in os.environ:
             quiet["include_dashboard"] = False
         ray.init(**{**quiet, **given})
+        # a page on every lost node comes whatever the settings; what was lost is launched again
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _start_tracker() -> None:
