@@ -107,7 +107,7 @@ def test_a_recommended_v1_comes_first(runs: Runs) -> None:
     )
     (taken,) = said(runs, [one])["Taken from"]
     assert taken.startswith("spos, v1 = 0.5: v1 = 0.5 has the best AUC on validation events")
-    assert "75% of resamplings" in taken
+    assert "75 % of resamplings" in taken
     at = [
         {"parameters": {"task_weight": v1}, "valid": {}, "test": {"classify/auc": auc}}
         for v1, auc in ((0.0, 0.85), (0.5, 0.82))

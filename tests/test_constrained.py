@@ -194,7 +194,9 @@ def test_the_figure_against_v1_and_its_bounds(tmp_path: Path) -> None:
     write_honest_run(tmp_path, AXIS)
     runs = collect([tmp_path])
     chart = honesty_v1.chart(runs)
-    assert chart.title == "spos, one training (YOTO): recommended $v_1$ = 0.5 (100% of resamplings)"
+    assert chart.title == (
+        "spos, one training (YOTO): recommended $v_1$ = 0.5 (100 % of resamplings)"
+    )
     assert [panel.y.label for panel in chart.panels] == [
         "validation AUC of classify",
         "joint validity",

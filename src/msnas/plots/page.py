@@ -111,7 +111,7 @@ def _title(panel: Panel) -> str:
 def _axis(axis: Axis, limits: tuple[float, float]) -> dict[str, Any]:
     ticks = None if axis.ticks is None else axis.ticks(*limits)
     return {
-        "title": {"text": rich(axis.label)},
+        "title": {"text": "<br>".join(textwrap.wrap(rich(axis.label), LINE - 10))},
         "range": list(limits),
         "zeroline": False,
         "tickvals": None if ticks is None else list(ticks),

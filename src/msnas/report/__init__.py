@@ -1,1 +1,1 @@
-"""What a user reads: tables and trackers."""
+"""What a user reads about runs: tables, the page, and trackers such as W&B."""

@@ -1,4 +1,4 @@
-"""The report's table of how well searches agree with all trained chains."""
+"""The report's table of how well searches rank the chains that grid search trained one by one."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def agreement_table(runs: Runs) -> NamedTable:
     return NamedTable(
         name="agreement",
         title="Searches against all trained chains",
-        caption=f"With grid search's validation numbers of the same seed as the truth: tau, rank "
+        caption="With grid search's validation numbers of the same seed as the truth: tau, rank "
         "agreement (1: the same order); regret, what the selected chain loses to the best; hit "
-        f"rate, how often it is the best. Means over seeds, low to high with {CONFIDENCE:.0%}. "
-        "Random: the expectation of a uniform choice.",
+        "rate, how often it is the best. Means over seeds, low to high with "
+        f"{100 * CONFIDENCE:g} %. Random: the expectation of a uniform choice.",
         rows=pd.DataFrame(rows).dropna(axis=1, how="all"),
     )

@@ -1,4 +1,4 @@
-"""What the runs of a problem say, in a few sentences: the first thing on the page."""
+"""The answer on top of the page: which chain is selected, how sure, and what to do next."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Lines = list[tuple[str, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class _Taken:
-    """The runs that the answer is about, alike but for the seed; why these; tables of them."""
+    """The runs of the answer, alike but for the seed; why they were taken; their tables."""
 
     label: str
     runs: Sequence[Result]
@@ -47,10 +47,10 @@ class _Taken:
 def answer(
     runs: Runs, recommended: Sequence[Recommended], tables: Mapping[str, NamedTable]
 ) -> Lines:
-    """Terms and what is said of them; nothing without a finished run.
+    """Pairs of a term and a sentence about it; none without a finished run.
 
-    Method and task weights are taken by validation events alone, so the test numbers are those of
-    a choice that has not seen them. `tables` are those of the report by their names.
+    Method and task weights are chosen on validation events alone, so the test numbers have no
+    influence on the choice. `tables` are the tables of the report by their names.
     """
     if not runs.finished:
         return []
@@ -79,7 +79,7 @@ def answer(
 def _taken(
     runs: Runs, recommended: Sequence[Recommended], tables: Mapping[str, NamedTable]
 ) -> _Taken:
-    """The runs at the best recommended v1; else those best in the median on validation events."""
+    """The runs at the best recommended v1; else the runs with the best validation median."""
     labels = _labels(runs)
     last = runs.quantities.last
     sign = -1.0 if last is None else last.sign
@@ -89,7 +89,7 @@ def _taken(
             share = next(row.share for row in one.candidates if row.v1 == one.v1)
             why = (
                 f"v1 = {one.v1:g} has the best {one.quantity} on validation events among those "
-                f"with honest intermediate outputs (chosen by {share:.0%} of resamplings)."
+                f"with honest intermediate outputs (chosen by {100 * share:.0f} % of resamplings)."
             )
             if own:
                 return _Taken(label=labels[id(own[0])], runs=own, why=why, tables=tables)
@@ -134,7 +134,7 @@ def _value(one: Recommended) -> float:
 
 
 def _choice(taken: _Taken) -> Choice | None:
-    """What all seeds say of the choice together; of a single run, what it says itself."""
+    """The choice among chains by all seeds together; for a single run its own choice."""
     found = choices_over_seeds(taken.runs)
     return found[0] if found else Choice.of(taken.runs[0]) if len(taken.runs) == 1 else None
 
@@ -145,7 +145,7 @@ def _row(taken: _Taken, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, 
 
 
 def _test_numbers(taken: _Taken) -> list[str]:
-    """Each quantity with its interval over seeds, and its error from the test events."""
+    """A text for each quantity: test number, interval over seeds, error due to the test events."""
     found, methods = [], taken.tables["methods"]
     (row,) = _row(taken, methods.table.to_dict("records"))
     for name, (how, _) in methods.numbers.items():
@@ -179,7 +179,7 @@ def _against(taken: _Taken, runs: Runs) -> str:
 
 
 def _next(runs: Runs, taken: _Taken, choice: Choice | None) -> str:
-    """The most useful next step."""
+    """The most useful next step, in a sentence."""
     seeds = len({run.seed for run in taken.runs})
     if runs.others:
         left = f"{number_of_runs(len(runs.others))} {'has' if len(runs.others) == 1 else 'have'}"
@@ -201,6 +201,6 @@ def _next(runs: Runs, taken: _Taken, choice: Choice | None) -> str:
 
 
 def _all(names: Sequence[str], most: int = 8) -> str:
-    """Names, the first of many."""
+    """At most `most` names, and how many more there are."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest

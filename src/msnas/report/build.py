@@ -1,4 +1,4 @@
-"""A report from run directories alone: tables, figures, page."""
+"""Makes a report from run directories alone: tables, figures and the page."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from msnas.storage import damage_of, read_record, whole, write_record
 from msnas.terminal import say, text_table
 
 LOCK = ".lock"
-"""Held while a report is written: of two scans of the same runs, the later one's report stays."""
+"""Lock file, held while a report is written: two reports in one folder do not mix."""
 
 EVERY = 10.0
 """Seconds between two looks at runs that are watched."""
 
 AT_WORK = ("new", "not started", "running", "unfinished")
-"""States of runs that are waited for."""
+"""States of runs that a watched report waits for."""
 
 WRITTEN = "written.json"
-"""In the folders of a report: the record of the files there that are the report's own."""
+"""Record in each folder of a report: the files that the report wrote there."""
 
 
 def build_report(
@@ -49,12 +49,12 @@ def build_report(
 ) -> None:
     """Read the runs below `folders` and write their report into `out`, over an earlier one.
 
-    Within the `bounds` a v1 is recommended. `runs` are those below the folders, if they have been
-    read; the page loads itself again every `renew` seconds, if that is not 0.
+    A v1 is recommended within the `bounds`. `runs` are the runs below the folders, if they were
+    read before. The page loads itself again every `renew` seconds, if that is not 0.
 
     Runs of several problems get a report each, in `out/<problem>`, and a page that leads to them.
-    Raises DataError if there is no run at all, or `out` cannot be written. While another process
-    writes there, it waits.
+    Raises DataError if there is no run at all, or `out` cannot be written. Waits while another
+    process writes there.
     """
     runs = runs or collect(folders)
     if not runs.finished and not runs.others:
@@ -109,7 +109,7 @@ def watch_report(
 
 
 def _report(runs: Runs, out: Path, console: Console, bounds: Bounds, **page: Any) -> None:
-    """The report of runs of one problem."""
+    """Write the report of the runs of one problem."""
     out.mkdir(parents=True, exist_ok=True)
     write_results(runs.wide, out)
     recommended = recommendations(runs.finished, bounds)
@@ -140,7 +140,7 @@ def _report(runs: Runs, out: Path, console: Console, bounds: Bounds, **page: Any
 
 
 def write_results(table: pd.DataFrame, out: Path) -> tuple[Path, Path]:
-    """Write results.csv and results.parquet, one row a run."""
+    """Write results.csv and results.parquet, with a row for each run."""
     paths = out / "results.csv", out / "results.parquet"
     _write_csv(table, paths[0])
     with whole(paths[1], alone=False) as new:
@@ -151,7 +151,7 @@ def write_results(table: pd.DataFrame, out: Path) -> tuple[Path, Path]:
 def _top_page(
     problems: Mapping[str, Runs], others: Sequence[OtherRun], out: Path, **page: Any
 ) -> None:
-    """A page with a link to the report of each problem, and the runs that are in none."""
+    """Write a page that links the report of each problem and lists the runs without a result."""
     overview = pd.DataFrame(
         [
             {
@@ -170,9 +170,9 @@ def _top_page(
 
 
 def _without_earlier(folder: Path) -> Path:
-    """The folder without what an earlier report wrote into it and no one has changed since.
+    """Remove the files that an earlier report wrote into the folder, if they are unchanged.
 
-    Its record tells what that is (`_remember`): nothing else is ever removed.
+    The folder's record lists these files (`_remember`); no other file is ever removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -186,7 +186,7 @@ def _without_earlier(folder: Path) -> Path:
 
 
 def _remember(paths: Sequence[Path]) -> None:
-    """Keep what was written into a folder in the folder's record."""
+    """List the files in the records of their folders, with checksums."""
     for folder in {path.parent for path in paths}:
         write_record(folder / WRITTEN, {}, files=[path.name for path in paths])
 

@@ -1,4 +1,4 @@
-"""How sure a choice is, for the terminal. Imports no PyTorch."""
+"""Prints how sure a choice among chains is. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from msnas.results.choice import Choice
 from msnas.terminal import say, text_table
 
 MOST_SHOWN = 20
-"""Chains of a table, besides the tie set and the default."""
+"""Most chains in a table, besides the tie set and the default."""
 
 
 def show_choice(choice: Choice, console: Console) -> None:
-    """Print a row for each chain, the most probable one first, and what it means."""
+    """Print a row for each chain, the most probable first, and the meaning in sentences."""
     say(console, f"How sure is the choice? {choice.title}")
     shown = [
         row
@@ -44,7 +44,7 @@ def show_choice(choice: Choice, console: Console) -> None:
 
 
 def _size(row: Mapping[str, Any]) -> dict[str, str]:
-    """Of a chain that has one."""
+    """The text of a chain's size; empty if it was not measured."""
     if "latency" not in row:
         return {"parameters": "", "µs/event": ""}
     return {

@@ -1,4 +1,4 @@
-"""What configurations have in common, and what one of them adds. Imports no PyTorch."""
+"""Settings that all configurations share, and the rest of each. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Settings = Mapping[str, Any]
 
 
 def common_part(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The settings that are there, with one value, in all of `configs`, as `a.b.c`.
+    """The settings that have the same value in all of `configs`, by names such as `a.b.c`.
 
     >>> common_part([{"seed": 0, "recipe": {"lr": 0.1}}, {"seed": 1, "recipe": {"lr": 0.1}}])
     {'recipe.lr': 0.1}
@@ -28,7 +28,7 @@ def common_part(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def beside(config: Mapping[str, Any], common: Settings) -> dict[str, Any]:
-    """The settings of `config` that are not in `common`: the two together are `config` again.
+    """The settings of `config` that are not in `common`; both together are the whole `config`.
 
     >>> beside({"seed": 1, "recipe": {"lr": 0.1, "batch": 8}}, {"recipe.lr": 0.1})
     {'seed': 1, 'recipe.batch': 8}

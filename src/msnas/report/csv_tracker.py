@@ -1,4 +1,4 @@
-"""The history as one table."""
+"""The history of a run as one CSV table."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ TABLE = "history.csv"
 class CsvTracker(Tracker):
     """Writes history.csv into the run directory: a line per epoch of every training.
 
-    Stage and model, then a column for each number: of mappings such as alpha one for each task
+    Columns are stage and model, then each number; for mappings such as alpha a column per task
     and candidate, `alpha/<task>/<candidate>`. A number that an epoch does not have is left empty.
     """
 
     def missing(self, directory: RunDirectory) -> bool:
-        """Whether there is no table."""
+        """Whether history.csv is missing."""
         return not (directory.path / TABLE).exists()
 
     def mirror(self, directory: RunDirectory, result: Mapping[str, Any]) -> str:
-        """Write the table."""
+        """Write history.csv."""
         path = directory.path / TABLE
         lines = [
             {"stage": line["stage"], "model": line["model"], **numbers_of(line)}

@@ -15,12 +15,12 @@ from msnas.results.runs import Runs
 
 
 def honesty_tables_of(runs: Runs, recommended: Sequence[Recommended]) -> list[NamedTable]:
-    """The tables of runs of one problem; some may have no row."""
+    """Interventions, leakage and the recommended v1 of one problem's runs; a table may be empty."""
     return [interventions_table(runs), leakage_table(runs), recommended_table(recommended)]
 
 
 def interventions_table(runs: Runs) -> NamedTable:
-    """A row per method, task weights and what is replaced by the truth."""
+    """A row per method, task weights and group of numbers that the truth replaces."""
     rows = [
         {
             **fixed,
@@ -73,7 +73,7 @@ def leakage_table(runs: Runs) -> NamedTable:
 
 
 def recommended_table(recommended: Sequence[Recommended]) -> NamedTable:
-    """A row per method and v1."""
+    """A row per method and v1 that could be recommended."""
     told = labels([one.runs[0] for one in recommended])
     rows = [
         {
@@ -115,7 +115,7 @@ def _interval(low: float | None, high: float | None) -> str | None:
 
 
 def _identified(runs: Runs) -> Iterator[tuple[Result, dict[str, Any]]]:
-    """Every run with the columns that say which it is."""
+    """Each run with the columns that identify its row: method, task weights, key."""
     for run, label in zip(runs.finished, runs.wide.get("label", ()), strict=True):
         yield run, {"method": label, **weights_of(run), KEYS: [run.key]}
 
@@ -123,7 +123,7 @@ def _identified(runs: Runs) -> Iterator[tuple[Result, dict[str, Any]]]:
 def _over_seeds(
     rows: Sequence[Mapping[str, Any]], numbers: Sequence[str], **words: str
 ) -> NamedTable:
-    """Medians of the numbers of rows that are the same but for them."""
+    """A table of medians of `numbers` over rows that are equal in all other columns."""
     table = pd.DataFrame(rows)
     by = [str(name) for name in table if name not in (*numbers, KEYS)]
     medians = {name: ("median", name) for name in numbers}

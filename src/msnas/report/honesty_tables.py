@@ -1,4 +1,4 @@
-"""What a run tells of its intermediate outputs, for the terminal. Imports no PyTorch."""
+"""The tables of the terminal on intermediate outputs of a run. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msnas.terminal import number, text_table
 def honesty_tables(
     interventions: InterventionNumbers | None, leakage: Mapping[str, LeakageNumbers], part: str
 ) -> Iterator[Table]:
-    """The interventions and the leakage on one part of the data, as far as they were measured."""
+    """Tables of interventions and leakage on one part of the data, if they were measured."""
     if interventions:
         base = interventions["base"]
         rows = [_row("nothing", base, base, {})]

@@ -1,7 +1,7 @@
 """The report as one page that needs no network: index.html. Imports no PyTorch.
 
-The page is drawn by its scripts (template/*.js) from the data that it holds: the runs, the rows of
-the tables, the figures; packed, what is shown of a single run, and plotly.js.
+The page's scripts (template/*.js) draw it from the data in it: the runs, the rows of the tables,
+the figures, and, compressed, the views of single runs and plotly.js.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).parent / "template"
 
 SCRIPTS = ("tables.js", "figures.js", "runs.js", "page.js")
-"""In this order they are one script."""
+"""Files that, joined in this order, are the script of the page."""
 
 STATES = re.compile(r"failed|new|not started|running|unfinished|no run")
-"""How the reason of a run without a result begins; of another that one cannot be read."""
+"""Beginnings of the reason of a run without a result; any other run cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What a page shows. `missing` are names of figures and why they could not be drawn.
+    """The content of a page. `missing` holds names of figures and why they could not be drawn.
 
-    `answer` and `provenance` are terms and what is said of them, `beside` names and addresses of
-    the other problems' reports. A page that is being renewed loads itself again after so many
-    seconds, `renew`.
+    `answer` and `provenance` are pairs of a term and its text, `beside` names and addresses of
+    the reports of all problems. The page loads itself again every `renew` seconds, if that is
+    not 0.
     """
 
     runs: Runs
@@ -112,18 +112,18 @@ class Page:
 
 
 def link_to(path: Path, out: Path) -> str:
-    """The way from the folder `out` to `path`, as an address."""
+    """The address of `path` in a link of a page in the folder `out`."""
     return quote(Path(os.path.relpath(path.resolve(), out.resolve())).as_posix())
 
 
 def state_of(other: OtherRun) -> str:
-    """What a run without a result is, in a word or two."""
+    """The state of a run without a result, in a word or two."""
     found = STATES.match(other.reason)
     return found[0] if found else "unreadable"
 
 
 def _run_table(runs: Runs, anchors: Sequence[str], link: Any) -> dict[str, Any]:
-    """All runs, also those without a result, as in results.csv; which columns are shown first."""
+    """All runs as in results.csv, also runs without a result; and the columns shown at first."""
     wide = runs.wide.drop(columns="directory")
     table = wide.assign(run=anchors, status="finished", reason="")
     others = pd.DataFrame(
@@ -143,7 +143,7 @@ def _run_table(runs: Runs, anchors: Sequence[str], link: Any) -> dict[str, Any]:
 
 
 def _table(named: NamedTable) -> dict[str, Any]:
-    """The rows that a table is made of, and of what runs each is."""
+    """The rows that a table is computed from, each with the keys of its runs."""
     needed = dict.fromkeys([*named.by, *(of for _, of in named.numbers.values())])
     rows = named.rows[[*needed]] if named.by else named.rows
     keys = named.rows[KEYS].tolist() if KEYS in named.rows else None
@@ -163,7 +163,7 @@ def _figure(one: Drawn, link: Any) -> dict[str, Any]:
 
 
 def _rows(table: pd.DataFrame) -> dict[str, Any]:
-    """Columns and rows of plain values, None where there is none."""
+    """Columns and rows of plain values; None for missing values."""
     there = table.astype(object).where(table.notna(), None)
     return {"columns": list(map(str, table)), "rows": there.to_numpy().tolist()}
 
@@ -173,7 +173,7 @@ def _json(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Without numbers that JSON has not."""
+    """The value without NaN and infinity, which JSON does not know."""
     if isinstance(value, float):
         return value if abs(value) < float("inf") else None if value != value else str(value)
     if isinstance(value, dict):
@@ -188,7 +188,7 @@ def _packed(text: str) -> str:
 
 
 def _policy(scripts: Sequence[str]) -> str:
-    """What a browser lets the page do: run these scripts and no other, and reach for no network."""
+    """The content security policy: only these scripts may run, and no network is used."""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'"
         for one in scripts

@@ -18,7 +18,7 @@ HERE = Path(__file__).parents[1]
 
 
 def provenance(runs: Runs, folders: Sequence[Path]) -> list[tuple[str, str]]:
-    """Terms and what is said of them, as lines to copy."""
+    """Pairs of a term and its text, shown on the page as lines to copy."""
     packages = sorted({(name, one) for run in runs.finished for name, one in run.versions.items()})
     data = {
         f"{run.data.get('file', 'made events')}, {run.data.get('events', '?')} events, sha256 "
@@ -50,7 +50,7 @@ def _command() -> str:
 
 
 def _scan(folder: Path) -> str:
-    """The command of a scan, as its list tells it."""
+    """The command of a scan, from its scan.json."""
     try:
         words = read_record(folder / SCAN).get("command") if (folder / SCAN).is_file() else None
     except DataError:
@@ -61,7 +61,7 @@ def _scan(folder: Path) -> str:
 
 
 def _commit() -> str:
-    """The commit of this package where it lies in a repository that holds it."""
+    """The commit of the repository that this package lies in; empty outside a repository."""
 
     def git(*words: str) -> str:
         try:

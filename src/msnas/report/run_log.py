@@ -1,4 +1,4 @@
-"""The log of a run: to its file, and briefly to the screen."""
+"""The log of a run: in full in its file, in short on the screen."""
 
 from __future__ import annotations
 

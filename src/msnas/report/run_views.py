@@ -1,4 +1,4 @@
-"""What the page holds of each run: files, settings, chains, learning curves, log."""
+"""The page's view of a single run: files, settings, chains, learning curves, log."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from msnas.storage import last_lines
 from msnas.terminal import CHAIN, chain_name
 
 SHOWN_FILES = (".yaml", ".json", ".jsonl", ".png", ".pdf", "log")
-"""Endings of the files that a run leads to."""
+"""Endings of the files that the view of a run links."""
 
 MOST_EPOCHS = 120
-"""Of a learning curve; of a longer one every second epoch, or every third."""
+"""Most epochs of a learning curve; of a longer curve every second or third epoch is kept."""
 
 MOST_LINES = 200
-"""Of a log."""
+"""Most lines of a log."""
 
 Curves = list[dict[str, Any]]
 
 
 def anchors_of(runs: Sequence[Result]) -> list[str]:
-    """A name for each run, its key; apart also if two directories hold the same run."""
+    """A name for each run: its key, with a number added where two directories have the same key."""
     found: dict[str, None] = {}
     for run in runs:
         name = wanted = re.sub(r"[^A-Za-z0-9_-]", "_", run.key)
@@ -41,7 +41,7 @@ def anchors_of(runs: Sequence[Result]) -> list[str]:
 
 
 def run_view(run: Result, common: Mapping[str, Any], link: Any) -> dict[str, Any]:
-    """All that is shown of a run; `link` makes an address of a path."""
+    """All that the page shows of a run; `link` makes an address of a path."""
     return {
         "told": told(run),
         "directory": [str(run.directory), f"{link(run.directory)}/"],
@@ -63,7 +63,7 @@ def run_view(run: Result, common: Mapping[str, Any], link: Any) -> dict[str, Any
 
 
 def told(run: Result) -> str:
-    """A run in a line."""
+    """A run in one line of text."""
     folds = f", cross-fitted in {len(run.folds)} folds" if run.folds else ""
     again = ", once more for use (refit)" if run.refit else ""
     weights = f"weights {' / '.join(f'{one:.3g}' for one in run.weights)}"
@@ -81,7 +81,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _curves(run: Result) -> Curves:
-    """A training each: stage, model, epochs from 1 and numbers by name; none if unreadable."""
+    """For each training stage, model, epochs from 1 and numbers by name; empty if unreadable."""
     found: dict[tuple[str, str], list[tuple[float, dict[str, float]]]] = {}
     try:
         history = run.history()
@@ -105,12 +105,12 @@ def _curves(run: Result) -> Curves:
 
 
 def short(value: float) -> float | None:
-    """Five digits; None for what is no number."""
+    """The value with five digits; None for NaN and infinity."""
     return float(f"{value:.5g}") if abs(value) < float("inf") else None
 
 
 def _log(path: Path) -> str:
-    """The end of a log."""
+    """The last lines of a log; empty if it cannot be read."""
     try:
         return "\n".join(last_lines(path)[-MOST_LINES:]) if path.is_file() else ""
     except OSError:

@@ -1,4 +1,4 @@
-"""What shifts of the inputs do to a chain, for the terminal. Imports no PyTorch."""
+"""The tables of the terminal on shifts of the inputs. Imports no PyTorch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def shift_tables(
     leakage: Mapping[str, LeakageNumbers],
     part: str,
 ) -> Iterator[Table]:
-    """Numbers under each shift beside those as they are, and what would be chosen."""
+    """Tables of a chain's numbers under each shift, and of the chain that would be chosen there."""
     if told is None:
         return
     base = _numbers(values, interventions, leakage)
@@ -59,7 +59,7 @@ def _numbers(
     interventions: Mapping[str, Any] | InterventionNumbers | None,
     leakage: Mapping[str, LeakageNumbers],
 ) -> dict[str, float]:
-    """Metrics of one number (of a Gaussian process the joint validity alone), and honesty."""
+    """Metrics that are single numbers, joint validity, worth of the truth, and leakage."""
     told = {
         name: value
         for name, value in values.items()

@@ -22,7 +22,7 @@ from msnas.terminal import CHAIN, chain_name, number, say, text_table
 def show_result(run: Result, console: Console, command: Sequence[str] = ()) -> None:
     """Print every chain's validation numbers, the selected one's test numbers, and the stages.
 
-    Given the words of the run's `command`, also those that train its chain again.
+    If the words of the run's `command` are given, the command that repeats the selected chain too.
     """
     console.print(_chains(run))
     if run.reading is not None:
@@ -47,7 +47,7 @@ def show_result(run: Result, console: Console, command: Sequence[str] = ()) -> N
 
 
 def command_again(run: Result, command: Sequence[str]) -> list[str]:
-    """The words that train the selected chain again, for the same numbers.
+    """The words of a command that trains the selected chain again, with the same numbers.
 
     A chain that a search trained by itself needs no search; else the run is repeated.
     """
@@ -142,7 +142,7 @@ def _scalar_metrics(run: Result) -> list[str]:
 
 
 def _per_variable(run: Result) -> Iterator[Table]:
-    """One table for all metrics of the test events that have the same variables."""
+    """A table for each set of metrics that have a number for each of the same variables."""
     found: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for name in run.directions:
         if isinstance(values := run.test[name], Mapping):

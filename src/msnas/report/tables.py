@@ -30,7 +30,7 @@ HOW = (
 )
 
 KEYS = "keys"
-"""The column of the runs that a row is of."""
+"""The column with the keys of the runs that a row is about."""
 
 
 def _median(values: pd.Series) -> float | None:
@@ -53,7 +53,7 @@ def _interval(values: pd.Series) -> str | None:
 
 
 def _counts(values: pd.Series) -> str:
-    """`cnn-lstm 3, cnn-mlp 1`."""
+    """The values and how often each occurs, such as `cnn-lstm 3, cnn-mlp 1`."""
     order = sorted(values.value_counts().items(), key=lambda item: (-int(item[1]), str(item[0])))
     return ", ".join(f"{name} {count}" for name, count in order)
 
@@ -67,9 +67,9 @@ STATISTICS: Mapping[str, Callable[[pd.Series], Any]] = {
     "positive": lambda values: int((values > 0).sum()),
     "whole": lambda values: values.iloc[0],
 }
-"""What a number of a table is of the rows that it is made of; `whole` needs all of them at once.
+"""Statistics by name: a number of a table from the values of its rows; `whole` needs all rows.
 
-The page works them out again for the runs that are shown (`statistics` in template/tables.js).
+The page computes them anew for the runs that are shown (`statistics` in template/tables.js).
 """
 
 
@@ -77,9 +77,9 @@ The page works them out again for the runs that are shown (`statistics` in templ
 class NamedTable:
     """A table with the name of its file, a heading, and a caption that says how to read it.
 
-    Its rows are given, or those that are the same in the columns `by` are put together: `numbers`
-    has a statistic (of `STATISTICS`) and a column of `rows` for each further column. The runs that
-    a row is of are in its column `KEYS`, if it is of runs.
+    Without `by` the table shows `rows`. With `by` it has a row for each group of `rows` that are
+    equal in these columns; `numbers` gives for each further column a statistic (of `STATISTICS`)
+    and the column of `rows` that it is taken of. The column `KEYS` holds the keys of a row's runs.
     """
 
     name: str
@@ -91,7 +91,7 @@ class NamedTable:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """What is shown of all runs; a number that none has is no column."""
+        """The table of all runs; a number that no run has gets no column."""
         if not self.by or self.rows.empty:
             return self.rows.drop(columns=KEYS, errors="ignore")
         found = [
@@ -105,12 +105,12 @@ class NamedTable:
 
 
 def tables_of(runs: Runs) -> list[NamedTable]:
-    """The tables of runs of one problem; some may have no row."""
+    """The tables of the runs of one problem; a table may have no row."""
     return [methods_table(runs), differences_table(runs), chains_table(runs), choice_table(runs)]
 
 
 def methods_table(runs: Runs) -> NamedTable:
-    """A row per method, with its settings, and task weights."""
+    """A row per method (with the settings in which its runs differ) and task weights."""
     rows = run_rows(runs, {"method": "label"})
     errors = [
         {f"error/{one.name}": event_error(run, one) for one in runs.quantities.all}
@@ -201,7 +201,7 @@ def chains_table(runs: Runs) -> NamedTable:
 
 
 def choice_table(runs: Runs) -> NamedTable:
-    """A row for each chain of every choice that alike runs of several seeds make together."""
+    """A row for each chain of each choice that runs make together which differ only in the seed."""
     level = f"{CONFIDENCE * 100:g} %"
     rows, meanings = [], []
     for choice in choices_over_seeds(runs.finished):
@@ -240,7 +240,7 @@ def missing_table(others: Sequence[OtherRun]) -> NamedTable:
 
 
 def as_rich(named: NamedTable) -> Table:
-    """A table for the terminal: for its width without intervals and test errors."""
+    """The table for the terminal, without intervals and test errors, for which it is too narrow."""
     shown = [name for name in named.table if not str(name).endswith(("test error", " %"))]
     there = named.table[shown].astype(object)
     return text_table(named.title, there.where(there.notna(), None).to_dict("records"))
@@ -271,7 +271,7 @@ def weights_of(run: Result) -> dict[str, float]:
 
 
 def _by(rows: pd.DataFrame, first: str) -> list[str]:
-    """The first column, and those of the task weights."""
+    """The columns by which rows are grouped: the first column and the task weights."""
     weights = [str(name) for name in rows if name == "v1" or str(name).startswith("weight of ")]
     return [first, *weights]
 

@@ -1,4 +1,4 @@
-"""TensorBoard."""
+"""The tracker that writes for TensorBoard."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 FOLDER = "tensorboard"
 
 BEGUN = "begun"
-"""In the folder as long as it holds the epochs of a run at work alone."""
+"""A file that marks the folder of a run at work; it is removed when the mirror is whole."""
 
 
 @final
 class TensorBoardTracker(Tracker):
     """Writes an event file into the folder `tensorboard` of the run directory.
 
-    The numbers of every epoch at the time when it was trained, the final ones as
+    It holds the numbers of every epoch at the time of its training, the final numbers as
     `final/<part>/<name>`, and for the tab HPARAMS what was chosen and every setting that can
-    change a number. While the run is at work there is one of the epochs that have ended.
+    change a number. While the run is at work, the file holds the epochs that have ended.
     """
 
     def __init__(self) -> None:
         self._writer: SummaryWriter | None = None
 
     def missing(self, directory: RunDirectory) -> bool:
-        """Whether there is no folder, or one of a run at work alone."""
+        """Whether the folder is missing or still that of a run at work."""
         folder = directory.path / FOLDER
         return not folder.exists() or (folder / BEGUN).exists()
 
     def epoch(self, directory: RunDirectory, line: Mapping[str, Any]) -> None:
-        """Write the epoch's numbers; the first one takes the place of an earlier folder."""
+        """Write the numbers of the epoch; the first epoch replaces an earlier folder."""
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -85,7 +85,7 @@ def _write(writer: SummaryWriter, line: Mapping[str, Any]) -> None:
 
 
 def _settings(directory: RunDirectory, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Texts and numbers; an empty mapping, as of a candidate without settings, is neither."""
+    """The settings that are texts or numbers; empty mappings are left out."""
     run = Result.of(result, config=directory.config(), directory=directory.path)
     settings = settings_of(run)
     told = {key: column(key, [settings])[0] for key in settings if not within(key, OWN_COLUMNS)}

@@ -16,19 +16,19 @@ from msnas.run_directory import RunDirectory
 log = logging.getLogger("msnas")
 
 Tell = Callable[[Mapping[str, Any]], None]
-"""Takes a line of the history."""
+"""A function that is called with a line of the history."""
 
 
 class Tracker(ABC):
     """Mirrors configuration, history and result elsewhere; never the only copy.
 
-    A mirror is whole or not there at all, and a new one takes the place of the last. A mirror that
-    fails is a warning: the run is finished before. Some show epochs as they end; what they had no
-    time for, such as epochs from the cache, is in the mirror.
+    A mirror is whole or not there at all, and a new mirror replaces the last. A mirror that fails
+    is a warning: the run was finished before. Some trackers show epochs as they end; epochs that
+    were not shown, such as those from the cache, are in the mirror.
     """
 
     def epoch(self, directory: RunDirectory, line: Mapping[str, Any]) -> None:  # noqa: B027
-        """Show a line of the history as its epoch ends; most wait for the whole."""
+        """Show an epoch, a line of the history, as it ends; most trackers do nothing here."""
 
     def leave(self) -> None:  # noqa: B027
         """Close what was shown of a run that ended with an error."""
@@ -44,10 +44,10 @@ class Tracker(ABC):
 
 @final
 class NoTracker(Tracker):
-    """Nothing beside the run directory."""
+    """No tracker: the run directory alone."""
 
     def missing(self, directory: RunDirectory) -> bool:
-        """Nothing is."""
+        """Never: there is no mirror to miss."""
         return False
 
     def mirror(self, directory: RunDirectory, result: Mapping[str, Any]) -> None:
@@ -56,7 +56,7 @@ class NoTracker(Tracker):
 
 @contextmanager
 def live(tracker: Tracker, directory: RunDirectory) -> Iterator[Tell]:
-    """What takes a line of the history as its epoch ends; a tracker that fails is told no more."""
+    """A function that gives the tracker each epoch as it ends, until the tracker fails."""
     failed: list[Exception] = []
 
     def tell(line: Mapping[str, Any]) -> None:
@@ -77,7 +77,7 @@ def live(tracker: Tracker, directory: RunDirectory) -> Iterator[Tell]:
 
 
 def write_mirror(tracker: Tracker, directory: RunDirectory, result: Mapping[str, Any]) -> None:
-    """Have the tracker write its mirror; the run is finished whatever becomes of that."""
+    """Have the tracker write its mirror; if that fails, log a warning: the run is finished."""
     try:
         message = tracker.mirror(directory, result)
     except Exception as error:
@@ -99,7 +99,7 @@ def final_numbers(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def choices(run: Result) -> dict[str, str | float]:
-    """What tells runs apart: the seed, the task weights, the selected chain and its candidates."""
+    """Seed, task weights, selected chain and candidates: what distinguishes runs in a tracker."""
     return {
         "seed": run.seed,
         **({} if run.v1 is None else {"v1": run.v1}),
@@ -110,6 +110,6 @@ def choices(run: Result) -> dict[str, str | float]:
 
 
 def epoch_numbers(line: Mapping[str, Any]) -> dict[str, float]:
-    """An epoch's numbers as `<stage>/<model>/<name>`, without which epoch it was, and when."""
+    """An epoch's numbers as `<stage>/<model>/<name>`, without its number and its time."""
     numbers = {name: value for name, value in line.items() if name not in ("epoch", "time")}
     return numbers_of(numbers, f"{line['stage']}/{line['model']}/")

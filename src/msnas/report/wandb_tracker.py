@@ -1,4 +1,4 @@
-"""Weights & Biases."""
+"""The tracker that writes for Weights & Biases."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from msnas.storage import whole_folder
 FOLDER = "wandb"
 
 LIVE = ".wandb.live"
-"""The folder of a run at work."""
+"""The folder of a W&B run whose run is at work."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Begun:
-    """A W&B run that lies in `place`, and the epochs that it was told: stage, model, epoch."""
+    """A W&B run in the folder `place`, and the epochs sent to it as (stage, model, epoch)."""
 
     run: Any
     place: Path
     told: set[tuple[Any, ...]] = field(default_factory=set)
 
     def tell(self, line: Mapping[str, Any]) -> None:
-        """Log an epoch once, against the epoch of its own training, when it was."""
+        """Log an epoch once, at the time of its training, against its number in that training."""
         name = (line["stage"], line["model"], line["epoch"])
         if name not in self.told:
             self.told.add(name)
@@ -63,7 +63,7 @@ class WandbTracker(Tracker):
         self._begun: _Begun | None = None
 
     def missing(self, directory: RunDirectory) -> bool:
-        """Whether there is no W&B run, or, if it shall be online, only one that was kept here."""
+        """Whether there is no W&B run; in mode online, whether no W&B run was sent."""
         runs = "run-*" if self.mode == "online" else "*run-*"
         return not any((directory.path / FOLDER).glob(runs))
 

@@ -77,7 +77,8 @@ def chart(runs: Runs) -> Chart:
         size=(4.6, 4.2),
         notes=[
             "Told: mean ± half of the central 68 % [GeV]; n = 1 run each; bars: statistical errors "
-            f"of its test events. Runs: {told}. Beyond the axis: up to {beyond:.1%} of the events.",
+            f"of its test events. Runs: {told}. Beyond the axis: up to "
+            f"{100 * beyond:.1f} % of the events.",
             *notes,
         ],
     )

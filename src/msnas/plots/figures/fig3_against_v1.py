@@ -16,9 +16,9 @@ WITH, WITHOUT = "best chain, re-optimised", "best chain, without re-optimisation
 def chart(runs: Runs) -> Chart:
     """The chain with the lowest weighted validation loss of each seed, on test events.
 
-    Trained end to end (grid search, or the best of its fixed chains) and connected after pre-
-    training without that, where v1 decides the choice of the chain alone; on test events. Also runs
-    that were trained once for a range of v1 (YOTO). After Fig. 3 of the paper.
+    Trained end to end (grid search, or the best of its fixed chains) and connected after
+    pre-training without that, where v1 decides the choice of the chain alone. Also runs that were
+    trained once for a range of v1 (YOTO). After Fig. 3 of the paper.
     """
     fixed, notes = fixed_chains(runs)
     once = conditions_by_label(runs)

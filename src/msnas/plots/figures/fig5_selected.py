@@ -63,7 +63,8 @@ def shares(table: pd.DataFrame, chains: Sequence[str], weights: Sequence[str]) -
             row = {"method": label, "v1": v1, "x": weights.index(str(v1)), "chain": chain}
             row |= {"base": base, "y": base + share, "n": len(part), "key": own["key"].iloc[0]}
             row["share"] = list(own["key"]), list(part["key"])
-            rows.append({**row, "told": f"v1 = {v1}: {share:.0%}\nseeds {seeds}\nrun {keys}"})
+            told = f"v1 = {v1}: {100 * share:.0f} %\nseeds {seeds}\nrun {keys}"
+            rows.append({**row, "told": told})
             base += share
     return pd.DataFrame(rows)
 

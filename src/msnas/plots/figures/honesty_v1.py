@@ -55,7 +55,7 @@ def told_v1(one: Recommended) -> str:
     if one.v1 is None:
         return "no $v_1$ has honest outputs"
     share = next(row.share for row in one.candidates if row.v1 == one.v1)
-    return f"recommended $v_1$ = {one.v1:g} ({share:.0%} of resamplings)"
+    return f"recommended $v_1$ = {one.v1:g} ({100 * share:.0f} % of resamplings)"
 
 
 def _panel(

@@ -67,7 +67,7 @@ def chart(runs: Runs) -> Chart:
         notes=[
             "Legend: median ± half of the central 68 % of the response; n = 1 run each. Bars: bins "
             f"of the true pT, and errors by resampling jets. Runs: {told}. Beyond the axis of the "
-            f"response: up to {beyond:.1%}.",
+            f"response: up to {100 * beyond:.1f} %.",
             *notes,
         ],
     )

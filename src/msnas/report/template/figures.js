@@ -130,6 +130,9 @@ function layoutOf(figure, active) {
   if (narrow.matches) {
     layout.dragmode = false; // a finger scrolls
     layout.margin = { ...layout.margin, l: 50, r: 10 };
+    for (const name of Object.keys(layout).filter((one) => /^[xy]axis\d*$/.test(one))) {
+      layout[name] = { ...layout[name], tickfont: { size: 10 }, title: { ...layout[name].title, font: { size: 12 } } };
+    }
   }
   return layout;
 }
