@@ -227,7 +227,7 @@ def with_nan() -> dict[str, np.ndarray]:
         ({"arrays": with_nan()}, "x: found NaN or infinity in 1 events .first: event 3"),
         ({"arrays": {"x": arrays()["x"]}}, "arrays: missing 'label', found .'x'"),
         ({"arrays": arrays() | {"x": np.array(["a"] * 400)}}, "arrays: 'x': found type"),
-        ({"arrays": None}, "arrays, source: expected one of the two"),
+        ({"arrays": None}, "arrays, source: expected exactly one, found"),
         ({"name": "a/b"}, "name: 'a/b' is no name"),
         ({"candidates": {"find": {}}}, "candidates: found .*expected those of"),
         ({"candidates": CANDIDATES | {"tell": {}}}, "candidate/tell: no candidate"),

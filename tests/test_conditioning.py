@@ -270,12 +270,12 @@ def test_a_copy_is_modulated_by_its_own_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["conditioning=yoto"], r"conditioning\.parameters: expected a list of different ones of"),
+        (["conditioning=yoto"], r"conditioning\.parameters: expected a list of different names of"),
         ([*YOTO, "problem=toy3"], r"task_weight: only for two tasks"),
         (["conditioning=yoto", "conditioning.parameters=[temperature]"], "'temperature' is not"),
         (
             ["conditioning=yoto", "conditioning.parameters=[task_weight,task_weight]"],
-            "expected a list of different ones",
+            "expected a list of different names",
         ),
         ([*YOTO, "conditioning.laws.task_weight.limit=0.5"], "limit: expected a number > 1"),
         ([*YOTO, "~conditioning.laws.task_weight"], r"conditioning\.laws\.task_weight: missing"),
@@ -284,7 +284,7 @@ def test_a_copy_is_modulated_by_its_own_weights(tmp_path: Path) -> None:
             "trained task after task cannot be conditioned",
         ),
         ([*YOTO, "method=end_to_end"], "method=end_to_end trains on the last task's loss alone"),
-        (["conditioning=yoto", "conditioning.parameters=5"], "expected a list of different ones"),
+        (["conditioning=yoto", "conditioning.parameters=5"], "expected a list of different names"),
         ([*YOTO, "conditioning.layers=[0]"], r"conditioning\.layers: expected whole numbers > 0"),
         ([*YOTO, "conditioning.laws.task_weight.points=[abc]"], "could not convert"),
         (

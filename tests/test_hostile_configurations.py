@@ -66,9 +66,13 @@ def test_nothing_is_resolved_in_a_configuration_that_is_read(
     config = RunDirectory(theirs).config()
     for call in CALLS:
         forge(theirs, config=put(config, place, call))
-        assert_refused(theirs, tmp_path, said=rf"config\.yaml: {place}.*nothing is resolved here")
+        assert_refused(
+            theirs, tmp_path, said=rf"config\.yaml: {place}.*references are not resolved here"
+        )
     forge(theirs, config=put(config, place, {CALLS[0]: 1}))
-    assert_refused(theirs, tmp_path, said=rf"config\.yaml: {place}.*nothing is resolved here")
+    assert_refused(
+        theirs, tmp_path, said=rf"config\.yaml: {place}.*references are not resolved here"
+    )
 
 
 TARGETS = (

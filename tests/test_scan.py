@@ -267,7 +267,7 @@ def test_pretrain_only_refuses_what_is_no_candidate() -> None:
             SWEEP.compose([*TOY, "pretrain.only=toy_regression/line", "pretrain.enabled=false"])
         )
     _, impossible = find(*TOY, "pretrain.only=toy_regression/line")
-    assert "a scan does that itself" in impossible[0].error
+    assert "a scan pre-trains each candidate itself" in impossible[0].error
 
 
 # an engine that can be told what to do

@@ -382,7 +382,7 @@ def test_what_cannot_be_shifted(words: list[str], said: str) -> None:
 
 
 def test_the_worst_case_is_of_shifts() -> None:
-    with pytest.raises(ConfigError, match=r"method\.select_by: worst_case is of shifts"):
+    with pytest.raises(ConfigError, match=r"method\.select_by: worst_case needs shifts"):
         run(compose_config([*TOY, "method.select_by=worst_case"]), console=QUIET)
 
 

@@ -290,7 +290,9 @@ def test_an_area_with_negative_weights_is_its_definition() -> None:
     assert_allclose(weighted_auc(score, positive, weight), (kernel * both).sum() / both.sum(), 1e-5)
     equal = weighted_auc(score, positive, torch.ones(40))
     assert_allclose(equal, binary_auroc(score.sigmoid(), positive), rtol=1e-6)
-    with pytest.raises(DataError, match=r"those of class 1 sum to -1[0-9], expected more than 0"):
+    with pytest.raises(
+        DataError, match=r"the weights of class 1 sum to -1[0-9], expected more than 0"
+    ):
         weighted_auc(score, positive, torch.where(one, -1.0, 1.0))
 
 

@@ -59,7 +59,7 @@ def check_plain(value: Any, *, key: str = "", depth: int = 0) -> None:
     if isinstance(value, dict):
         for name, child in value.items():
             if not isinstance(name, str):
-                raise ConfigError(f"{key or 'keys'}: {name!r} is a key, expected text")
+                raise ConfigError(f"{key or 'keys'}: found the key {name!r}, expected a text")
             check_plain(name, key=key, depth=depth + 1)
             check_plain(child, key=below(key, name), depth=depth + 1)
     elif isinstance(value, list):
@@ -67,7 +67,7 @@ def check_plain(value: Any, *, key: str = "", depth: int = 0) -> None:
             check_plain(child, key=f"{key}[{index}]", depth=depth + 1)
     elif isinstance(value, str):
         if "${" in value:
-            raise ConfigError(f"{key}: found {short(value)}, but nothing is resolved here")
+            raise ConfigError(f"{key}: found {short(value)}, but references are not resolved here")
         if value == "???":
             raise ConfigError(f"{key}: required, but not given")
     elif value is not None and not isinstance(value, bool | int | float):

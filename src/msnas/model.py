@@ -143,7 +143,7 @@ def load_model(directory: Path, *, for_use: bool = False) -> Model:
     path = tuple(result["selected"][name] for name in names)
     with somebodys(directory):
         if tuple(model["selected"]) != path:
-            raise DataError(f"{run.model}: of the chain {model['selected']}, expected {path}")
+            raise DataError(f"{run.model}: found the chain {model['selected']}, expected {path}")
         tasks = {
             name: {
                 **config["tasks"][name],

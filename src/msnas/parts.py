@@ -157,9 +157,9 @@ def _make(plan: Plan, fields: Mapping[str, Field]) -> _Named:
         )
     if (by := config.get("selection")) is not None and not method.ranks:
         raise ConfigError(
-            f"selection: {by} takes one of the chains that are ranked by their loss, found "
-            f"method={config['method']['name']}; allowed are methods that rank so, such as "
-            "grid_search and spos, or selection=best"
+            f"selection: {by} takes a chain of those that a method ranks by their loss, found "
+            f"method={config['method']['name']}; allowed are methods "
+            "that rank, such as grid_search and spos, or selection=best"
         )
     shifts = {
         name: build(shift, key=f"shifts.{name}", of=Shift)
@@ -167,12 +167,12 @@ def _make(plan: Plan, fields: Mapping[str, Field]) -> _Named:
     }
     if config["method"].get("select_by") == WORST_CASE and not shifts:
         raise ConfigError(
-            f"method.select_by: {WORST_CASE} is of shifts, and there are none; "
+            f"method.select_by: {WORST_CASE} needs shifts, found none; "
             "declare some with shift@shifts.<name>=<option>"
         )
     if (by := config["method"].get("select_by")) == MEASUREMENT and "measurement" not in config:
         raise ConfigError(
-            f"method.select_by: {by} is of a measurement, and there is none; choose one with "
+            f"method.select_by: {by} needs a measurement, found none; choose it with "
             "measurement=<option>"
         )
     measurement = Measurement(config["measurement"], chain) if config.get("measurement") else None

@@ -161,7 +161,7 @@ def _refit(parts: Parts, path: ChainPath) -> _Refit:
     events are left to choose an epoch by. Neither training has seen the test events.
     """
     events, fit = parts.events.for_use(), parts.fit
-    log.info("refit: %s for use, with the validation events too", CHAIN.join(path))
+    log.info("refit: training %s for use, on training and validation events", CHAIN.join(path))
     plan = replace(parts.plan, data_identity={**parts.plan.data_identity, "refit": "all"})
     epochs = fit.kept_epochs
     parts_again = make_parts(plan, events, store=fit.store, display=fit.display, epochs=epochs)

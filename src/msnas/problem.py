@@ -115,7 +115,7 @@ class Problem(AnyProblem):
         if not is_name(name):
             raise ConfigError(f"name: {name!r} is no name; expected letters, digits, _ or -")
         if (arrays is None) == (source is None):
-            raise ConfigError("arrays, source: expected one of the two")
+            raise ConfigError("arrays, source: expected exactly one, found both or none")
         known = [task.name for task in tasks]
         if candidates.keys() != set(known):
             raise ConfigError(f"candidates: found {sorted(candidates)}, expected those of {known}")

@@ -38,7 +38,7 @@ def build_conditioning(config: Mapping[str, Any] | None, chain: Chain) -> Condit
     given = config["parameters"]
     if not given or len(set(given)) < len(given):
         raise ConfigError(
-            "conditioning.parameters: expected a list of different ones of "
+            "conditioning.parameters: expected a list of different names of "
             f"{[*_varying(chain), *_weights_of(chain)]}, found {given!r}"
         )
     layers = config["layers"]

@@ -47,7 +47,9 @@ def weighted_auc(
     ]
     for one, weights in enumerate(sums):
         if not (total := float(weights.sum())) > 0:
-            raise DataError(f"weight: those of class {one} sum to {total:g}, expected more than 0")
+            raise DataError(
+                f"weight: the weights of class {one} sum to {total:g}, expected more than 0"
+            )
     zeros, ones = sums
     below = zeros.cumsum(0) - zeros / 2
     return (ones * below).sum() / (zeros.sum() * ones.sum())

@@ -151,7 +151,7 @@ class Likelihood:
             loss, np.zeros(len(free)), jac=True, method="BFGS", options={"gtol": ENOUGH}
         )
         if not np.abs(found.jac).max() < NEARLY:
-            raise DataError("the fit of the signal strength does not come to rest")
+            raise DataError("the fit of the signal strength does not converge")
         return Fitted(values=begin + scale @ found.x, twice=2 * float(found.fun))
 
 

@@ -168,7 +168,7 @@ class Measurement:
             for rate, size in (one.get("rates") or {}).items():
                 rates.setdefault(rate, {})[process_name] = size
         if both := sorted(names.keys() & rates.keys()):
-            raise ConfigError(f"shifts.{both[0]}: a rate has this name too; give it another one")
+            raise ConfigError(f"shifts.{both[0]}: a rate has this name too; give it another name")
         return Templates(
             processes=list(self.processes),
             signal=self.signal,

@@ -49,7 +49,9 @@ def chains_of(runs: Runs) -> Chains:
     """
     quantity = runs.quantities.last
     if quantity is None:
-        raise NothingToDraw("the last task has no metric of one number with a direction")
+        raise NothingToDraw(
+            "the last task has no metric that is one number with a better direction"
+        )
     fixed, notes = fixed_chains(runs)
     tuned = fixed[fixed["reoptimised"]]
     part: Literal["test", "validation"] = "test"

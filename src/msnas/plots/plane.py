@@ -51,7 +51,7 @@ def two_tasks(runs: Sequence[Result]) -> TwoTasks:
     for task in tasks:
         quantity = quantity_of(runs, task)
         if quantity is None:
-            raise NothingToDraw(f"{task} has no metric of one number with a direction")
+            raise NothingToDraw(f"{task} has no metric that is one number with a better direction")
         found.append(quantity)
     return TwoTasks(*found)
 

@@ -41,7 +41,7 @@ def against_v1(
                 parts.append(rows.assign(told=told, **kind))
     frame = pd.concat(parts) if parts else pd.DataFrame()
     if frame.empty:
-        raise NothingToDraw("no run has a metric of one number with a direction")
+        raise NothingToDraw("no run has a metric that is one number with a better direction")
     frame, looks = with_counts(frame, looks)
     panels = []
     for quantity in runs.quantities.all:

@@ -74,7 +74,7 @@ class DigitSum(Source):
             if not len(images) or not count:
                 raise DataError(
                     f"digit_sum: {len(images)} images and {count} pairs for {name}, expected "
-                    "some; raise data.source.pairs or its share in data.fractions"
+                    "at least one of each; raise data.source.pairs or its share in data.fractions"
                 )
             pairs.append(generator.choice(images, size=(count, 2)))
             parts.append(np.full(count, number, dtype=np.uint8))

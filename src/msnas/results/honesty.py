@@ -69,7 +69,10 @@ def check_interventions(result: Mapping[str, Any], chain: Iterable[str], *, wher
         return
     names = set(told["base"])
     if told["task"] not in chain or told["ordered_by"] not in names:
-        raise DataError(f"{where}: interventions: of {told['task']!r} by {told['ordered_by']!r}")
+        raise DataError(
+            f"{where}: interventions: no task {told['task']!r}, or no "
+            f"number {told['ordered_by']!r} in base"
+        )
     for one in (*told["groups"], *told["curve"]):
         if set(one["values"]) != names or set(one["errors"]) != names:
             raise DataError(f"{where}: interventions: {one['name']!r} has other numbers than base")

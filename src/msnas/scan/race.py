@@ -69,7 +69,7 @@ class ScanRace:
             try:
                 for training, work in works.items():
                     if work.result is None:
-                        raise DataError(f"{work.directory.path} has failed")
+                        raise DataError(f"the run {work.directory.path} failed")
                     self._losses[training] = read_losses(work.result).selected
                 self.race.take(self._losses)
             except MsnasError as error:

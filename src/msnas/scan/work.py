@@ -226,4 +226,6 @@ def pretraining_entry(plan: Plan, level: int, name: str) -> Path:
 def refuse_in_scan(plan: Plan) -> None:
     """Raise ConfigError for settings that a scan sets itself."""
     if (only := plan.config["pretrain"]["only"]) is not None:
-        raise ConfigError(f"pretrain.only={only}: a scan does that itself; leave it out")
+        raise ConfigError(
+            f"pretrain.only={only}: a scan pre-trains each candidate itself; leave it out"
+        )

@@ -41,7 +41,7 @@ def chart(runs: Runs) -> Chart:
     if frame.empty:
         raise NothingToDraw(
             "no scalar parameter of a classification's loss takes two values in runs that are "
-            "otherwise the same, and no run was trained for a range of one"
+            "otherwise the same, and no run was trained for a range of it"
         )
     frame, looks = with_kinds(frame, LOOKS)
     panels = []

@@ -59,7 +59,7 @@ def chart(runs: Runs) -> Chart:
     ones = [run for _, run in family]
     metric = quantity_of(ones, ones[0].tasks[-1])
     if metric is None:
-        raise NothingToDraw("the last task has no metric of one number")
+        raise NothingToDraw("the last task has no metric that is one number")
     rows = [
         {
             "method": label,

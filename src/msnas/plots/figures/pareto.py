@@ -49,7 +49,7 @@ def chart(runs: Runs) -> Chart:
     joined.sort(key=lambda name: not name.endswith(FRONT))
     order = joined + [name for name in in_order(list(frame["series"])) if name not in joined]
     if not joined and len(order) < 2:
-        raise NothingToDraw("no two weights of the tasks and no two weightings")
+        raise NothingToDraw("all runs have the same task weights and the same weighting")
     left = f"Not shown: {', '.join(order[MOST:])}."
     layers: list[Layer] = []
     for name, look in series_looks(order[:MOST]).items():

@@ -27,7 +27,9 @@ def chart(runs: Runs) -> Chart:
     """
     quantity = runs.quantities.last
     if quantity is None:
-        raise NothingToDraw("the last task has no metric of one number with a direction")
+        raise NothingToDraw(
+            "the last task has no metric that is one number with a better direction"
+        )
     told = labels(runs.finished, without=["pretrain.enabled"])
     table = runs.wide.assign(column=told).dropna(subset=quantity.test)
     notes = []
