@@ -49,6 +49,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--renew", action="store_true", help="write the golden numbers anew")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("PyTorch sees no graphics card")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """Two processes with two threads each on two cores are many times slower than one."""

@@ -221,7 +221,7 @@ def _plan(
     _check_stratify(config["data"])
     if not written:
         _check_idle(config["data"])
-        check_trainer(config["trainer"])
+        check_trainer(config["trainer"], config["recipe"])
         check_arguments(config)
     chain = config["problem"]["chain"]
     check_tasks(config["tasks"], chain, config["data"]["fields"])
@@ -238,7 +238,7 @@ def _plan(
         config=config,
         source=source,
         weights=weights,
-        machine=_machine(config["trainer"], elsewhere=elsewhere),
+        machine=_machine(config["trainer"], elsewhere=elsewhere or written),
         allow=() if written else allow,
         data_identity={
             **data,
@@ -292,13 +292,18 @@ def _check_idle(data: Mapping[str, Any]) -> None:
 
 
 def _machine(trainer: Mapping[str, Any], *, elsewhere: bool) -> dict[str, Any]:
-    """Accelerator (auto resolved), precision and threads: each can change the last digits."""
+    """Accelerator (auto resolved), precision and threads: each can change the last digits.
+
+    A run that another machine does or has done (`elsewhere`) needs no graphics card on this one.
+    """
     accelerator = trainer["accelerator"]
     if accelerator == "auto" or (accelerator == "gpu" and not elsewhere):
         there = _has_card()
         if accelerator == "gpu" and not there:
             raise ConfigError("trainer.accelerator: gpu, but PyTorch sees none; use trainer=cpu")
         accelerator = "gpu" if there else "cpu"
+    if accelerator == "cpu" and trainer["precision"] == "16-mixed" and not elsewhere:
+        raise ConfigError("trainer.precision: 16-mixed needs a graphics card; use bf16-mixed")
     return {**trainer, "accelerator": accelerator}
 
 

@@ -71,20 +71,18 @@ class AlphaSearch(Search):
         """An optimiser for the weights, and one of the same kind for alpha."""
         learned = [*self.chain.parameters(), *self.weighting.parameters()]
         self._weights = [value for value in learned if value.requires_grad]
-        of_alpha = self.make_optimizer(list(self.alpha))
+        self._of_alpha = self.make_optimizer(list(self.alpha))
         if self.alpha_rate is not None:
-            for group in of_alpha.param_groups:
+            for group in self._of_alpha.param_groups:
                 group["lr"] = self.alpha_rate
-        return [self.make_optimizer(self._weights), of_alpha]
+        return [self.make_optimizer(self._weights), self._of_alpha]
 
     def learn_from_validation(self, train: Batch, valid: Batch) -> None:
         """One step of alpha on a validation batch; the weights are not changed."""
         self._valid = valid
-        optimizers = self.optimizers()
-        assert isinstance(optimizers, list)
         for alpha, value in zip(self.alpha, self.alpha_gradient(train, valid), strict=True):
             alpha.grad = value
-        optimizers[1].step()
+        self._of_alpha.step()  # not by Lightning, which under 16-mixed would divide by the scale
 
     def descend(self, batch: Batch) -> Tensor:
         """Compute the gradient of all weights that are not frozen; alpha is not changed."""

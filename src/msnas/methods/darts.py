@@ -230,7 +230,7 @@ class DARTSSearch(AlphaSearch):
         shares = []
         for alpha in self.alpha:
             uniform = torch.rand(len(alpha), generator=self.generator).clamp(1e-20, 1 - 1e-7)
-            gumbel = -torch.log(-torch.log(uniform)).to(alpha.device)
+            gumbel = -torch.log(-torch.log(uniform)).to(alpha.device, non_blocking=True)
             shares.append(((alpha + gumbel) / temperature).softmax(0))
         return shares
 

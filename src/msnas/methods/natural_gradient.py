@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import final
+from typing import Any, Self, final
 
 import torch
 from jaxtyping import Float, Integer
@@ -49,6 +49,10 @@ class NaturalGradient(nn.Module):
         self.register_buffer("gamma", torch.zeros(()).double())
         self.register_buffer("trust", torch.ones(()).double())
 
+    def _apply(self, *arguments: Any, **named: Any) -> Self:
+        """Stay on the processor, where chains are drawn: a step would wait for a graphics card."""
+        return self
+
     def distributions(self) -> list[Float[Tensor, " candidate"]]:
         """Theta of every task."""
         return [getattr(self, f"theta_{task}") for task in range(len(self.sizes))]
@@ -56,8 +60,7 @@ class NaturalGradient(nn.Module):
     def sample(self, generator: torch.Generator) -> list[int]:
         """Draw one candidate per task from theta, as indices."""
         return [
-            int(torch.multinomial(theta.cpu(), 1, generator=generator))
-            for theta in self.distributions()
+            int(torch.multinomial(theta, 1, generator=generator)) for theta in self.distributions()
         ]
 
     @torch.no_grad()

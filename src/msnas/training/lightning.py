@@ -16,6 +16,9 @@ OWN = ("accelerator", "precision", "threads")
 CLIPPING = ("gradient_clip_val", "gradient_clip_algorithm")
 """Lightning does not clip gradients under manual optimisation: the stages clip them themselves."""
 
+CLIPPED = ("pretrain", "search", "posttrain")
+"""Stages whose gradients a recipe can clip."""
+
 EPOCHS = "recipe.<stage>.epochs and recipe.<stage>.patience say how long to train"
 WHOLE = "every epoch is validated on all validation events, and the best one is kept"
 ONE_DEVICE = "a run trains on one device"
@@ -70,17 +73,23 @@ def passed_on(trainer: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in trainer.items() if name not in (*OWN, *CLIPPING)}
 
 
-def check_trainer(trainer: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a key that Lightning does not take or that would do nothing."""
+def check_trainer(trainer: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a key that Lightning does not take or that would do nothing.
+
+    Also for clipped gradients together with `16-mixed`, which scales them.
+    """
     for name in trainer:
         if name in REFUSED:
             raise ConfigError(f"trainer.{name}: not to be set; {REFUSED[name]}")
         if name not in taken():
             raise unknown(name, taken(), node="trainer")
     clip, how = (trainer.get(name) for name in CLIPPING)
-    if clip is not None and trainer["precision"] == "16-mixed":
+    clips = {f"recipe.{name}.clip": recipe[name].get("clip") for name in CLIPPED}
+    clips["trainer.gradient_clip_val"] = clip
+    clipped = [name for name, value in clips.items() if value is not None]
+    if clipped and trainer["precision"] == "16-mixed":
         raise ConfigError(
-            "trainer.gradient_clip_val: 16-mixed scales gradients; use 32-true or bf16-mixed"
+            f"{clipped[0]}: 16-mixed scales gradients; use 32-true or bf16-mixed, or do not clip"
         )
     if how is not None and clip is None:
         raise ConfigError("trainer.gradient_clip_algorithm: only with trainer.gradient_clip_val")

@@ -13,6 +13,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils._pytree import tree_map_only
 
 from msnas.data.events import Batch
 from msnas.data.module import Block
@@ -118,6 +119,12 @@ class StageModule(pl.LightningModule, ABC):
         if self.weighting is not None:
             self.weighting.restore(checkpoint["weighting"])
 
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Pin a batch that goes to a graphics card: the card copies it without being waited for."""
+        return (
+            tree_map_only(Tensor, Tensor.pin_memory, batch) if self.device.type == "cuda" else batch
+        )
+
     def training_step(self, block: Block, batch_idx: int) -> None:
         """One optimiser step for each training batch of a block."""
         if batch_idx == 0:
@@ -143,7 +150,7 @@ class StageModule(pl.LightningModule, ABC):
                 self._seed_draws(seed)
                 looking.look_back(partial(self.descend, batch))
             size = len(next(iter(batch.values())))
-            total = total + loss.detach().to("cpu") * size
+            total = total + loss.detach() * size
             events += size
         self._train_sum = total
         self._train_events += events
@@ -216,6 +223,6 @@ class StageModule(pl.LightningModule, ABC):
         return seed
 
     def _begin_epoch(self) -> None:
-        self._train_sum = torch.zeros(())
+        self._train_sum = torch.zeros((), device=self.device)
         self._train_events = 0
         self._seed_draws(derived_seed(self.seed, "draws", self.current_epoch))

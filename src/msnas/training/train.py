@@ -229,6 +229,8 @@ class StageTrainer:
         with warnings.catch_warnings():
             # Lightning 2.6.6 calls what PyTorch 2.13 has renamed
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+            # the module pins batches, as it knows its device; the data are the same on each
+            warnings.filterwarnings("ignore", message=".*overridden `on_before_batch_transfer`.*")
             try:
                 trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
             except SystemExit as error:
