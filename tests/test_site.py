@@ -166,6 +166,7 @@ NOT_HERE = {
 
 NEED = {
     "submitit_slurm": "hydra_plugins.hydra_submitit_launcher",
+    "hydra/launcher=ray": "hydra_plugins.hydra_ray_launcher",
     "msnas.dashboard": "wandb_workspaces",
 }
 """Optional packages of commands."""
@@ -202,6 +203,7 @@ def as_run(command: str) -> list[str]:
             words.append("problem=toy")
         return words if "--cfg" in words else small(words)
     if words[0] == "sweep.py":
+        words = [word.replace("trainer:gpu", "trainer:cpu") for word in words]  # no card here
         axes = ("seed=", "task_weight=", "dry_run=")
         kept = [word for word in words if not word.startswith(axes)]
         return [*kept, "seed=0", "task_weight=0.5", "dry_run=true"]
@@ -226,7 +228,8 @@ def test_the_commands_of_a_page_run(page: str, folder: Path) -> None:
             continue
         if any(word in command and find_spec(needed) is None for word, needed in NEED.items()):
             continue
-        named = re.sub(r"runs/\w+/spos/<key>", str(run), command).replace("<you>", "you")
+        named = re.sub(r"runs/\w+/spos/<key>", str(run), command)
+        named = named.replace("<you>", "you").replace("<host>", "host")
         done = python(*as_run(named), folder=folder)
         assert done.returncode == 0, f"{command}\n{done.stderr}{done.stdout}"
         assert "Traceback" not in done.stderr
