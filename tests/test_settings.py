@@ -136,6 +136,7 @@ def test_what_is_not_known_is_refused(override: str, said: str) -> None:
 RANGES = (
     ("task_weights=3", "task_weights: expected a mapping, found 3"),
     ("trainer.threads=2000", "trainer.threads: expected a whole number from 1 to 1024, found 2000"),
+    ("trainer.workers=0", "trainer.workers: expected auto or a whole number >= 1, found 0"),
     ("trainer.precision=64", "trainer.precision: expected one of ['32-true', "),
     ("candidate_copies=0", "candidate_copies: expected a whole number >= 1, found 0"),
     ("data.split_seed=null", "data.split_seed: expected a whole number >= 0, found None"),

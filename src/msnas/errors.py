@@ -21,6 +21,10 @@ class StorageError(MsnasError):
     """A file that cannot be written."""
 
 
+class BusyError(StorageError):
+    """What is to be written is locked by another process."""
+
+
 class NotStoredError(StorageError):
     """A training that a closed store does not hold."""
 

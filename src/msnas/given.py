@@ -53,6 +53,13 @@ def same(one: Any, other: Any) -> bool:
     return list(_content(one)) == list(_content(other))
 
 
+def holds_given(config: Any) -> bool:
+    """Whether a configuration names an object of this process."""
+    if isinstance(config, Mapping):
+        return config.get("_target_") == TARGET or any(map(holds_given, config.values()))
+    return isinstance(config, list) and any(map(holds_given, config))
+
+
 def take(node: Mapping[str, Any], *, key: str) -> Any:
     """The object handed to `give`, made or copied; raise ConfigError if this process lacks it."""
     if node.get("content") not in _known:

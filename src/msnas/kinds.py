@@ -80,6 +80,13 @@ TextOrNull = Annotated[
 Texts = Annotated[list[str], expected("a list of names", is_list_of_text)]
 Switch = Annotated[bool, expected("true or false", lambda value: isinstance(value, bool))]
 Positive = Annotated[int, whole(1)]
+AutoOrPositive = Annotated[
+    int | str,
+    expected(
+        "auto or a whole number >= 1",
+        lambda value: value == "auto" or (type(value) is int and value >= 1),
+    ),
+]
 Seed = Annotated[int, whole(0)]
 PositiveNumber = Annotated[
     float, expected("a number > 0", lambda value: is_number(value) and value > 0)

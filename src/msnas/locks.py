@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from msnas.errors import StorageError
+from msnas.errors import BusyError, StorageError
 
 GRACE = 0.2
 """Seconds to wait before `file_lock` says so: `is_held` takes a lock for a moment."""
@@ -31,16 +31,21 @@ def _log(text: str) -> None:
 
 
 @contextmanager
-def file_lock(path: Path, *, what: str, say: Callable[[str], None] = _log) -> Iterator[None]:
+def file_lock(
+    path: Path, *, what: str, say: Callable[[str], None] = _log, wait: bool = True
+) -> Iterator[None]:
     """Hold the lock file `path`; `say` once if another process has it, and which process.
 
-    The file gets the rights that the umask gives. Raises StorageError if it cannot be opened.
+    The file gets the rights that the umask gives. Raises StorageError if it cannot be opened, and
+    BusyError, unless it is to `wait`, if another process has it.
     """
     lock = FileLock(path)
     try:
         try:
             lock.acquire(timeout=GRACE)
-        except Timeout:
+        except Timeout as error:
+            if not wait:
+                raise BusyError(f"another process is {what}{_holder(path)}") from error
             say(f"waiting: another process is {what}{_holder(path)}")
             lock.acquire()
     except OSError as error:

@@ -12,8 +12,7 @@ from msnas.chain.chain import Path as ChainPath
 from msnas.errors import DataError
 from msnas.evaluation.evaluate import ChainScore
 from msnas.model import Model, load_model
-from msnas.parts import Parts
-from msnas.pipeline import ready_parts
+from msnas.parts import Parts, ready_parts
 from msnas.plan import FOLDS, make_plan
 from msnas.run_directory import RunDirectory
 from msnas.selection import chosen_again

@@ -30,8 +30,16 @@ from msnas.shifts.shifted import ShiftedEvents
 from msnas.training.fit import Fit
 from msnas.training.progress import Display
 from msnas.training.store import Store
+from msnas.training.train import prepare_torch
 from msnas.weighting.check import check_weighting
 from msnas.weighting.weighting import Weighting
+
+REPEATED: Mapping[bool | str, tuple[str, ...]] = {
+    False: (),
+    True: ("sequential", "search", "posttrain"),
+    "all": ("pretrain", "sequential", "search", "posttrain", "validity"),
+}
+"""Value of `force` -> the stages whose trainings are repeated."""
 
 
 def read_events(plan: Plan) -> Events:
@@ -237,6 +245,26 @@ def make_parts(
             display=display,
         ),
     )
+
+
+def ready_parts(
+    plan: Plan,
+    display: Display,
+    *,
+    since: int | None = None,
+    closed: bool = False,
+    wait: bool = True,
+) -> Parts:
+    """The parts of the run on its events, with fresh weights.
+
+    Trainings that `force` names are repeated if they were done before `since` [ns]. With a `closed`
+    store nothing is trained; one that does not `wait` leaves to other processes what they train.
+    """
+    prepare_torch(threads=plan.machine["threads"])
+    repeat = REPEATED[plan.config["force"]] if since is not None else ()
+    folder = plan.output / "cache"
+    store = Store(folder, repeat=repeat, since=since or 0, closed=closed, wait=wait)
+    return make_parts(plan, read_events(plan), store=store, display=display)
 
 
 def _judging_weights(plan: Plan, method: Method) -> dict[str, float]:

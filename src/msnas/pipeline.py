@@ -19,7 +19,8 @@ from msnas.evaluation.evaluate import ChainScore
 from msnas.evaluation.outputs import write_losses, write_outputs
 from msnas.evaluation.select_by import WORST_CASE
 from msnas.identity import digest
-from msnas.parts import Parts, make_parts, read_events
+from msnas.independent import in_parallel
+from msnas.parts import Parts, make_parts, ready_parts
 from msnas.plan import Plan
 from msnas.report.tracker import Tracker, write_mirror
 from msnas.results.choice import Choice
@@ -35,31 +36,9 @@ from msnas.selection import Selected, pretrain, refit, select_chain
 from msnas.storage import whole
 from msnas.terminal import CHAIN
 from msnas.training.progress import Display
-from msnas.training.store import Store
-from msnas.training.train import Trained, prepare_torch
+from msnas.training.train import Trained
 
 log = logging.getLogger("msnas")
-
-REPEATED: Mapping[bool | str, tuple[str, ...]] = {
-    False: (),
-    True: ("sequential", "search", "posttrain"),
-    "all": ("pretrain", "sequential", "search", "posttrain", "validity"),
-}
-"""Value of `force` -> the stages whose trainings are repeated."""
-
-
-def ready_parts(
-    plan: Plan, display: Display, *, since: int | None = None, closed: bool = False
-) -> Parts:
-    """The parts of the run on its events, with fresh weights.
-
-    Trainings that `force` names are repeated if they were done before `since` [ns]. With a `closed`
-    store nothing is trained.
-    """
-    prepare_torch(threads=plan.machine["threads"])
-    repeat = REPEATED[plan.config["force"]] if since is not None else ()
-    store = Store(plan.output / "cache", repeat=repeat, since=since or 0, closed=closed)
-    return make_parts(plan, read_events(plan), store=store, display=display)
 
 
 def pretrain_only(plan: Plan, display: Display) -> None:
@@ -82,23 +61,24 @@ def run_stages(
         since = directory.begin()
     directory.write_config(plan.config)
     parts = ready_parts(plan, display, since=since)
-    selected = select_chain(parts)
-    path = selected.choice.path
-    _write_model(directory.model, parts, selected.chain, path)
-    history = [
-        {"stage": stage, "model": label, **line}
-        for stage, trainings in selected.trainings.items()
-        for label, one in trainings.items()
-        for line in one.history
-    ]
-    directory.write_history(history)
-    write_losses(
-        directory.losses,
-        selected.choice.scores,
-        selected.valid,
-        attributes={"key": plan.key, "events": digest(plan.data_identity)},
-    )
-    tested = parts.scoring.test(selected.chain, path)
+    with in_parallel(parts, final.log, since):
+        selected = select_chain(parts)
+        path = selected.choice.path
+        _write_model(directory.model, parts, selected.chain, path)
+        history = [
+            {"stage": stage, "model": label, **line}
+            for stage, trainings in selected.trainings.items()
+            for label, one in trainings.items()
+            for line in one.history
+        ]
+        directory.write_history(history)
+        write_losses(
+            directory.losses,
+            selected.choice.scores,
+            selected.valid,
+            attributes={"key": plan.key, "events": digest(plan.data_identity)},
+        )
+        tested = parts.scoring.test(selected.chain, path)
     again = _refit(parts, path) if plan.config.get("refit") else None
     if again is not None:
         _write_model(directory.path / REFIT, parts, again.chain, path)

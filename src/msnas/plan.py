@@ -59,6 +59,8 @@ class Plan:
     machine: dict[str, Any]
     data_identity: dict[str, Any]
     allow: Sequence[str] = ()
+    workers: int | str = 1
+    """Number of processes of a run, or auto; it changes no number."""
 
     @property
     def chain(self) -> list[str]:
@@ -187,6 +189,7 @@ def _plan(
         config.pop(name, None)
     for name in RESOLVED_OF_DATA:
         config["data"].pop(name, None)
+    workers = config["trainer"].pop("workers", "auto")
     # the copies stand among the candidates, so that a run's own config.yaml makes no more of them
     copies = config.pop("candidate_copies", 1)
     # defaults are removed: a run from before these settings existed keeps its key
@@ -240,6 +243,7 @@ def _plan(
         weights=weights,
         machine=_machine(config["trainer"], elsewhere=elsewhere or written),
         allow=() if written else allow,
+        workers=workers,
         data_identity={
             **data,
             "_target_": config["data"]["source"]["_target_"],

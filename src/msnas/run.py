@@ -42,6 +42,8 @@ def run(
     """
     console = console or terminal()
     plan = make_plan(cfg)
+    if of_scan and plan.workers == "auto":
+        plan = replace(plan, workers=1)  # the scan's own processes are as many as there are cores
     with allowing(plan.allow):
         return _run(plan, console, command, checked=of_scan)
 

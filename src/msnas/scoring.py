@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from msnas.chain.chain import Chain, Path
+from msnas.chain.task import Task
 from msnas.conditioning.conditioning import Conditioning, Point
 from msnas.data.events import Batch, Events
 from msnas.evaluation.applied import Applied
@@ -187,23 +188,26 @@ class Scoring:
             return self.weighting
         return copy.deepcopy(self.weighting).prepare(weights)
 
+    def judge(self, task: Task) -> tuple[Judge, dict[str, Any]]:
+        """The judge of a task, trained or from the store, and a record of its training."""
+        with self.display.stage(f"Validity of {task.name}: a Gaussian process as judge"):
+            return train_judge(
+                task,
+                self.plan.config["tasks"][task.name]["validity"],
+                self.events,
+                data_identity=self.plan.data_identity,
+                machine=self.plan.machine,
+                store=self.store,
+                display=self.display,
+            )
+
     def test(self, chain: Chain, path: Path) -> Tested:
         """The chain's numbers on the test part, which no training and no choice has used."""
         judges = {}
         stage: dict[str, Any] = {}
         for task in chain.tasks:
-            settings = self.plan.config["tasks"][task.name].get("validity")
-            if settings:
-                with self.display.stage(f"Validity of {task.name}: a Gaussian process as judge"):
-                    judges[task.name], stage = train_judge(
-                        task,
-                        settings,
-                        self.events,
-                        data_identity=self.plan.data_identity,
-                        machine=self.plan.machine,
-                        store=self.store,
-                        display=self.display,
-                    )
+            if self.plan.config["tasks"][task.name].get("validity"):
+                judges[task.name], stage = self.judge(task)
         points = [self.point, *(self.conditioning.points() if self.conditioning else [])]
         valid = [self._applied(chain, path, self.events.valid, point) for point in points]
         test = [self._applied(chain, path, self.events.test, point) for point in points]

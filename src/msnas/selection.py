@@ -178,10 +178,17 @@ def pretrain(parts: Parts, only: str | None = None, path: Path | None = None) ->
     chain, fit = parts.chain, parts.fit
     with fit.display.stage("Pre-training: each candidate alone, on the truth"):
         return {
-            chain.label(level, name): fit.pretrain(chain, level, name)
-            for level, name in parts.method.pretrained(chain, fit.method_seed)
-            if only in (None, chain.label(level, name))
-            and (path is None or path[level] == name)
-            and chain.pretrains(level)
-            and chain.trainable(level, name)
+            label: fit.pretrain(chain, level, name)
+            for label, (level, name) in pretrained(parts).items()
+            if only in (None, label) and (path is None or path[level] == name)
         }
+
+
+def pretrained(parts: Parts) -> dict[str, tuple[int, str]]:
+    """Level and name of the candidates that the method pre-trains, by `<task>/<candidate>`."""
+    chain = parts.chain
+    return {
+        chain.label(level, name): (level, name)
+        for level, name in parts.method.pretrained(chain, parts.fit.method_seed)
+        if chain.pretrains(level) and chain.trainable(level, name)
+    }

@@ -19,6 +19,7 @@ from msnas.config import NO_NAME, below, check_name, short, unknown
 from msnas.data.compact import MEMORIES
 from msnas.errors import ConfigError
 from msnas.kinds import (
+    AutoOrPositive,
     Name,
     NameOrNull,
     Node,
@@ -48,7 +49,6 @@ MOST_THREADS = 1024
 FEWEST_FOLDS = 3
 """One fold to test, one to validate, and at least one to train with."""
 
-PositiveOrNull = whole_or_null(1)
 PositiveNumberOrNull = expected(
     "a number > 0 or null", lambda value: value is None or (is_number(value) and value > 0)
 )
@@ -74,7 +74,7 @@ class Stage(TypedDict):
 
     batch: Positive
     epochs: Positive
-    patience: Annotated[int | None, PositiveOrNull]
+    patience: Annotated[int | None, whole_or_null(1)]
     lr: NotRequired[Annotated[float | None, PositiveNumberOrNull]]
     schedule: NotRequired[Annotated[str, one_of("constant", "cosine", "one_cycle")]]
     clip: NotRequired[Annotated[float | None, PositiveNumberOrNull]]
@@ -194,6 +194,7 @@ class Trainer(TypedDict):
     accelerator: Annotated[str, one_of("auto", "cpu", "gpu")]
     precision: Annotated[str, one_of(*PRECISIONS)]
     threads: Annotated[int, whole(1, MOST_THREADS)]
+    workers: NotRequired[AutoOrPositive]
     gradient_clip_val: NotRequired[Annotated[float | None, PositiveNumberOrNull]]
     gradient_clip_algorithm: NotRequired[Annotated[str | None, one_of(None, "norm", "value")]]
 

@@ -72,6 +72,23 @@ def _of_objects(
     return [one[counting.to(one.device)] for one in outputs], fields
 
 
+def judge_identity(
+    task: Task,
+    settings: Mapping[str, Any],
+    *,
+    data_identity: Mapping[str, Any],
+    machine: Mapping[str, Any],
+) -> dict[str, Any]:
+    """All that decides the training of a judge: neither a chain nor the run's seed."""
+    return {
+        "validity": dict(settings),
+        "target": task.target,
+        "data": dict(data_identity),
+        "machine": dict(machine),
+        **({} if task.counts is None else {"counts": task.counts}),
+    }
+
+
 def train_judge(
     task: Task,
     settings: Mapping[str, Any],
@@ -91,13 +108,7 @@ def train_judge(
     from msnas.evaluation.validity import Validity
 
     judge = build(settings, key=f"tasks.{task.name}.validity", of=Validity)
-    identity = {
-        "validity": dict(settings),
-        "target": task.target,
-        "data": dict(data_identity),
-        "machine": dict(machine),
-        **({} if task.counts is None else {"counts": task.counts}),
-    }
+    identity = judge_identity(task, settings, data_identity=data_identity, machine=machine)
     seed = derived_seed(data_identity["split_seed"], "validity", task.name)
     row = display.row(task.name, epochs=judge.epochs)
     with store.entry("validity", identity) as entry:
@@ -122,6 +133,7 @@ def train_judge(
             seconds = time.perf_counter() - start
             entry.commit(weights, {"losses": losses, "seconds": seconds})
         weights, record = entry.read()
+    cached = cached and entry.path not in store.shared
     row.finish(epochs=len(record["losses"]), loss=min(record["losses"]), cached=cached)
     return Judge(judge, weights, task), {
         "seconds": 0.0 if cached else record["seconds"],

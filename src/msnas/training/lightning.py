@@ -11,7 +11,7 @@ from msnas.errors import ConfigError
 
 TRAINER = "pytorch_lightning.trainer.trainer.Trainer"
 
-OWN = ("accelerator", "precision", "threads")
+OWN = ("accelerator", "precision", "threads", "workers")
 
 CLIPPING = ("gradient_clip_val", "gradient_clip_algorithm")
 """Lightning does not clip gradients under manual optimisation: the stages clip them themselves."""

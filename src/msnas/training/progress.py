@@ -61,7 +61,7 @@ class Display:
                 yield
             finally:
                 self._progress.refresh()
-        self._progress = None
+                self._progress = None
 
     def row(self, label: str, *, epochs: int) -> TrainingRow:
         """A row for one training of at most `epochs` epochs."""

@@ -150,14 +150,24 @@ class Store:
     """Entries in the folder `root`, as `<kind>/<hash>`; shared by all runs and processes.
 
     Entries of the kinds in `repeat` that are older than `since` [ns] are deleted when asked for. A
-    `closed` store accepts no new entries.
+    `closed` store accepts no new entries. An impatient store does not `wait` for another process.
+    `shared` gives the names of entries that this run and its workers train: whoever does it, to
+    the run they are not from the store.
     """
 
     def __init__(
-        self, root: Path, *, repeat: Collection[str] = (), since: int = 0, closed: bool = False
+        self,
+        root: Path,
+        *,
+        repeat: Collection[str] = (),
+        since: int = 0,
+        closed: bool = False,
+        wait: bool = True,
     ) -> None:
         self.root = root
         self.closed = closed
+        self.wait = wait
+        self.shared: Mapping[Path, str] = {}
         self.repeat = repeat
         self.since = since
 
@@ -167,7 +177,8 @@ class Store:
 
         The operating system releases the lock when the process ends, even if it is killed. An
         unreadable entry is deleted, to be trained anew. A readable entry needs no lock, so it may
-        be in a read-only folder. Raises NotStoredError if a closed store lacks the entry.
+        be in a read-only folder. Raises NotStoredError if a closed store lacks the entry, and
+        BusyError if an impatient store would have to wait.
         """
         entry = self._entry(kind, identity)
         if kind in self.repeat:
@@ -196,6 +207,10 @@ class Store:
         with self._lock(entry):
             entry.discard()
 
+    def place(self, kind: str, identity: Mapping[str, Any]) -> Path:
+        """The folder of the entry of `identity`, which is there once the training is finished."""
+        return self._entry(kind, identity).path
+
     def _entry(self, kind: str, identity: Mapping[str, Any]) -> Entry:
         code = code_of(identity)
         return Entry(self.root / kind / entry_name(identity, code), code)
@@ -205,8 +220,8 @@ class Store:
         path = entry.path
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        what = f"training {path.parent.name} {path.name}"
-        with file_lock(path.with_name(path.name + ".lock"), what=what):
+        what = f"training {self.shared.get(path, f'{path.parent.name} {path.name}')}"
+        with file_lock(path.with_name(path.name + ".lock"), what=what, wait=self.wait):
             yield
 
 

@@ -164,6 +164,7 @@ class StageTrainer:
                 events=events,
                 told=told,
             )
+        cached = cached and entry.path not in self.store.shared
         trained = Trained(
             key=entry.path.name,
             weights=weights,
