@@ -62,13 +62,23 @@ def test_few_seeds_and_missing_runs_are_what_to_do_next(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("enough", "begins"),
-    [(12, "Train about 12 seeds to decide"), (None, "Judge the tied chains by more events")],
+    ("seeds", "events", "begins"),
+    [
+        (12, 4000, "Train about 12 seeds to decide"),
+        (None, 4000, "Judge the tied chains by more events"),
+        (None, None, "Train more seeds on more events"),
+    ],
 )
 def test_tied_chains_are_what_to_do_next(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch, enough: int | None, begins: str
+    runs: Runs,
+    monkeypatch: pytest.MonkeyPatch,
+    seeds: int | None,
+    events: int | None,
+    begins: str,
 ) -> None:
-    tied = SimpleNamespace(decided=False, enough_seeds=enough, order=[0, 1], tied=2)
+    tied = SimpleNamespace(
+        decided=False, enough_seeds=seeds, enough_events=events, order=[0, 1], tied=2
+    )
     choice = SimpleNamespace(sure=tied, paths=[("cnn", "mlp"), ("cnn", "lstm")], words=list)
     monkeypatch.setattr("msnas.report.answer._choice", lambda _: choice)
     (here,) = said(runs)["What to do next"]

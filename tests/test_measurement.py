@@ -460,7 +460,9 @@ def test_yields_that_are_not_there(measured_run: Path, tmp_path: Path) -> None:
 
 
 def test_selecting_by_a_measurement_needs_one() -> None:
-    with pytest.raises(ConfigError, match=r"select_by: measurement needs a measurement, found none"):
+    with pytest.raises(
+        ConfigError, match=r"select_by: measurement needs a measurement, found none"
+    ):
         run(compose_config([*TOY, "method.select_by=measurement"]), console=QUIET)
 
 
