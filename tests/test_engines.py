@@ -120,7 +120,7 @@ class Cluster:
                     start_new_session=True,
                 )
             )
-        wait_for(lambda: "Ray runtime started" in output.read_text())
+        wait_for(lambda: "Ray runtime started" in output.read_text(), seconds=400)
         return self.nodes[-1]
 
     def kill(self) -> None:
