@@ -113,7 +113,7 @@ def made_page(folder: Path, *, note: str = "none") -> Path:
                 title=f"Title of {name}",
                 caption=f"Caption {note}",
                 notes=f"At v<sub>1</sub> {note}",
-                interactive=interactive,
+                interactive=json.loads(interactive.to_json()),
                 files=files[name],
             )
             for name, interactive in zip(names, (points, violin, panels), strict=True)

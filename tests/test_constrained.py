@@ -207,7 +207,7 @@ def test_the_figure_against_v1_and_its_bounds(tmp_path: Path) -> None:
     assert star.rows["x"].tolist() == [0.5]
     assert large(chart, "spos", panel=1)["y"].tolist() == pytest.approx([0.7, 1, 1, 1])
     texts_inside(draw(chart))
-    assert "misses validity" in interactive(chart).to_json()
+    assert "misses validity" in str(interactive(chart))
     write_made_run(tmp_path / "without")
     with pytest.raises(NothingToDraw, match="several v1"):
         honesty_v1.chart(collect([tmp_path / "without"]))

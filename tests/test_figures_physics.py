@@ -11,6 +11,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 import torch
 import yaml
@@ -546,7 +547,7 @@ def test_images_are_averaged_and_one_with_all_channels_is_shown(
     # eta bin 12 is from 0.2 to 0.25, phi bin 3 from -0.25 to -0.2
     assert tracks.pixels().loc[-0.225, 0.225] == pytest.approx(6.0)
     assert hadrons.pixels().loc[0.025, 0.025] == pytest.approx(30 / 6)
-    page = interactive(chart).data[0]
+    page = go.Figure(interactive(chart)).data[0]
     assert (page.x[12], page.y[3]) == pytest.approx((0.225, -0.225))
     assert page.z[3][12] == pytest.approx(math.log10(6), abs=1e-4)
     assert page.z[12][3] is None

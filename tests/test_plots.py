@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from drawn import texts_inside
 
@@ -72,7 +73,7 @@ BASE = Points(rows=pd.DataFrame({"x": [0.5, 3.5], "y": [0.0, 6.0]}), size=0, loo
 
 def on_page(chart: Chart) -> tuple[int, int]:
     """How many traces and words the page has."""
-    text = interactive(chart).to_json()
+    text = go.Figure(interactive(chart)).to_json()
     assert "NaN" not in text
     page = json.loads(text)
     return len(page["data"]), len(page["layout"]["annotations"])
@@ -105,7 +106,7 @@ def test_the_same_chart_gives_the_same_files(tmp_path: Path) -> None:
 
 
 def test_the_page_names_runs_and_lists_a_name_once() -> None:
-    page = interactive(chart_of(*[panel_of(LAYERS["points with bars"])] * 2))
+    page = go.Figure(interactive(chart_of(*[panel_of(LAYERS["points with bars"])] * 2)))
     assert [list(one.customdata) for one in page.data] == [["k1", "k2", "k3"]] * 2
     assert [one.showlegend for one in page.data] == [True, False]
     assert page.layout.xaxis.title.text == "x of v<sub>1</sub>"
@@ -154,7 +155,7 @@ def test_what_lies_beyond_is_told_at_the_edge() -> None:
     (one,) = panel.beyond
     assert (one.x, one.y, one.text, one.look.marker) == (7, high, "9.7", "triangle-up")
     assert [word.text for word in placed_words(panel, (200, 150), size=8)] == ["9.7"]
-    page = interactive(chart_of(panel))
+    page = go.Figure(interactive(chart_of(panel)))
     assert any("9.7" in str(mark.hovertemplate) for mark in page.data)
     assert any(word.text == "9.7" for word in page.layout.annotations)
 

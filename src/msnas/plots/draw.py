@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import msnas.plots.figures
 from msnas.errors import one_line
@@ -15,9 +15,6 @@ from msnas.plots.grammar import Chart, NothingToDraw
 from msnas.plots.page import interactive, rich
 from msnas.plots.paper import save
 from msnas.results.runs import Runs
-
-if TYPE_CHECKING:
-    import plotly.graph_objects
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +41,7 @@ class Drawn:
     title: str
     caption: str
     notes: str
-    interactive: plotly.graph_objects.Figure
+    interactive: Mapping[str, Any]
     files: tuple[Path, ...]
 
 

@@ -1,17 +1,18 @@
-"""Charts for the HTML page: plotly figures, drawn by the page's own copy of plotly.js."""
+"""Charts for the HTML page: figures for the page's own copy of plotly.js, as plain values.
+
+They are made without plotly's Python classes, which check each value: tests do that.
+"""
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import singledispatch
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from msnas.plots import grammar
 from msnas.plots.grammar import Axis, Chart, Layer, Panel, Points
@@ -32,9 +33,21 @@ NARROW = 320.0, 250.0
 LINE = 54
 """Characters in a line of a title, as many as a phone can show."""
 
+HEADING: Mapping[str, Any] = {
+    **{"xref": "paper", "yref": "paper", "xanchor": "center", "yanchor": "bottom"},
+    **{"showarrow": False, "font": {"size": 12}},
+}
+"""Of a panel's title: above its axes, in the middle."""
 
-def interactive(chart: Chart) -> go.Figure:
-    """A plotly figure of the chart; hovering shows a point's run, `customdata` holds its key."""
+LINE_OF: Mapping[str, Any] = {"type": "scatter", "mode": "lines"}
+"""What makes a trace a line."""
+
+
+Trace = dict[str, Any]
+
+
+def interactive(chart: Chart) -> dict[str, Any]:
+    """`data` and `layout`; hovering shows a point's run, `customdata` holds the run's key."""
     columns = min(chart.page_columns, len(chart.panels))
     rows = -(-len(chart.panels) // columns)
     titles = [_title(panel) for panel in chart.panels]
@@ -43,47 +56,63 @@ def interactive(chart: Chart) -> go.Figure:
     ticks = [one.x.ticks(*one.limits("x")) for one in chart.panels if one.x.ticks]
     extra += 16 * any("\n" in text for of_panel in ticks for text in of_panel.values())
     height = (HEIGHT + extra) * rows
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
-        vertical_spacing=(90 + extra) / height if rows > 1 else 0,
-        horizontal_spacing=0.16 / columns if columns > 1 else 0,
-        subplot_titles=titles,
-    )
-    figure.update_annotations(font_size=12)
+    across = _domains(columns, 0.16 / columns)
+    up = _domains(rows, (90 + extra) / height)[::-1]
     listed: set[str] = set()
-    words = list(figure.layout.annotations)
-    for number, panel in enumerate(chart.panels):
-        axis = number + 1 if number else ""
-        place = {"row": number // columns + 1, "col": number % columns + 1}
+    data: list[Trace] = []
+    axes: dict[str, Any] = {}
+    headings, words = [], []
+    for number, (panel, title) in enumerate(zip(chart.panels, titles, strict=True)):
+        axis = str(number + 1) if number else ""
+        on = {"xaxis": f"x{axis}", "yaxis": f"y{axis}"}
+        x, y = across[number % columns], up[number // columns]
         for trace in _traces(panel, listed):
-            if isinstance(trace, go.Heatmap):  # the colour bar is as high as its panel
-                low, high = figure.layout[f"yaxis{axis}"].domain
-                trace.colorbar.update(y=(low + high) / 2, len=high - low)
-            figure.add_trace(trace, **place)
+            if "colorbar" in trace:  # it is as high as its panel
+                trace["colorbar"] |= {"y": sum(y) / 2, "len": y[1] - y[0]}
+            data.append({**trace, **on})
+        if title:
+            headings.append({**HEADING, "text": title, "x": sum(x) / 2, "y": y[1]})
         for one in placed_words(panel, NARROW, size=10):
             shift = {"xshift": one.away[0], "yshift": one.away[1], "showarrow": False}
             font = {"color": one.colour, "size": 10}
-            at = {"x": one.x, "y": one.y, "xref": f"x{axis}", "yref": f"y{axis}"}
+            at = {"x": one.x, "y": one.y, "xref": on["xaxis"], "yref": on["yaxis"]}
             words.append({**at, "text": rich(one.text), "font": font, "name": "words", **shift})
-        figure.update_xaxes(_axis(panel.x, panel.limits("x")), **place)
-        figure.update_yaxes(_axis(panel.y, panel.limits("y")), **place)
+        beside = {"anchor": on["yaxis"], "domain": list(x)}
+        axes[f"xaxis{axis}"] = {**beside, **_axis(panel.x, panel.limits("x"))}
+        beside = {"anchor": on["xaxis"], "domain": list(y)}
+        axes[f"yaxis{axis}"] = {**beside, **_axis(panel.y, panel.limits("y"))}
     top = 80 + extra
-    figure.update_layout(
-        template="none",
-        annotations=words,  # together: one by one, each is checked again with the next
-        barmode="overlay",
-        title={
+    layout = {
+        **axes,
+        "annotations": [*headings, *words],
+        "barmode": "overlay",
+        "title": {
             "text": "<br>".join(textwrap.wrap(rich(chart.title), LINE - 14)),
             "font": {"size": 15},
             **{"yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 12}},
             **{"x": 0.02, "xanchor": "left"},  # plotly's buttons are on the right
         },
-        height=height + top + 100,
-        margin={"t": top, "b": 100, "l": 60, "r": 20},
-        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
-    )
-    return figure
+        "height": height + top + 100,
+        "margin": {"t": top, "b": 100, "l": 60, "r": 20},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
+    }
+    return {"data": _known(data), "layout": _known(layout)}
+
+
+def _domains(count: int, gap: float) -> list[tuple[float, float]]:
+    """Ends of so many parts of the whole from 0 to 1, with gaps between them."""
+    width = (1 - gap * (count - 1)) / count
+    return [(place * (width + gap), place * (width + gap) + width) for place in range(count)]
+
+
+def _known(value: Any) -> Any:
+    """Without names that have no value; numbers in lists, and of runs in `meta`, may have none."""
+    if isinstance(value, dict):
+        known = {name: one for name, one in value.items() if one is not None}
+        return {name: one if name == "meta" else _known(one) for name, one in known.items()}
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [_known(one) for one in value]
+    return value
 
 
 def rich(text: str) -> str:
@@ -119,27 +148,28 @@ def _axis(axis: Axis, limits: tuple[float, float]) -> dict[str, Any]:
     }
 
 
-def _traces(panel: Panel, listed: set[str]) -> list[Any]:
+def _traces(panel: Panel, listed: set[str]) -> list[Trace]:
     """Traces of all layers, in the legend if their name is new, and of marks beyond the axes."""
-    found: list[Any] = []
+    found: list[Trace] = []
     for layer in panel.layers:
         if isinstance(layer, grammar.Words):  # annotations, not traces
             continue
         name = rich(layer.label if panel.own_legend else layer.entry)
         for trace in _draw(layer, panel):
-            trace.update(name=name, legendgroup=name, showlegend=bool(name) and name not in listed)
+            shown = {"legendgroup": name, "showlegend": bool(name) and name not in listed}
             listed.add(name)
-            found.append(trace)
+            found.append({**trace, "name": name, **shown})
     for one in panel.beyond:
         mark = {"color": one.look.colour, "symbol": one.look.marker, "size": 9}
         told = f"beyond the axis: {one.text}<extra></extra>"
-        point = go.Scatter(x=[one.x], y=[one.y], marker=mark, mode="markers", cliponaxis=False)
-        found.append(point.update(hovertemplate=told, showlegend=False, meta={"all": True}))
+        at = {"x": [one.x], "y": [one.y], "mode": "markers", "marker": mark, "cliponaxis": False}
+        shown = {"hovertemplate": told, "showlegend": False, "meta": {"all": True}}
+        found.append({"type": "scatter", **at, **shown})
     return found
 
 
 @singledispatch
-def _draw(layer: Layer, _: Panel) -> Iterable[Any]:
+def _draw(layer: Layer, _: Panel) -> Iterable[Trace]:
     raise TypeError(type(layer))
 
 
@@ -147,27 +177,30 @@ def _draw(layer: Layer, _: Panel) -> Iterable[Any]:
 def _points(layer: Points, panel: Panel) -> Iterable[Any]:
     rows, colour = layer.rows, layer.look.colour
     x, y = panel.x.positions(rows["x"]) + layer.shift, panel.y.positions(rows["y"])
-    trace = go.Scatter(
-        x=_short(x),
-        y=_short(y),
-        mode="+".join(["lines"] * bool(layer.width) + ["markers"] * bool(layer.size)) or "markers",
-        opacity=layer.opacity,
-        line={"color": colour, "width": 1.5 * layer.width, "dash": layer.look.dash},
-        marker={
+    drawn = ["lines"] * bool(layer.width) + ["markers"] * bool(layer.size)
+    trace = {
+        "type": "scatter",
+        "x": _short(x),
+        "y": _short(y),
+        "mode": "+".join(drawn) or "markers",
+        "opacity": layer.opacity,
+        "line": {"color": colour, "width": 1.5 * layer.width, "dash": layer.look.dash},
+        "marker": {
             "color": colour,
             "size": 1.6 * layer.size,
             "symbol": layer.look.marker + ("-open" if layer.hollow else ""),
             "line": {"width": 1, "color": layer.edge} if layer.edge else None,
         },
         **_hover(layer, *_numbers(panel, rows)),
-        meta=_meta(panel, rows),
-    )
+        "meta": _meta(panel, rows),
+    }
     if "low" in rows:
         low, high = panel.y.positions(rows["low"]), panel.y.positions(rows["high"])
-        trace.error_y = {"array": _short(high - y), "arrayminus": _short(y - low), "width": 3}
+        trace["error_y"] = {"array": _short(high - y), "arrayminus": _short(y - low), "width": 3}
     if "left" in rows:
         left, right = (panel.x.positions(rows[name]) + layer.shift for name in ("left", "right"))
-        trace.error_x = {"array": _short(right - x), "arrayminus": _short(x - left), "width": 0}
+        ends = {"array": _short(right - x), "arrayminus": _short(x - left)}
+        trace["error_x"] = {**ends, "width": 0}
     return [trace]
 
 
@@ -175,9 +208,12 @@ def _points(layer: Points, panel: Panel) -> Iterable[Any]:
 def _band(layer: grammar.Band, panel: Panel) -> Iterable[Any]:
     x = _short(panel.x.positions(layer.rows["x"]))
     low, high = (_short(panel.y.positions(layer.rows[name])) for name in ("low", "high"))
-    area = go.Scatter(x=x + x[::-1], y=high + low[::-1], fill="toself", hoverinfo="skip")
-    area.update(fillcolor=_clear(layer.look.colour, 0.18), line={"width": 0}, mode="lines")
-    yield area.update(meta=_meta(panel, layer.rows))
+    yield {
+        **LINE_OF,
+        **{"x": x + x[::-1], "y": high + low[::-1], "line": {"width": 0}},
+        **{"fill": "toself", "fillcolor": _clear(layer.look.colour, 0.18), "hoverinfo": "skip"},
+        "meta": _meta(panel, layer.rows),
+    }
 
 
 @_draw.register
@@ -187,41 +223,45 @@ def _steps(layer: grammar.Steps, _: Panel) -> Iterable[Any]:
     rows = rows.iloc[[*range(len(rows)), -1]].assign(x=[*rows["left"], *last["right"]])
     texts = [f"{x:.4g}: {y:.3g} ± {e:.2g}" for x, y, e in rows[["x", "y", "error"]].to_numpy()]
     line = {"color": layer.look.colour, "dash": layer.look.dash, "shape": "hv", "width": 1.5}
-    steps = go.Scatter(x=_short(rows["x"]), y=_short(rows["y"]), mode="lines", line=line)
-    if layer.filled:
-        steps.update(fill="tozeroy", fillcolor=_clear(layer.look.colour, 0.4))
-    yield steps.update(**_hover(layer, "from", texts, rows))
+    fill = {"fill": "tozeroy", "fillcolor": _clear(layer.look.colour, 0.4)} if layer.filled else {}
+    at = {"x": _short(rows["x"]), "y": _short(rows["y"]), "line": line}
+    yield {**LINE_OF, **at, **fill, **_hover(layer, "from", texts, rows)}
 
 
 @_draw.register
 def _violin(layer: grammar.Violin, panel: Panel) -> Iterable[Any]:
     x, y, colour = layer.rows["x"], panel.y.positions(layer.rows["y"]), layer.look.colour
     if layer.body:
-        look: dict[str, Any] = {"line_color": colour, "fillcolor": lighter(colour, 0.55)}
-        look |= {"points": False, "box_visible": True, "spanmode": "hard", "hoverinfo": "skip"}
+        look = {"line": {"color": colour}, "fillcolor": lighter(colour, 0.55), "hoverinfo": "skip"}
+        kind = {"points": False, "box": {"visible": True}, "spanmode": "hard"}
         keys = list(layer.rows["key"]) if "key" in layer.rows else None
-        yield go.Violin(x=_short(x), y=_short(y), width=layer.width, customdata=keys, **look)
+        at = {"x": _short(x), "y": _short(y), "width": layer.width, "customdata": keys}
+        yield {"type": "violin", **at, **kind, **look}
     else:
         ends = x.iloc[0] + 0.42 * layer.width * np.array([-1, 1])
-        line = go.Scatter(x=_short(ends), y=_short([np.median(y)] * 2), mode="lines")
-        line.update(line_color=colour, hovertemplate="median %{y:.4g}<extra></extra>")
         of = dict(zip(layer.rows.get("key", ()), _short(y), strict=False))
-        yield line.update(meta={"of": [of, of]} if of else None)
+        yield {
+            **LINE_OF,
+            **{"x": _short(ends), "y": _short([np.median(y)] * 2), "line": {"color": colour}},
+            "hovertemplate": "median %{y:.4g}<extra></extra>",
+            "meta": {"of": [of, of]} if of else None,
+        }
 
 
 @_draw.register
 def _bars(layer: grammar.Bars, panel: Panel) -> Iterable[Any]:
     rows = layer.rows
-    yield go.Bar(
-        x=_short(panel.x.positions(rows["x"])),
-        y=_short(rows["y"] - rows["base"]),
-        base=_short(rows["base"]),
-        width=0.8,
-        marker={"color": layer.look.colour, "line": {"width": 0}},
-        textposition="none",
+    yield {
+        "type": "bar",
+        "x": _short(panel.x.positions(rows["x"])),
+        "y": _short(rows["y"] - rows["base"]),
+        "base": _short(rows["base"]),
+        "width": 0.8,
+        "marker": {"color": layer.look.colour, "line": {"width": 0}},
+        "textposition": "none",
         **_hover(layer, "", [""] * len(rows)),
-        meta=_meta(panel, rows),
-    )
+        "meta": _meta(panel, rows),
+    }
 
 
 @_draw.register
@@ -232,8 +272,8 @@ def _rule(layer: grammar.Rule, panel: Panel) -> Iterable[Any]:
         across = panel.limits("x") if np.isnan(x) else panel.x.positions([x, x])
         up = panel.limits("y") if np.isnan(y) else panel.y.positions([y, y])
         told = f"{rich(layer.entry)} {y if np.isnan(x) else x:.4g}<extra></extra>"
-        rule = go.Scatter(x=_short(across), y=_short(up), mode="lines", line=line)
-        yield rule.update(hovertemplate=told, meta=meta)
+        at = {"x": _short(across), "y": _short(up), "line": line}
+        yield {**LINE_OF, **at, "hovertemplate": told, "meta": meta}
 
 
 @_draw.register
@@ -242,18 +282,19 @@ def _image(layer: grammar.Image, _: Panel) -> Iterable[Any]:
     with np.errstate(divide="ignore"):
         logs = np.log10(pixels.to_numpy())
     ticks = np.arange(np.ceil(low), high + 1e-9)
-    yield go.Heatmap(
-        x=_short(pixels.columns),
-        y=_short(pixels.index),
-        z=[_short(np.where(line >= low, line, np.nan)) for line in logs],
-        zmin=float(low),
-        zmax=float(high),
-        text=[[f"{value:.3g}" for value in line] for line in pixels.to_numpy()],
-        colorscale="Viridis",
-        showscale=layer.bar,
-        colorbar={"tickvals": ticks.tolist(), "ticktext": [f"{10**one:g}" for one in ticks]},
-        hovertemplate=f"%{{x}}, %{{y}}: %{{text}} {layer.unit}<extra></extra>",
-    )
+    yield {
+        "type": "heatmap",
+        "x": _short(pixels.columns),
+        "y": _short(pixels.index),
+        "z": [_short(np.where(line >= low, line, np.nan)) for line in logs],
+        "zmin": float(low),
+        "zmax": float(high),
+        "text": [[f"{value:.3g}" for value in line] for line in pixels.to_numpy()],
+        "colorscale": "Viridis",
+        "showscale": layer.bar,
+        "colorbar": {"tickvals": ticks.tolist(), "ticktext": [f"{10**one:g}" for one in ticks]},
+        "hovertemplate": f"%{{x}}, %{{y}}: %{{text}} {layer.unit}<extra></extra>",
+    }
 
 
 def _meta(panel: Panel, rows: pd.DataFrame) -> dict[str, list[Any]] | None:
@@ -298,7 +339,8 @@ def _hover(
 
 def _short(values: Any) -> list[float | None]:
     """Numbers rounded to six digits; None for values that are not finite."""
-    return [float(f"{one:.6g}") if np.isfinite(one) else None for one in np.asarray(values, float)]
+    numbers = np.asarray(values, float).tolist()
+    return [float(f"{one:.6g}") if abs(one) < float("inf") else None for one in numbers]
 
 
 def _clear(colour: str, opacity: float) -> str:

@@ -153,12 +153,11 @@ def _table(named: NamedTable) -> dict[str, Any]:
 
 
 def _figure(one: Drawn, link: Any) -> dict[str, Any]:
-    drawn = json.loads(one.interactive.to_json())
     return {
         **{"name": one.name, "title": one.title, "caption": one.caption},
         "notes": one.notes,
         "files": [[file.suffix[1:].upper(), link(file)] for file in one.files],
-        **{name: drawn[name] for name in ("data", "layout")},
+        **one.interactive,
     }
 
 
