@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import CONF, compose_config
 from hostile_run import assert_refused, forge
 
-from msnas.errors import ConfigError, MsnasError
+from msnas.errors import ConfigError, DataError, MsnasError
 from msnas.evaluate import Settings as EvaluateSettings
 from msnas.evaluate import evaluate_run
 from msnas.plan import make_plan
@@ -234,3 +236,42 @@ def test_yaml_with_a_few_aliases_is_read(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("a: &id001 [1, 2]\nb: *id001\n")
     assert read_yaml(path) == {"a": [1, 2], "b": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 1\nb:\n  c: [1, 2]\nd:\n- x\n- y\n# end\n",
+        "a: 1\nb: 2\na: 3\n",  # the last counts, at the first place
+        "a: &x {p: 1}\nb: *x\n",
+        "base: {p: 1, q: 1}\nq: 2\n<<: {q: 3, r: 4}\n",
+        "a: 'text\n  in: lines'\nb: 1\n",
+        'a: "text\nb: 1"\n',
+        "a: [\nb: 1]\n",
+        "a: |\n  b: 1\nc: 2\n",
+        "a: 1\n? b\n: 2\nc: 3\n",
+        "a:b\nc: 1\n",
+        "a: 1\n---\nb: 2\n",
+        "a: 1\n...\nb: 2\n",
+        "a: 1\rb: 2\n",
+        "x y: 1\nb: 2\n",
+        "",
+        "- a\n- b: 1\n",
+    ],
+    ids=lambda text: re.sub(r"\W+", "-", text) or "empty",
+)
+def test_a_mapping_read_by_its_parts_is_the_whole(text: str, tmp_path: Path) -> None:
+    """As PyYAML reads all of it at once, order of keys included; and twice, as a copy."""
+    path = tmp_path / "config.yaml"
+    path.write_text(text, newline="")
+    for _ in range(2):
+        try:
+            expected = yaml.safe_load(path.read_text())
+        except yaml.YAMLError:
+            with pytest.raises(DataError, match="cannot be read"):
+                read_yaml(path)
+            continue
+        found = read_yaml(path)
+        assert repr(found) == repr(expected)
+        if isinstance(found, dict):
+            found.clear()

@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from msnas.config import is_name
+from msnas.config import copied, is_name
 from msnas.errors import DataError, MsnasError, StorageError, one_line
 
 LARGEST_TEXT = 1 << 28
@@ -207,16 +209,50 @@ def read_yaml(path: Path) -> Any:
     """
     text = read_text(path)
     try:
-        _check_size(text, path)
-        return yaml.load(text, Loader=_LOADER)
+        return _by_parts(text) or _load_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({one_line(error)})") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
+
+def _by_parts(text: str) -> dict[str, Any]:
+    """A mapping as the parts of its keys, of which configurations of a scan share most.
+
+    Empty where the whole may be something else than its parts.
+    """
+    parts = PART.split(text)
+    if parts[0] or len(text) > LARGEST_YAML or any(mark in text for mark in OVER_PARTS):
+        return {}
+    found: dict[str, Any] = {}
+    try:
+        for part in parts[1:]:
+            found |= copied(_part(part))
+    except (yaml.YAMLError, DataError, TypeError, ValueError, RecursionError):
+        return {}
+    return found
+
+
+@lru_cache(maxsize=1000)
+def _part(text: str) -> Any:
+    return _load_yaml(text)
+
+
+def _load_yaml(text: str) -> Any:
+    _check_size(text)
+    return yaml.load(text, Loader=_LOADER)
+
+
+PART = re.compile(r"^(?=\w+:)", re.MULTILINE)
+"""Where a key of the outermost mapping begins."""
+
+OVER_PARTS = ("&", "*", "<<", "\n...", "\n---", "\r")
+"""Anchors, aliases and merged keys lead from part to part; the others end a document or line."""
 
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def _check_size(text: str, path: Path) -> None:
+def _check_size(text: str) -> None:
     """Raise DataError for a YAML text that would be too large or too deep, before it is loaded."""
     anchored: dict[str, int] = {}
     sizes = [0]
@@ -236,12 +272,12 @@ def _check_size(text: str, path: Path) -> None:
                 anchored[event.anchor] = 1
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in anchored:
-                raise DataError(f"{path}: the alias {event.anchor!r} stands inside its own value")
+                raise DataError(f"the alias {event.anchor!r} stands inside its own value")
             sizes[-1] += anchored[event.anchor]
         if len(sizes) > DEEPEST:
-            raise DataError(f"{path}: nested more than {DEEPEST} levels deep")
+            raise DataError(f"nested more than {DEEPEST} levels deep")
         if sizes[-1] > LARGEST_YAML:
-            raise DataError(f"{path}: more than {LARGEST_YAML} values, aliases written out")
+            raise DataError(f"more than {LARGEST_YAML} values, aliases written out")
 
 
 def _checksum(record: Mapping[str, Any]) -> str:
