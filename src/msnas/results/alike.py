@@ -75,18 +75,23 @@ def alike(runs: Sequence[Result], *, but_for: Sequence[str] = ()) -> list[Alike]
 
     The groups are in the order of their first runs.
     """
-
-    def shared(settings: Settings) -> Settings:
-        return {
-            key: value
-            for key, value in settings.items()
-            if not within(key, but_for) and not _is_machine(key)
-        }
-
     groups: dict[frozenset[tuple[str, str]], list[Result]] = {}
     for run in runs:
-        groups.setdefault(frozenset(shared(_texts_of(run)).items()), []).append(run)
-    return [Alike(settings=shared(settings_of(ones[0])), runs=ones) for ones in groups.values()]
+        texts = _texts_of(run)
+        same = frozenset((key, texts[key]) for key in _shared(tuple(texts), tuple(but_for)))
+        groups.setdefault(same, []).append(run)
+    found = []
+    for ones in groups.values():
+        settings = settings_of(ones[0])
+        shared = _shared(tuple(settings), tuple(but_for))
+        found.append(Alike(settings={key: settings[key] for key in shared}, runs=ones))
+    return found
+
+
+@lru_cache(maxsize=10_000)
+def _shared(keys: tuple[str, ...], but_for: tuple[str, ...]) -> list[str]:
+    """The settings that alike runs have in common."""
+    return [key for key in keys if not within(key, but_for) and not _is_machine(key)]
 
 
 def largest(runs: Sequence[Result], *, but_for: Sequence[str] = ()) -> tuple[list[Result], int]:
@@ -136,7 +141,8 @@ def differing(settings: Sequence[Settings]) -> list[str]:
     things = [_things(frozenset(run)) for run in settings]
     found = []
     for key in keys:
-        if len({_text(run.get(key)) for run in settings}) < 2:
+        each = [run.get(key) for run in settings]
+        if len(set(map(repr, each))) < 2 or len(set(map(_text, each))) < 2:  # most: the same
             continue
         parent = key.rpartition(".")[0]
         whole = key.endswith("._target_")

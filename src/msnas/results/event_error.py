@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from msnas.auc import auc_contrast_error, auc_covariance
 from msnas.errors import DataError
 from msnas.results.outputs import Outputs, binary_of, read_outputs
 from msnas.results.quantity import Quantity
+from msnas.results.records import is_number
 from msnas.results.result import VALIDITY, Result
 from msnas.results.statistics import proportion_error
 
@@ -27,15 +29,14 @@ def event_error(run: Result, quantity: Quantity) -> float | None:
     By DeLong's method for an area under the ROC curve, binomial for a share of events; None for
     other metrics, for weighted events, and for a run without stored outputs of the test events.
     """
-    outputs, value = _outputs(run), quantity.of(run)
-    if outputs is None or value is None:
+    value = quantity.of(run)
+    seen = None if value is None else _seen(run)
+    if value is None or seen is None:
         return None
     if quantity.name == VALIDITY or _metric(run, quantity) == ACCURACY:
-        return proportion_error(value, len(outputs.weight))
-    if (known := _scores(outputs, quantity)) is None:
-        return None
-    _, covariance = auc_covariance(known[0][None], known[1])
-    return float(np.sqrt(covariance[0, 0]))
+        return proportion_error(value, seen.events)
+    known = seen.scores.get(quantity.name)
+    return None if known is None else known.error
 
 
 def paired_event_error(pairs: Sequence[tuple[Result, Result]], quantity: Quantity) -> float | None:
@@ -44,39 +45,66 @@ def paired_event_error(pairs: Sequence[tuple[Result, Result]], quantity: Quantit
     All runs are judged on the same events, so the error does not shrink with the number of pairs
     as it would for independent samples. None if a run has no outputs or other events.
     """
-    known: list[tuple[np.ndarray, np.ndarray]] = []
+    known: list[_Scores] = []
     for run in [run for pair in pairs for run in pair]:
-        outputs = _outputs(run)
-        own = None if outputs is None else _scores(outputs, quantity)
-        if own is None or (known and not np.array_equal(own[1], known[0][1])):
+        seen = _seen(run) if _metric(run, quantity) == AUC else None
+        own = None if seen is None else seen.scores.get(quantity.name)
+        if own is None or (known and not np.array_equal(own.label, known[0].label)):
             return None
         known.append(own)
     if not known:
         return None
     weights = np.tile([1.0, -1.0], len(pairs)) / len(pairs)
-    return auc_contrast_error(np.stack([scores for scores, _ in known]), known[0][1], weights)
+    scores = np.stack([one.scores for one in known]).astype(float)
+    return auc_contrast_error(scores, known[0].label, weights)
 
 
-@lru_cache(maxsize=1)  # of a run with several quantities
-def _outputs(run: Result) -> Outputs | None:
+class _Scores(NamedTuple):
+    """What a task puts out for each test event, the true class, and the AUC's standard error."""
+
+    scores: np.ndarray
+    label: np.ndarray
+    error: float
+
+
+class _Seen(NamedTuple):
+    """The number of test events, and scores by the metric that is their AUC."""
+
+    events: int
+    scores: Mapping[str, _Scores]
+
+
+@lru_cache(maxsize=4096)  # small: the file is read for no other task, and once
+def _seen(run: Result) -> _Seen | None:
+    """What is known of a run's test events; None without stored outputs, and of weighted events."""
+    names = {
+        f"{task}/{name}": task
+        for task, settings in run.config["tasks"].items()
+        for name, metric in settings.get("metrics", {}).items()
+        if metric.get("_target_") == AUC
+    }
     try:
-        outputs = read_outputs(run)
+        outputs = read_outputs(run, only=set(names.values()))
     except DataError:
         return None
-    return outputs if np.all(outputs.weight == 1) else None
-
-
-def _scores(outputs: Outputs, quantity: Quantity) -> tuple[np.ndarray, np.ndarray] | None:
-    """Scores and classes, if the quantity is their AUC and they reproduce the run's number."""
-    if _metric(outputs.run, quantity) != AUC:
+    if not np.all(outputs.weight == 1):
         return None
+    scores = {name: _scores(outputs, name, task) for name, task in names.items()}
+    known = {name: one for name, one in scores.items() if one is not None}
+    return _Seen(len(outputs.weight), known)
+
+
+def _scores(outputs: Outputs, name: str, task: str) -> _Scores | None:
+    """Scores of a task, if their AUC is the run's number."""
+    stated = outputs.run.test.get(name)
     try:
-        scores, label = binary_of(outputs, quantity.task)
-        auc, _ = auc_covariance(scores[None], label)
+        scores, label = binary_of(outputs, task)
+        auc, covariance = auc_covariance(scores[None], label)
     except (DataError, ValueError, KeyError):
         return None
-    stated = quantity.of(outputs.run)
-    return (scores, label) if stated is not None and abs(float(auc[0]) - stated) < SAME else None
+    if not is_number(stated) or not abs(float(auc[0]) - stated) < SAME:
+        return None
+    return _Scores(outputs.output[task], label.astype(np.int8), float(np.sqrt(covariance[0, 0])))
 
 
 def _metric(run: Result, quantity: Quantity) -> str | None:

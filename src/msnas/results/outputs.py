@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,10 +75,17 @@ def read_own(run: Result, name: str, arrays: Sequence[str], *attributes: str) ->
     return content
 
 
-def read_outputs(run: Result) -> Outputs:
-    """Read a run's outputs.h5; raise DataError if it is absent, unreadable or does not fit."""
+def read_outputs(run: Result, *, only: Collection[str] | None = None) -> Outputs:
+    """Read a run's outputs.h5; raise DataError if it is absent, unreadable or does not fit.
+
+    Of the tasks `only`, if given, their outputs and truth alone, and the output of the last task.
+    """
     inputs, outputs, targets, counts = _names(run)
-    content = read_own(run, NAME, names_of(run))
+    if only is not None:
+        inputs, counts = {}, {}
+        targets = {name: task for name, task in targets.items() if task in only}
+        outputs = {name: task for name, task in outputs.items() if task in (*only, run.tasks[-1])}
+    content = read_own(run, NAME, [*inputs, *outputs, *targets, *counts, "weight"])
     if missing := [task for name, task in outputs.items() if name not in content.arrays]:
         raise DataError(f"{NAME}: no output of {', '.join(missing)}")
     for name, values in content.arrays.items():
