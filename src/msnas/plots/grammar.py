@@ -260,6 +260,8 @@ class Panel:
             at = pd.DataFrame({"x": self.x.positions(layer.rows["x"]) + layer.shift})
             at["y"] = self.y.positions(layer.rows["y"])
             inside = at.assign(**{side: at[side].clip(*ends[side]) for side in ends})
+            if at.equals(inside):
+                continue
             near = {
                 side: (inside[side] - low) // ((high - low) * NEAR)
                 for side, (low, high) in ends.items()

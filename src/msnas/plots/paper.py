@@ -17,6 +17,7 @@ import mplhep
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -54,8 +55,11 @@ def save(chart: Chart, stem: Path) -> tuple[Path, Path]:
     paths = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".pdf")
     with _style():
         figure = draw(chart)
-        figure.savefig(paths[0], metadata={"Software": None})
-        figure.savefig(paths[1], metadata={"CreationDate": None})
+        # `savefig` would draw all of it once more before each file, to place what is placed
+        as_png: Any = FigureCanvasAgg(figure)
+        as_png.print_png(paths[0], metadata={"Software": None})
+        as_pdf: Any = FigureCanvasPdf(figure)
+        as_pdf.print_pdf(paths[1], metadata={"CreationDate": None})
     return paths
 
 
@@ -74,7 +78,7 @@ def draw(chart: Chart) -> Figure:
         for axes in places[len(chart.panels) :]:
             axes.set_axis_off()
         _write_around(figure, chart)
-        figure.draw_without_rendering()  # places the axes for good
+        layout.execute(figure)  # places the axes for good
         figure.set_layout_engine("none")
         for panel, axes in zip(chart.panels, places, strict=False):
             _write_words(panel, axes)

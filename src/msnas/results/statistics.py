@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 LEVEL = 0.68
 """Confidence level of the intervals in figures and tables, unless another level is stated."""
@@ -73,7 +73,7 @@ def median_of(values: Sequence[float], *, level: float = LEVEL) -> Median:
     if count < FEWEST_SEEDS:
         return found
     for rank in range(1, count // 2 + 1):
-        covers = float(1 - 2 * stats.binom.cdf(rank - 1, count, 0.5))
+        covers = 1 - 2 * sum(math.comb(count, k) for k in range(rank)) / 2**count
         if covers < level:
             break
         low, high = float(known[rank - 1]), float(known[count - rank])
@@ -97,7 +97,7 @@ def mean_estimate(
     if len(values) < FEWEST_SEEDS or len(set(values)) < 2:
         return Estimate(mean=mean)
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half = error * float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))
+    half = error * float(special.stdtrit(len(values) - 1, (1 + confidence) / 2))
     return Estimate(mean=mean, low=max(mean - half, lowest), high=min(mean + half, highest))
 
 
@@ -132,8 +132,10 @@ def rate_estimate(hits: Sequence[bool], *, confidence: float) -> Estimate:
     count, seeds = sum(hits), len(hits)
     if seeds < FEWEST_SEEDS:
         return Estimate(mean=count / seeds)
-    interval = stats.binomtest(count, seeds).proportion_ci(confidence, method="exact")
-    return Estimate(mean=count / seeds, low=float(interval.low), high=float(interval.high))
+    tail, misses = (1 - confidence) / 2, seeds - count
+    low = special.betaincinv(count, misses + 1, tail) if count else 0.0
+    high = special.betaincinv(count + 1, misses, 1 - tail) if misses else 1.0
+    return Estimate(mean=count / seeds, low=float(low), high=float(high))
 
 
 @dataclass(frozen=True, kw_only=True)
