@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from publish import DOCS, FOLDER, FRAMES, Published
+from published import DOCS, FILES, FOLDER, Published
 
 from msnas.plots.axes import names_axis, v1_axis
 from msnas.plots.grammar import Axis, Chart, Look, Panel, Points, Rule, Words
@@ -154,7 +154,7 @@ PICTURES: tuple[Callable[[Published], Chart], ...] = (
 def source() -> str:
     """Checksum of the published files, text for a picture."""
     digest = hashlib.sha256()
-    for name in (*FRAMES, "reference"):
+    for name in FILES:
         digest.update((FOLDER / f"{name}.csv").read_bytes())
     return digest.hexdigest()
 

@@ -185,7 +185,7 @@ def test_outliers_near_each_other_are_told_together_and_all_can_be_read() -> Non
     panel = panel_of(Points(rows=outliers, look=BLUE), **axes)
     places_of = {one.text: one.x for one in panel.beyond}
     assert places_of == pytest.approx({"7 to 9 (2)": 0.105, "8": 0.9, "6": 0.97})
-    crowd = [Wanted(50.0, 100.0, f"{one}.123", must=True) for one in range(12)]
+    crowd = [Wanted(50.0, 100.0, f"{one}.123", must=True) for one in range(8)]
     placed = places(crowd, [], np.empty((0, 2)), (200, 100), size=8)
     clear(placed, [], (200, 100))
 
