@@ -193,7 +193,7 @@ def test_outliers_near_each_other_are_told_together_and_all_can_be_read() -> Non
 def clear(boxes: Sequence[Box | None], marks: Sequence[Box], frame: tuple[float, float]) -> None:
     placed = [box for box in boxes if box is not None]
     assert not any(a.meets(np.array([b])) for a, b in combinations(placed, 2))
-    assert not any(box.meets(np.array(marks)) for box in placed)
+    assert not any(box.meets(np.reshape(marks, (-1, 4))) for box in placed)
     assert all(box.within(*frame) for box in placed)
 
 
