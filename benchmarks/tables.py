@@ -245,6 +245,18 @@ def one_training(numbers: Published) -> str:
     return rows_of(header, rows)
 
 
+def one_training_seconds(numbers: Published) -> str:
+    """Time of the connected training for every v1 of a given chain, and of a training at one."""
+    stages = numbers.stages[
+        (numbers.stages["stage"] == "posttrain") & (numbers.stages["seconds"] > 0)
+    ]
+    once, each = (stages[stages["scan"] == scan] for scan in ("chain_once", "chain_fixed"))
+    first, other = float(once["seconds"].median()), float(each["seconds"].median())
+    cells = ["cnn-lstm", str(len(once)), f"{first:.1f}", str(len(each)), f"{other:.1f}"]
+    header = ["trained", "runs", "one training [s]", "runs", "a fixed one [s]", "share of five"]
+    return rows_of(header, [[*cells, short(first / (5 * other), 2)]])
+
+
 def recipes(numbers: Published) -> str:
     """`make train` under both recipes."""
     rows = []
@@ -268,4 +280,16 @@ def recipes(numbers: Published) -> str:
     return rows_of(header, rows)
 
 
-TABLES = (choice, trees, fakes, pairs, axis, methods, fresh, grid_axis, one_training, recipes)
+TABLES = (
+    choice,
+    trees,
+    fakes,
+    pairs,
+    axis,
+    methods,
+    fresh,
+    grid_axis,
+    one_training,
+    one_training_seconds,
+    recipes,
+)

@@ -16,6 +16,10 @@ LOSSES = {
 """The losses by the names of their options."""
 
 
+JETS, TAUS = 9910, 1101
+"""Of the training part."""
+
+
 def class_balance(numbers: Published) -> str:
     """Accuracy of both classes against 1 - beta: fixed trainings, and one for all."""
     runs = of_scan(numbers, "cb_yoto")
@@ -26,7 +30,9 @@ def class_balance(numbers: Published) -> str:
     for value, own in fixed.groupby("one_minus_beta", sort=True):
         alone = own.set_index("seed")
         together = several[np.isclose(several["condition"], value, rtol=1e-6)].set_index("seed")
-        cells = [NAMES.get(value, f"{value:.0e}".replace("e-0", "e-")), str(len(alone))]
+        weight = (1 - (1 - value) ** JETS) / (1 - (1 - value) ** TAUS) if value else JETS / TAUS
+        name = NAMES.get(value, f"{value:.0e}".replace("e-0", "e-"))
+        cells = [name, f"{weight:.1f}", str(len(alone))]
         for column, higher in (("test_taus", True), ("test_jets", True)):
             cells += [mean_of(alone[column])]
             if together.empty:
@@ -35,7 +41,7 @@ def class_balance(numbers: Published) -> str:
                 gap, *said = compared(together[column], alone[column], higher_is_better=higher)
                 cells += [gap, ", ".join(said)]
         rows.append([*cells, mean_of(alone["test_auc"], 4), mean_of(together["test_auc"], 4)])
-    header = ["1 - beta", "seeds"]
+    header = ["1 - beta", "weight of a tau", "seeds"]
     for name in ("taus", "jets"):
         header += [f"{name}, fixed", "one training minus fixed", "p, verdict"]
     return rows_of([*header, "AUC, fixed", "AUC, one training"], rows)

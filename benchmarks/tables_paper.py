@@ -43,9 +43,13 @@ def paper_methods(numbers: Published) -> str:
             own = own[own["v1"] == 0.5]
             told, mse = "yes" if pretrained else "no", mean_of(own["test_mse"])
         cells = [f"`{name}`", told, str(len(own)), counts(own["chain"])]
-        rows.append([*cells, mean_of(own["test_auc"]), mse])
+        before = runs[(runs["method"] == name) & runs["pretrained"] & runs["v1"].eq(0.5)]
+        paired = own.set_index("seed")["test_auc"] - before.set_index("seed")["test_auc"]
+        gap = "" if pretrained or before.empty else short(paired.mean(), 3, sign=True)
+        rows.append([*cells, mean_of(own["test_auc"]), gap, mse])
     rows.sort(key=lambda row: (row[1] == "no", -float(row[4].split()[0])))
-    return rows_of(["method", "pre-trained", "seeds", "selected", "AUC", "MSE"], rows)
+    header = ["method", "pre-trained", "seeds", "selected", "AUC", "minus pre-trained", "MSE"]
+    return rows_of(header, rows)
 
 
 def paper_pairs(numbers: Published) -> str:

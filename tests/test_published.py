@@ -41,6 +41,20 @@ def test_the_tables_of_a_page_are_those_of_the_files(publish: ModuleType, name: 
     assert page.count("<!-- end -->") == len(used)
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_the_text_of_a_page_says_the_numbers_of_its_tables(publish: ModuleType, name: str) -> None:
+    """Every decimal number in words is one of a table, rounded."""
+    page, table = (publish.DOCS / name).read_text(), r"<!-- table:.*?<!-- end -->"
+    tables = "".join(re.findall(table, page, flags=re.DOTALL))
+    known = np.abs([float(one) for one in re.findall(r"(?<![\w.])[+-]?\d*\.\d+", tables)])
+    words = re.sub(rf"{table}|`[^`]*`", "", page, flags=re.DOTALL)
+    said = re.findall(r"(?<!\w)\d*\.\d+", words)
+    assert len(said) > 5
+    for one in said:
+        near = 0.5 * 10 ** -len(one.split(".")[1])
+        assert (np.abs(known - float(one)) <= near + 1e-9).any(), one
+
+
 def test_a_changed_number_changes_each_page(publish: ModuleType) -> None:
     assert {path.name for path in publish.PAGES} == set(PAGES)
     for path, tables in publish.PAGES.items():
