@@ -16,6 +16,18 @@ LOSSES = {
 """The losses by the names of their options."""
 
 
+WEIGHTINGS = {
+    "UW": "`uncertainty`",
+    "GradNorm": "`gradnorm`",
+    "MGDA": "`mgda`",
+    "UPGrad": "`upgrad`",
+    "PCGrad": "`pcgrad`",
+    "IMTLG": "`imtl_g`",
+    "AlignedMTL": "`aligned_mtl`",
+    "Random of losses": "`random`",
+}
+"""The weightings by the names of their options."""
+
 JETS, TAUS = 9910, 1101
 """Of the training part."""
 
@@ -94,7 +106,7 @@ def pareto(numbers: Published) -> str:
     others = runs[runs["weighting"] != "Fixed"]
     for name, own in others.groupby("weighting", sort=False):
         told = [mean_of(own["test_auc"]), mean_of(own["test_mse"])]
-        rows.append([f"{name}", str(len(own)), *told])
+        rows.append([WEIGHTINGS[str(name)], str(len(own)), *told])
     return rows_of(["weighting", "seeds", "AUC", "MSE"], rows)
 
 

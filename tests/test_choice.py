@@ -374,7 +374,7 @@ def test_only_chains_ranked_by_loss_are_taken_by_their_size(
     words: list[str], tmp_path: Path
 ) -> None:
     words = [*TOY, *words, "selection=lowest_latency", f"output={tmp_path}"]
-    with pytest.raises(ConfigError, match="selection: lowest_latency takes one of the chains that"):
+    with pytest.raises(ConfigError, match="selection: lowest_latency takes a chain of those that"):
         run(compose_config(words), console=QUIET)
 
 

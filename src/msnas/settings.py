@@ -181,7 +181,7 @@ class Problem(TypedDict):
 class Conditioning(TypedDict):
     """The parameters that are drawn for every event, and their laws."""
 
-    parameters: Annotated[list[str], expected("a list of different ones", is_list_of_text)]
+    parameters: Annotated[list[str], expected("a list of different names", is_list_of_text)]
     layers: Sizes
     draws: NotRequired[Annotated[str, one_of("independent", "stratified")]]
     laws: dict[str, Node]

@@ -50,6 +50,10 @@ SMALL = 8
 """Font size of labels in a panel [point]."""
 
 
+LETTERS = 42
+"""Most letters beside a panel's height."""
+
+
 def save(chart: Chart, stem: Path) -> tuple[Path, Path]:
     """Write `<stem>.png` and `<stem>.pdf`, without a date: the same runs give the same files."""
     paths = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".pdf")
@@ -136,7 +140,8 @@ def _draw_panel(panel: Panel, axes: Axes, width: float) -> None:
 
 def _set_axis(axes: Axes, side: str, axis: Axis, limits: tuple[float, float]) -> None:
     line = axes.xaxis if side == "x" else axes.yaxis
-    axes.set(**{f"{side}lim": limits, f"{side}label": axis.label})
+    name = axis.label if side == "x" else _folded(axis.label, LETTERS, lines=2)
+    axes.set(**{f"{side}lim": limits, f"{side}label": name})
     if axis.ticks is not None:
         found = axis.ticks(*limits).items()
         ticks = {at: text for at, text in found if limits[0] <= at <= limits[1]}

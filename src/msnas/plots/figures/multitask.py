@@ -21,13 +21,15 @@ from msnas.results.alike import SPLIT, WEIGHTS, largest
 from msnas.results.result import TASK_WEIGHT
 from msnas.results.runs import Runs
 
+NO_LOSS = "At weight 0 and 1 one task has no loss; its metric there is no result, and not shown."
+
 
 def chart(runs: Runs) -> Chart:
     """The test metrics of both tasks against the weight of the first (the second has the rest).
 
     Both share the layers of the task without a loss in front of them. Points are trainings at a
     fixed weight, lines are trainings for a whole range of weights at once (YOTO), judged at some of
-    them. At weight 0 and 1 one task is not trained.
+    them. At weight 0 and 1 one task is not trained, and not shown.
     """
     if runs.finished and len(runs.finished[0].supervised) == len(runs.finished[0].tasks):
         raise NothingToDraw("no task without a loss, so no layers that are only shared")
@@ -36,18 +38,21 @@ def chart(runs: Runs) -> Chart:
     kept, left = largest(able, but_for=["seed", *SPLIT, *WEIGHTS])
     frame = pd.concat(
         numbers(kept, one.name, lambda run: run.fixed_v1, parameter=TASK_WEIGHT).assign(
-            panel=one.name, series=one.label
+            panel=one.name, series=one.label, blind=blind
         )
-        for one in tasks
+        for one, blind in zip(tasks, UNTRAINED, strict=True)
     )
+    untrained = (frame["x"] == frame["blind"]) & ~frame["once"]
+    frame = frame[~untrained]
     values = sorted(set(frame["x"]))
     if len(values) < 2:
         raise NothingToDraw("no two weights of the first task in runs otherwise the same")
     kinds = [[run for run in kept if run.conditioned == once] for once in (False, True)]
     notes = [BARS, *gap_notes(frame), *seconds_notes(*kinds), *left_note(left)]
+    notes += [NO_LOSS] if untrained.any() else []
     colours = (COLOURS["vermilion"], COLOURS["blue"])
     looks = {one.label: Look(colour=colour) for one, colour in zip(tasks, colours, strict=True)}
-    frame, looks = with_kinds(frame.assign(loose=frame["x"].isin(UNTRAINED)), looks)
+    frame, looks = with_kinds(frame, looks)
     panels = [
         panel_of(
             frame[frame["panel"] == one.name],
