@@ -23,7 +23,7 @@ from scan_process import said, sweep
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-import msnas.pipeline
+import msnas.parts
 from msnas.confidence import how_sure
 from msnas.data.events import Events
 from msnas.errors import ConfigError, DataError, MsnasError
@@ -253,7 +253,7 @@ def test_spoilt_events_change_no_training_of_the_fold_that_judges_them(
         spoilt_events.extend(events.origin.indices["test"].tolist())
         return dataclasses.replace(events, test=spoilt(events.test))
 
-    monkeypatch.setattr(msnas.pipeline, "read_events", read)
+    monkeypatch.setattr(msnas.parts, "read_events", read)
     for number in range(FOLDS):
         with pytest.raises((MsnasError, ValueError)):  # a number that is not finite is no result
             run(compose_config(words(tmp_path, f"data.fold={number}")), console=QUIET)

@@ -16,7 +16,7 @@ from same_numbers import tensor_bytes, without_volatile
 from torch import Tensor
 
 import msnas.evaluation.evaluate
-import msnas.pipeline
+import msnas.parts
 import msnas.scoring
 from msnas.data.events import Events
 from msnas.errors import MsnasError
@@ -52,7 +52,7 @@ class Watch:
             ]
             return collect(chain, part, **named)
 
-        monkeypatch.setattr(msnas.pipeline, "read_events", read)
+        monkeypatch.setattr(msnas.parts, "read_events", read)
         for module in (msnas.evaluation.evaluate, msnas.scoring):
             monkeypatch.setattr(module, "collect_outputs", watched)
 
@@ -120,7 +120,7 @@ def test_spoilt_validation_events_are_noticed(
                     return events
                 return dataclasses.replace(events, valid=events.test)
 
-            patch.setattr(msnas.pipeline, "read_events", read)
+            patch.setattr(msnas.parts, "read_events", read)
             assert isinstance(attempt(compose(*EPOCHS, f"output={tmp_path / name}")), dict)
         found.append(files(tmp_path / name))
     assert found[0]["history"] != found[1]["history"]
