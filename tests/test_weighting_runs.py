@@ -268,7 +268,10 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
         (("weighting=random", *MIXTURE, "method.order=2"), r"^method\.order: 2 needs"),
         (("weighting=famo", "method=darts", "method.freeze=0"), r"^method\.freeze: not together"),
         (("weighting=gradnorm", "method=end_to_end"), r"^weighting: GradNorm .*end_to_end"),
-        (("weighting=mgda", "trainer.precision=16-mixed"), r"^trainer\.precision: (16-mixed needs a graphics card|Jacobian)"),
+        (
+            ("weighting=mgda", "trainer.precision=16-mixed"),
+            r"^trainer\.precision: (16-mixed needs a graphics card|Jacobian)",
+        ),
         (("weighting=gradnorm", "weighting.alpha=-1"), r"^weighting\.alpha: .*found -1"),
         (("+weighting.scalarizer.shape=2", "weighting=uncertainty"), r"given by the run itself"),
         (("+weighting.scalarizer.x=1", "weighting=famo"), r"^weighting\.scalarizer\.x: unknown"),
