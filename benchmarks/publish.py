@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-import tables
+import tables_default
 import tables_imbalance
 import tables_paper
 from published import DOCS, FOLDER, Published
@@ -30,7 +30,7 @@ from msnas.results.result import Result
 from msnas.results.runs import Runs, collect
 
 PAGES = {
-    DOCS / "results.md": tables.TABLES,
+    DOCS / "results.md": tables_default.TABLES,
     DOCS / "results_paper.md": tables_paper.TABLES,
     DOCS / "results_imbalance.md": tables_imbalance.TABLES,
 }
