@@ -12,8 +12,6 @@ from itertools import combinations, product
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from msnas.results.result import Result
 from msnas.results.statistics import Estimate, leaving_out, mean_estimate, rate_estimate
 
@@ -158,13 +156,13 @@ def kendall_tau(first: Table, second: Table) -> float | None:
     """
     if first.keys() != second.keys():
         raise ValueError(f"tables of different chains: {sorted(first)} and {sorted(second)}")
-    # by pairs of chains: 1 in the same order, -1 in the reverse, 0 for a tie
-    mine, its = (
-        np.greater.outer(numbers, numbers).astype(int) - np.less.outer(numbers, numbers)
-        for numbers in ([table[path] for path in sorted(first)] for table in (first, second))
-    )
-    order, *untied = (int(one.sum()) / 2 for one in (mine * its, abs(mine), abs(its)))
-    return order / math.sqrt(untied[0]) / math.sqrt(untied[1]) if all(untied) else None
+    paths = sorted(first)
+    numbers = [first[path] for path in paths], [second[path] for path in paths]
+    if any(len(set(one)) < 2 for one in numbers):
+        return None
+    from scipy import stats  # a second to import: only where it is needed
+
+    return float(stats.kendalltau(*numbers).statistic)
 
 
 def probability_ranking(probabilities: Sequence[Mapping[str, float]]) -> dict[Path, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -55,9 +55,13 @@ class Profile:
 def residuals(found: Float[np.ndarray, "event particle component"], momenta: Momenta) -> Residuals:
     """Residuals of momenta (pT [GeV], eta, phi, ...) to the true ones, phi in [-pi, pi)."""
     use = momenta.true[..., 0] > LOWEST_PT
-    (pt, eta, phi), (true_pt, true_eta, true_phi) = found[use].T[:3], momenta.true[use].T[:3]
-    turn = (phi - true_phi + np.pi) % (2 * np.pi) - np.pi
-    return Residuals(true_pt=true_pt, pt=pt / true_pt, eta=eta - true_eta, phi=turn)
+    mine, true = _vectors(found[use]), _vectors(momenta.true[use])
+    return Residuals(
+        true_pt=np.asarray(true.pt),
+        pt=np.asarray(mine.pt / true.pt),
+        eta=np.asarray(mine.deltaeta(true)),
+        phi=np.asarray(mine.deltaphi(true)),
+    )
 
 
 def pt_edges(true_pt: Float[np.ndarray, " particle"], *, bins: int) -> Float[np.ndarray, " edge"]:
@@ -94,6 +98,12 @@ def profile(
     columns = [list(map(float, column)) for column in zip(*rows, strict=True)]
     names = [field.name for field in fields(Profile)]
     return Profile(**dict(zip(names, columns or [[] for _ in names], strict=True)))
+
+
+def _vectors(momenta: Float[np.ndarray, "particle component"]) -> Any:
+    import vector  # a second to import: only where it is needed
+
+    return vector.array(dict(zip(("pt", "eta", "phi"), momenta.T[:3], strict=True)))
 
 
 def _median_and_width(

@@ -73,7 +73,7 @@ def median_of(values: Sequence[float], *, level: float = LEVEL) -> Median:
     if count < FEWEST_SEEDS:
         return found
     for rank in range(1, count // 2 + 1):
-        covers = 1 - 2 * sum(math.comb(count, k) for k in range(rank)) / 2**count
+        covers = float(1 - 2 * special.bdtr(rank - 1, count, 0.5))
         if covers < level:
             break
         low, high = float(known[rank - 1]), float(known[count - rank])
@@ -132,10 +132,10 @@ def rate_estimate(hits: Sequence[bool], *, confidence: float) -> Estimate:
     count, seeds = sum(hits), len(hits)
     if seeds < FEWEST_SEEDS:
         return Estimate(mean=count / seeds)
-    tail, misses = (1 - confidence) / 2, seeds - count
-    low = special.betaincinv(count, misses + 1, tail) if count else 0.0
-    high = special.betaincinv(count + 1, misses, 1 - tail) if misses else 1.0
-    return Estimate(mean=count / seeds, low=float(low), high=float(high))
+    from scipy import stats  # a second to import: only where it is needed
+
+    interval = stats.binomtest(count, seeds).proportion_ci(confidence, method="exact")
+    return Estimate(mean=count / seeds, low=float(interval.low), high=float(interval.high))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -111,13 +112,13 @@ def pair_mass(
 
     A negative mass [GeV] stands for a negative squared mass, as Delphes writes it.
     """
+    import vector  # a second to import: only where it is needed
+
     pt, eta, phi = np.moveaxis(momenta, -1, 0)
-    with np.errstate(all="ignore"):  # too large is not finite
-        axes = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)])
-        energy = np.sqrt(np.maximum((axes**2).sum(0) + np.copysign(np.square(mass), mass), 0))
-        squared = energy.sum(1) ** 2 - (axes.sum(2) ** 2).sum(0)
-        found: np.ndarray = np.copysign(np.sqrt(np.abs(squared)), squared)
-    return found
+    particles: Any = vector.array(
+        {"pt": pt, "eta": eta, "phi": phi, "mass": np.broadcast_to(mass, pt.shape)}
+    )
+    return np.asarray(particles.sum(axis=1).mass)
 
 
 def usable(run: Result) -> str | None:

@@ -109,13 +109,11 @@ def power_law(candidates: Sequence[float], seconds: Sequence[float]) -> PowerLaw
     sizes = len(set(candidates))
     if sizes < 2:
         return None
-    x, y = np.log(candidates), np.log(seconds)
-    away = x - x.mean()
-    slope = float(away @ y / (away @ away))
-    left = y - y.mean() - slope * away
-    error = float(np.sqrt(left @ left / (away @ away) / (len(x) - 2))) if sizes > 2 else None
-    factor = float(np.exp(y.mean() - slope * x.mean()))
-    return PowerLaw(factor=factor, exponent=slope, error=error)
+    from scipy import stats  # a second to import: only where it is needed
+
+    fit = stats.linregress(np.log(candidates), np.log(seconds))
+    error = float(fit.stderr) if sizes > 2 else None
+    return PowerLaw(factor=float(np.exp(fit.intercept)), exponent=float(fit.slope), error=error)
 
 
 def candidates_of(run: Result) -> float:
