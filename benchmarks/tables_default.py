@@ -20,6 +20,11 @@ from published import (
 )
 
 
+def quality(runs: pd.DataFrame) -> list[str]:
+    """Validation loss, AUC and MSE of the runs."""
+    return [mean_of(runs[name]) for name in ("valid_loss", "test_auc", "test_mse")]
+
+
 def choice(numbers: Published) -> str:
     """The default search, with the side channel, and with all events."""
     rows = []
@@ -34,9 +39,7 @@ def choice(numbers: Published) -> str:
                 told,
                 str(len(runs)),
                 counts(runs["chain"]),
-                mean_of(runs["valid_loss"]),
-                mean_of(runs["test_auc"]),
-                mean_of(runs["test_mse"]),
+                *quality(runs),
                 mean_of(runs["joint_validity"]),
             ]
         )
@@ -271,9 +274,7 @@ def recipes(numbers: Published) -> str:
                 str(len(runs)),
                 counts(runs["chain"]),
                 f"{runs['seconds'].median():.0f}",
-                mean_of(runs["valid_loss"]),
-                mean_of(runs["test_auc"]),
-                mean_of(runs["test_mse"]),
+                *quality(runs),
             ]
         )
     header = ["setting", "seeds", "selected", "seconds (median)", "validation loss", "AUC", "MSE"]

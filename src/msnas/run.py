@@ -106,8 +106,7 @@ def _shown(
 def _show(plan: Plan, record: Mapping[str, Any], console: Console, command: Sequence[str]) -> None:
     from msnas.report.table import show_result  # reads HDF5: not before the run says where it is
 
-    result = Result.of(record, config=plan.config, directory=plan.directory)
-    show_result(result, console, command)
+    show_result(Result.of(record, config=plan.config, directory=plan.directory), console, command)
 
 
 def _mirror_if_missing(

@@ -19,7 +19,6 @@ NUMBER = re.compile(r"[-+]?\d[\d.,e+-]*(?!\S)")
 WIDEST = 10_000
 """Characters of a line that is wider than any table."""
 
-
 CHAIN = "-"
 """Between the candidates of a chain, as in `cnn-lstm`, wherever people read it."""
 

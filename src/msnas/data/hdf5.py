@@ -119,9 +119,8 @@ def _in_pieces(dataset: h5py.Dataset, memory: str, limit: int) -> Compact:
     step = _step(dataset)
     array = Growing(len(dataset), memory, limit=limit)
     for start in range(0, len(dataset), step):
-        piece = np.asarray(dataset[start : start + step])
         try:
-            array.add(piece)
+            array.add(np.asarray(dataset[start : start + step]))
         except DataError as error:
             raise _RefusedError(error) from None
     return array.done()

@@ -23,6 +23,8 @@ FIXED, TABLE = "fixed_chain", "grid_search"
 
 SWITCH = "method.reoptimise"
 
+NO_METRIC = "the last task has no metric that is one number with a better direction"
+
 WEIGHTS = 9
 """Decimals to which equal task weights agree."""
 
@@ -49,9 +51,7 @@ def chains_of(runs: Runs) -> Chains:
     """
     quantity = runs.quantities.last
     if quantity is None:
-        raise NothingToDraw(
-            "the last task has no metric that is one number with a better direction"
-        )
+        raise NothingToDraw(NO_METRIC)
     fixed, notes = fixed_chains(runs)
     tuned = fixed[fixed["reoptimised"]]
     part: Literal["test", "validation"] = "test"

@@ -42,7 +42,6 @@ HEADING: Mapping[str, Any] = {
 LINE_OF: Mapping[str, Any] = {"type": "scatter", "mode": "lines"}
 """What makes a trace a line."""
 
-
 Trace = dict[str, Any]
 
 

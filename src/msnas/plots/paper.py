@@ -49,7 +49,6 @@ SIZES: Any = {
 SMALL = 8
 """Font size of labels in a panel [point]."""
 
-
 LETTERS = 42
 """Most letters beside a panel's height."""
 

@@ -14,7 +14,7 @@ from msnas.results.runs import Runs
 
 ACROSS = "Runs whose task weights are not fixed are a line across."
 PARAMETER = f"parameter/{TASK_WEIGHT}"
-UNTRAINED = "At v1 = 1 the last task has no loss; its metric there is no result, and not shown."
+NO_LOSS = "At v1 = 1 the last task has no loss; its metric there is no result, and not shown."
 
 
 def against_v1(
@@ -32,8 +32,8 @@ def against_v1(
             if quantity.test in table:
                 part = table.dropna(subset=quantity.test)
                 trained = _trained(runs, part, quantity.task)
-                if not trained.all() and UNTRAINED not in notes:
-                    notes.append(UNTRAINED)
+                if not trained.all() and NO_LOSS not in notes:
+                    notes.append(NO_LOSS)
                 part = part[trained]
                 told = part["chain"] + ", seed " + part["seed"].astype(str)
                 rows = part[["key"]].assign(x=fixed_v1(runs, part), y=part[quantity.test])

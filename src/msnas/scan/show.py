@@ -118,7 +118,7 @@ def show_best(ledger: Ledger, console: Console) -> None:
             judged = zip(("judged by", "value", "v"), _judged(best), strict=True)
             rows.append({"method": method, **dict(judged), "seed": best.seed})
             rows[-1] |= {"selected": best.chain, "run directory": best.directory}
-            if len({run.events for run in ledger.runs}) > 1:
+            if len({one for _, one in kinds}) > 1:
                 rows[-1] |= {"problem": best.problem, "events": best.data.get("events")}
     if rows:
         console.print(text_table("Best runs (validation data)", rows))

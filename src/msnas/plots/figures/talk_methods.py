@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from msnas.plots.axes import metric_axis
-from msnas.plots.chains import FIXED
+from msnas.plots.chains import FIXED, NO_METRIC
 from msnas.plots.grammar import Chart, NothingToDraw
 from msnas.plots.look import WITH, WITHOUT, in_order
 from msnas.plots.violins import violins
@@ -27,9 +27,7 @@ def chart(runs: Runs) -> Chart:
     """
     quantity = runs.quantities.last
     if quantity is None:
-        raise NothingToDraw(
-            "the last task has no metric that is one number with a better direction"
-        )
+        raise NothingToDraw(NO_METRIC)
     told = labels(runs.finished, without=["pretrain.enabled"])
     table = runs.wide.assign(column=told).dropna(subset=quantity.test)
     notes = []
