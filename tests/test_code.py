@@ -128,6 +128,9 @@ def test_of_this_package_the_parts_count() -> None:
     assert sources("msnas.candidates.tau_cnn.TauCNN") == {
         "msnas/candidates/candidate.py",
         "msnas/candidates/tau_cnn.py",
+        "msnas/candidates/convolutions.py",
+        "msnas/candidates/sparse_convolutions.py",
+        "msnas/candidates/sparse_kernels.py",
         "msnas/candidates/mlp.py",
         "msnas/candidates/of_jets.py",
     }

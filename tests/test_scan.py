@@ -64,7 +64,7 @@ def find(*arguments: str, **settings: Any) -> tuple[list[RunWork], list[Impossib
 
 
 KEYS = {
-    "problem=htautau": "578af5d53958af1f",
+    "problem=htautau": "86014ed3f68c14f0",
     "problem=toy3": "2867f06add9f9ad8",
     "problem=toy": "a30f18bf224a45b0",
     "problem=toy method=grid_search seed=3 task_weight=0.9": "7cc667c9c8c9756b",

@@ -1,0 +1,187 @@
+"""Loops of the convolutions of mostly empty images, compiled by numba for one set of sizes.
+
+One thread, no reordered sums: the same numbers every time. Compiled code is kept beside this file
+(or in the user's cache folder), so only the first process on a machine compiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+NOWHERE = -1
+"""Of a pool in which no value is above 0."""
+
+
+class Kernels(NamedTuple):
+    """Compiled loops; arrays are C-contiguous, float32 or float64.
+
+    * `touched(images, weight, bias)`: the first convolution where a pixel is not zero; `weight` is
+      [channel, row, column, feature];
+    * `pooled(parts, base, places, starts, rows, columns)`: the second one, ReLU and pooling;
+    * `gradients(grad, best, weight, size, *touched)`: of both weights and biases; `weight` is
+      [feature out, tap, feature in], `size` the channels, rows and columns of the images.
+    """
+
+    touched: Callable[..., Any]
+    pooled: Callable[..., Any]
+    gradients: Callable[..., Any]
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    try:
+        compiled: Callable[..., Any] = njit(cache=True, error_model="numpy")(function)
+    except RuntimeError:  # numba found no folder that it may write to
+        compiled = njit(error_model="numpy")(function)
+    return compiled
+
+
+@lru_cache
+def kernels(first: int, features: int, second: int, maps: int) -> Kernels:
+    """Loops for kernels of `first` and `second` pixels a side, with `features` and `maps` outputs.
+
+    Loops over constants are what makes them fast: other sizes are compiled anew.
+    """
+
+    def touched(images, weight, bias):  # type: ignore[no-untyped-def]
+        events, channels, height, width = images.shape
+        rows, columns = height - first + 1, width - first + 1
+        taps = np.count_nonzero(images) * first * first
+        most = min(taps, events * rows * columns)
+        before = np.empty((most, features), images.dtype)
+        places = np.empty(most, np.int32)
+        starts = np.empty(events + 1, np.int32)
+        # of each pair of a pixel and a place that sees it: the place, the tap, the pixel's value
+        spot = np.empty(taps, np.int32)
+        tap = np.empty(taps, np.int32)
+        pixel = np.empty(taps, images.dtype)
+        index = np.full(rows * columns, -1, np.int32)
+        spots = pairs = 0
+        for event in range(events):
+            starts[event] = spots
+            for channel in range(channels):
+                for y in range(height):
+                    for x in range(width):
+                        value = images[event, channel, y, x]
+                        if value == 0:
+                            continue
+                        for a in range(max(0, y - rows + 1), min(first, y + 1)):
+                            for b in range(max(0, x - columns + 1), min(first, x + 1)):
+                                place = (y - a) * columns + x - b
+                                at = index[place]
+                                if at < 0:
+                                    at = index[place] = spots
+                                    places[spots] = place
+                                    before[spots] = bias
+                                    spots += 1
+                                for f in range(features):
+                                    before[at, f] += value * weight[channel, a, b, f]
+                                spot[pairs] = at
+                                tap[pairs] = (channel * first + a) * first + b
+                                pixel[pairs] = value
+                                pairs += 1
+            for at in range(starts[event], spots):
+                index[places[at]] = -1
+        starts[events] = spots
+        # what ReLU gives here, minus what it gives where all pixels are zero; NaN stays NaN
+        more = np.empty((spots, features), images.dtype)
+        for at in range(spots):
+            for f in range(features):
+                value = before[at, f]
+                more[at, f] = (0 if value <= 0 else value) - max(bias[f], 0)
+        return (
+            more,
+            before[:spots],
+            places[:spots],
+            starts,
+            spot[:pairs],
+            tap[:pairs],
+            pixel[:pairs],
+        )
+
+    def pooled(parts, base, places, starts, rows, columns):  # type: ignore[no-untyped-def]
+        events = len(starts) - 1
+        height, width = rows - second + 1, columns - second + 1
+        values = np.empty((events, height // 2, width // 2, maps), parts.dtype)
+        best = np.empty(values.shape, np.int32)
+        whole = np.empty((height, width, maps), parts.dtype)
+        for event in range(events):
+            whole[:] = base
+            for at in range(starts[event], starts[event + 1]):
+                y, x = places[at] // columns, places[at] % columns
+                for a in range(max(0, y - height + 1), min(second, y + 1)):
+                    for b in range(max(0, x - width + 1), min(second, x + 1)):
+                        part = (a * second + b) * maps
+                        for o in range(maps):
+                            whole[y - a, x - b, o] += parts[at, part + o]
+            for y in range(height // 2):
+                for x in range(width // 2):
+                    for o in range(maps):
+                        upper_left, upper_right = whole[2 * y, 2 * x, o], whole[2 * y, 2 * x + 1, o]
+                        lower_left = whole[2 * y + 1, 2 * x, o]
+                        lower_right = whole[2 * y + 1, 2 * x + 1, o]
+                        top, corner = parts.dtype.type(0), np.int32(NOWHERE)
+                        # the first of equals, and NaN above all, as PyTorch's pooling
+                        if upper_left > top or upper_left != upper_left:
+                            top, corner = upper_left, np.int32(0)
+                        if upper_right > top or upper_right != upper_right:
+                            top, corner = upper_right, np.int32(1)
+                        if lower_left > top or lower_left != lower_left:
+                            top, corner = lower_left, np.int32(2)
+                        if lower_right > top or lower_right != lower_right:
+                            top, corner = lower_right, np.int32(3)
+                        values[event, y, x, o] = top
+                        best[event, y, x, o] = corner
+        return values, best
+
+    def gradients(  # type: ignore[no-untyped-def]
+        grad, best, weight, size, more, before, places, starts, spot, tap, pixel
+    ):
+        channels, height, width = size
+        events, pools_high, pools_wide, _ = grad.shape
+        columns = width - first + 1
+        index = np.full((height - first + 1) * columns, -1, np.int32)
+        of_base = np.zeros(maps, grad.dtype)
+        of_second = np.zeros(weight.shape, grad.dtype)
+        inner = np.zeros(more.shape, grad.dtype)
+        for event in range(events):
+            for at in range(starts[event], starts[event + 1]):
+                index[places[at]] = at
+            for y in range(pools_high):
+                for x in range(pools_wide):
+                    for o in range(maps):
+                        corner = best[event, y, x, o]
+                        if corner == NOWHERE:
+                            continue
+                        slope = grad[event, y, x, o]
+                        of_base[o] += slope
+                        corner_place = (2 * y + corner // 2) * columns + 2 * x + corner % 2
+                        for a in range(second):
+                            for b in range(second):
+                                at = index[corner_place + a * columns + b]
+                                if at < 0:
+                                    continue
+                                part = a * second + b
+                                for f in range(features):
+                                    inner[at, f] += slope * weight[o, part, f]
+                                    of_second[o, part, f] += slope * more[at, f]
+            for at in range(starts[event], starts[event + 1]):
+                index[places[at]] = -1
+        of_empty = np.zeros(features, grad.dtype)  # to be taken from that of the empty places
+        of_bias = np.zeros(features, grad.dtype)
+        for at in range(len(inner)):
+            for f in range(features):
+                of_empty[f] += inner[at, f]
+                inner[at, f] = 0 if before[at, f] <= 0 else inner[at, f]
+                of_bias[f] += inner[at, f]
+        of_first = np.zeros((channels * first * first, features), grad.dtype)
+        for pair in range(len(spot)):
+            for f in range(features):
+                of_first[tap[pair], f] += pixel[pair] * inner[spot[pair], f]
+        return of_first, of_bias, of_empty, of_second, of_base
+
+    return Kernels(_compiled(touched), _compiled(pooled), _compiled(gradients))
