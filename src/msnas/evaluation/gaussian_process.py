@@ -159,6 +159,7 @@ def fit_gaussian_process(
     batch: int,
     lr: float,
     seed: int,
+    device: torch.device | str = "cpu",
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> GaussianProcess:
     """Train a Gaussian process by Adam on batches; the paper's code: 15 points, lr 1e-2, 30 epochs.
@@ -169,7 +170,8 @@ def fit_gaussian_process(
     each of the `latents` functions; `ard` gives every input its own length scale. The choice of
     these events, the initial mixing and the order of events depend on `seed` alone. An epoch has at
     most MOST_STEPS batches, of different events in every epoch. After each epoch `on_epoch` is
-    called with the number of epochs done, from 1, and the mean loss of the last epoch.
+    called with the number of epochs done, from 1, and the mean loss of the last epoch. Training is
+    on `device`, what is returned on the processor.
 
     Raises TrainingError if the training diverges.
     """
@@ -186,11 +188,12 @@ def fit_gaussian_process(
     process.input_center, process.input_scale = center, scale
     process.output_center, process.output_scale = output_center, output_scale
     bound = VariationalELBO(process.likelihood, process.functions, num_data=len(x))
+    process.train().to(device)
     optimizer = torch.optim.Adam(process.parameters(), lr=lr)
-    process.train()
+    x, y = x.to(device), y.to(device)
     for epoch in range(1, epochs + 1):
-        total = 0.0
-        order = torch.randperm(len(x), generator=generator)[: MOST_STEPS * batch]
+        total = torch.zeros((), dtype=torch.float64, device=device)
+        order = torch.randperm(len(x), generator=generator)[: MOST_STEPS * batch].to(device)
         for start in range(0, len(order), batch):
             events = order[start : start + batch]
             optimizer.zero_grad()
@@ -200,12 +203,13 @@ def fit_gaussian_process(
                 raise TrainingError(_diverged(epoch, lr)) from error
             loss.backward()
             optimizer.step()
-            total += float(loss.detach()) * len(events)
-        if not math.isfinite(total):
+            total += loss.detach().double() * len(events)
+        mean = float(total) / len(order)
+        if not math.isfinite(mean):
             raise TrainingError(_diverged(epoch, lr))
         if on_epoch is not None:
-            on_epoch(epoch, total / len(order))
-    return process.eval()
+            on_epoch(epoch, mean)
+    return process.eval().cpu()
 
 
 def _median_and_range(

@@ -128,6 +128,7 @@ def train_judge(
                 valid,
                 target=task.target,
                 seed=seed,
+                device="cuda" if machine["accelerator"] == "gpu" else "cpu",
                 on_epoch=on_epoch,
             )
             seconds = time.perf_counter() - start

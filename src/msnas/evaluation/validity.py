@@ -115,11 +115,13 @@ class Validity:
         *,
         target: str,
         seed: int,
+        device: torch.device | str = "cpu",
         on_epoch: Callable[[int, float], None] | None = None,
     ) -> dict[str, Tensor]:
         """Weights of a process trained on `train`; `valid` is only used to calibrate sigma.
 
-        `target` names the task's target; `on_epoch` is called with epochs done and mean loss.
+        `target` names the task's target; training is on `device`; `on_epoch` is called with epochs
+        done and mean loss.
 
         Raises ConfigError if a tensor is missing or has the wrong shape, TrainingError if the
         training diverges.
@@ -134,6 +136,7 @@ class Validity:
             batch=self.batch,
             lr=self.lr,
             seed=seed,
+            device=device,
             on_epoch=on_epoch,
         )
         if self.calibrate:
