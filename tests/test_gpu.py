@@ -422,6 +422,7 @@ def test_the_benchmark_on_the_processor() -> None:
     stages = rf"pretrain {number}, search {number}, posttrain {number}"
     assert re.fullmatch(
         rf"run on cpu: {number} s \({stages}\), validation loss {number}\n"
+        rf"step of plane-logistic on cpu: {number} ms\n"
         rf"scan on cpu by 2 processes: 4 runs, {number} s, {number} s a run\n",
         done.stdout,
     )

@@ -272,6 +272,7 @@ def test_fit_sees_the_training_and_the_validation_part_only() -> None:
         "valid",
         "target",
         "seed",
+        "device",
         "on_epoch",
     ]
 
