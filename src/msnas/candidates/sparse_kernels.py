@@ -11,10 +11,47 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 NOWHERE = -1
 """Of a pool in which no value is above 0."""
+
+
+def _code_of_add(
+    _context: Any, to: Any, _start: Any, more: Any, _first: Any, _factor: Any, count: Any
+) -> Any:
+    """`to[start : start + count] += factor * more[first : first + count]`, all at once.
+
+    Both arrays are one-dimensional and of different memory, which numba cannot know: it would add
+    number after number. `count` is a constant.
+    """
+    width = count.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        target, at, source, begin, factor, _ = values
+        number = context.get_value_type(signature.args[0].dtype)
+        vector, lane = ir.VectorType(number, width), ir.IntType(32)
+        align = context.get_abi_sizeof(number)
+
+        def place(index: int, array: Any, offset: Any) -> Any:
+            data = context.make_array(signature.args[index])(context, builder, array).data
+            return builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())
+
+        nothing = ir.Constant(vector, ir.Undefined)
+        lanes = ir.Constant(ir.VectorType(lane, width), [0] * width)
+        factors = builder.insert_element(nothing, factor, lane(0))
+        factors = builder.shuffle_vector(factors, nothing, lanes)
+        more = builder.fmul(factors, builder.load(place(2, source, begin), align=align))
+        goal = place(0, target, at)
+        builder.store(builder.fadd(builder.load(goal, align=align), more), goal, align=align)
+        return context.get_dummy_value()
+
+    return types.void(to, types.intp, more, types.intp, to.dtype, count), generate
+
+
+_add: Any = intrinsic(prefer_literal=True)(_code_of_add)
 
 
 class Kernels(NamedTuple):
@@ -53,6 +90,7 @@ def kernels(first: int, features: int, second: int, maps: int) -> Kernels:
         taps = np.count_nonzero(images) * first * first
         most = min(taps, events * rows * columns)
         before = np.empty((most, features), images.dtype)
+        befores, weights = before.reshape(-1), weight.reshape(-1)
         places = np.empty(most, np.int32)
         starts = np.empty(events + 1, np.int32)
         # of each pair of a pixel and a place that sees it: the place, the tap, the pixel's value
@@ -76,12 +114,14 @@ def kernels(first: int, features: int, second: int, maps: int) -> Kernels:
                                 if at < 0:
                                     at = index[place] = spots
                                     places[spots] = place
-                                    before[spots] = bias
+                                    for f in range(features):
+                                        before[spots, f] = bias[f]
                                     spots += 1
-                                for f in range(features):
-                                    before[at, f] += value * weight[channel, a, b, f]
+                                part = (channel * first + a) * first + b
+                                start, at_tap = at * features, part * features
+                                _add(befores, start, weights, at_tap, value, features)
                                 spot[pairs] = at
-                                tap[pairs] = (channel * first + a) * first + b
+                                tap[pairs] = part
                                 pixel[pairs] = value
                                 pairs += 1
             for at in range(starts[event], spots):
@@ -109,15 +149,16 @@ def kernels(first: int, features: int, second: int, maps: int) -> Kernels:
         values = np.empty((events, height // 2, width // 2, maps), parts.dtype)
         best = np.empty(values.shape, np.int32)
         whole = np.empty((height, width, maps), parts.dtype)
+        sums, flat, one = whole.reshape(-1), parts.reshape(-1), parts.dtype.type(1)
         for event in range(events):
             whole[:] = base
             for at in range(starts[event], starts[event + 1]):
                 y, x = places[at] // columns, places[at] % columns
                 for a in range(max(0, y - height + 1), min(second, y + 1)):
                     for b in range(max(0, x - width + 1), min(second, x + 1)):
-                        part = (a * second + b) * maps
-                        for o in range(maps):
-                            whole[y - a, x - b, o] += parts[at, part + o]
+                        place = ((y - a) * width + x - b) * maps
+                        part = ((at * second + a) * second + b) * maps
+                        _add(sums, place, flat, part, one, maps)
             for y in range(height // 2):
                 for x in range(width // 2):
                     for o in range(maps):
@@ -148,6 +189,8 @@ def kernels(first: int, features: int, second: int, maps: int) -> Kernels:
         of_base = np.zeros(maps, grad.dtype)
         of_second = np.zeros(weight.shape, grad.dtype)
         inner = np.zeros(more.shape, grad.dtype)
+        inners, seconds = inner.reshape(-1), of_second.reshape(-1)
+        mores, weights = more.reshape(-1), weight.reshape(-1)
         for event in range(events):
             for at in range(starts[event], starts[event + 1]):
                 index[places[at]] = at
@@ -165,10 +208,9 @@ def kernels(first: int, features: int, second: int, maps: int) -> Kernels:
                                 at = index[corner_place + a * columns + b]
                                 if at < 0:
                                     continue
-                                part = a * second + b
-                                for f in range(features):
-                                    inner[at, f] += slope * weight[o, part, f]
-                                    of_second[o, part, f] += slope * more[at, f]
+                                part = ((o * second + a) * second + b) * features
+                                _add(inners, at * features, weights, part, slope, features)
+                                _add(seconds, part, mores, at * features, slope, features)
             for at in range(starts[event], starts[event + 1]):
                 index[places[at]] = -1
         of_empty = np.zeros(features, grad.dtype)  # to be taken from that of the empty places
@@ -179,9 +221,10 @@ def kernels(first: int, features: int, second: int, maps: int) -> Kernels:
                 inner[at, f] = 0 if before[at, f] <= 0 else inner[at, f]
                 of_bias[f] += inner[at, f]
         of_first = np.zeros((channels * first * first, features), grad.dtype)
+        firsts = of_first.reshape(-1)
         for pair in range(len(spot)):
-            for f in range(features):
-                of_first[tap[pair], f] += pixel[pair] * inner[spot[pair], f]
+            at = spot[pair] * features
+            _add(firsts, tap[pair] * features, inners, at, pixel[pair], features)
         return of_first, of_bias, of_empty, of_second, of_base
 
     return Kernels(_compiled(touched), _compiled(pooled), _compiled(gradients))
