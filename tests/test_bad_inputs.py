@@ -49,6 +49,14 @@ NO_TORCH: dict[str, Row] = {
         ("train", "tasks.tau_calibration.validity.inputs=[jets]"),
         "tasks.tau_calibration.validity: 'jets' is not a field; fields are",
     ),
+    "a word as a switch": (
+        ("train", "tasks.tau_calibration.candidates.cnn.sparse=maybe"),
+        "tasks.tau_calibration.candidates.cnn.sparse: expected true or false, found 'maybe'",
+    ),
+    "a word among numbers": (
+        ("train", "tasks.tau_calibration.candidates.cnn.kernels=[3,a]"),
+        "cnn.kernels: expected a list (each a whole number), found [3, 'a']",
+    ),
     "no events": ((*TOY, "data.events=0"), "data.events: expected a number of events or all, fou"),
     "no file": (("train", "data.file=nix.h5"), "data.file: nix.h5 not found (looked in "),
     "no reference": ((*TOY, "output=${foo}"), "output: Interpolation key 'foo' not found"),

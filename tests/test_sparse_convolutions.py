@@ -16,6 +16,7 @@ from msnas.candidates import sparse_kernels
 from msnas.candidates.convolutions import Convolutions
 from msnas.candidates.sparse_convolutions import MOST, THREADS, pays, sparse_convolutions
 from msnas.candidates.tau_cnn import TauCNN
+from msnas.errors import ConfigError
 
 PAPER = {"channels": [32, 16, 16, 8], "kernels": [3, 3, 2, 2], "activation": "relu"}
 SMALL = (3, 2, 2, 3)  # features, side, maps, side: of the first convolution, of the second
@@ -182,6 +183,20 @@ def test_a_candidate_uses_it_and_keeps_its_weights(monkeypatch: pytest.MonkeyPat
     assert not Convolutions(
         channels=[4], kernels=[3], image_shape=(3, 8, 8), activation="relu", sparse=True
     ).sparse
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"kernels": [3, 3]}, r"channels, kernels: expected as many of both"),
+        ({"channels": [0, 4, 4, 4]}, r"each >= 1, found \[0, 4, 4, 4\] and \[3, 3, 2, 2\]"),
+        ({"kernels": [17, 3, 2, 2]}, r"leave nothing of images of 16 rows"),
+    ],
+    ids=["of two lengths", "no channel", "too large"],
+)
+def test_layers_that_cannot_be(settings: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        Convolutions(**{**PAPER, **settings}, image_shape=(3, 16, 16))
 
 
 def test_compiled_code_needs_no_folder_to_write_to(monkeypatch: pytest.MonkeyPatch) -> None:

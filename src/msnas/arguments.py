@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from msnas.code import file_of, module_of
-from msnas.config import below, refuse_others, takes
+from msnas.config import below, refuse_others, short, takes
 from msnas.errors import ConfigError
 from msnas.packages import check_allowed, root_of
 
@@ -27,6 +27,23 @@ EMPTY = ("abc.ABC", "msnas.part.Part", "typing.Generic", "typing.Protocol", "obj
 """Bases without a constructor of their own."""
 
 
+KINDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
+    "bool": ("true or false", (bool,)),
+    "int": ("a whole number", (int,)),
+    "float": ("a number", (int, float)),
+    "str": ("a text", (str,)),
+    "None": ("null", (type(None),)),
+}
+"""What annotations ask for, in words, and the types that will do (only `bool` takes a bool)."""
+
+
+class Argument(NamedTuple):
+    """Whether a constructor's argument is required, and its annotation."""
+
+    required: bool
+    annotation: ast.expr | None
+
+
 class _Source(NamedTuple):
     target: str
     node: ast.ClassDef
@@ -34,11 +51,11 @@ class _Source(NamedTuple):
 
 
 @lru_cache
-def arguments_of(target: str) -> Mapping[str, bool] | None:
-    """The arguments by name, and whether each is required; None where the source does not tell.
+def arguments_of(target: str) -> Mapping[str, Argument] | None:
+    """The arguments by name; None where the source does not tell.
 
-    >>> arguments_of("msnas.data.event_file.EventFile")
-    {'file': True}
+    >>> arguments_of("msnas.data.event_file.EventFile")["file"].required
+    True
     """
     if target == "torch.nn.Module":
         return {}
@@ -61,8 +78,9 @@ def arguments_of(target: str) -> Mapping[str, bool] | None:
 def check_arguments(settings: Any, *, key: str = "") -> None:
     """Raise ConfigError for unknown or missing arguments of a class that is named below `key`.
 
-    Raises ConfigError too for a class of a package that is not allowed. Where the source does not
-    tell the arguments, the check is left to the constructor.
+    And for values of another kind than the annotation's, if that is one of `KINDS`, a sequence or a
+    union of them; and for a class of a package that is not allowed. Where the source does not tell
+    the arguments, the check is left to the constructor.
     """
     if isinstance(settings, list):
         for index, value in enumerate(settings):
@@ -75,16 +93,53 @@ def check_arguments(settings: Any, *, key: str = "") -> None:
     if isinstance(target, str) and (taken := arguments_of(target)) is not None:
         given = [name for name in settings if name not in ("_target_", *NO_ARGUMENT.get(key, ()))]
         refuse_others(given, taken, offered=OFFERED.get(key, ()), target=target, key=key)
-        for name, required in taken.items():
-            if required and name not in (*given, *OFFERED.get(key, ())):
+        for name, argument in taken.items():
+            if name in given:
+                _check_kind(settings[name], argument.annotation, key=f"{key}.{name}")
+            elif argument.required and name not in OFFERED.get(key, ()):
                 raise ConfigError(f"{key}.{name}: missing; {takes(target, taken)}")
     for name, value in settings.items():
         check_arguments(value, key=below(key, name))
 
 
-def _fields(found: _Source) -> Mapping[str, bool] | None:
+def _check_kind(value: Any, annotation: ast.expr | None, *, key: str) -> None:
+    if annotation is not None and (words := _asked(annotation)) and not _is(value, annotation):
+        raise ConfigError(f"{key}: expected {words}, found {short(value)}")
+
+
+def _asked(annotation: ast.expr) -> str:
+    """What an annotation asks for, in words; empty if it asks for something else than plain values.
+
+    >>> _asked(ast.parse("Sequence[int] | None", mode="eval").body)
+    'a list (each a whole number) or null'
+    """
+    match annotation:
+        case ast.Name(id=name) if name in KINDS:
+            return KINDS[name][0]
+        case ast.Constant(value=None):
+            return KINDS["None"][0]
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            parts = [_asked(left), _asked(right)]
+            return " or ".join(parts) if all(parts) else ""
+        case ast.Subscript(value=ast.Name(id="Sequence"), slice=inner) if words := _asked(inner):
+            return f"a list (each {words})"
+    return ""
+
+
+def _is(value: Any, annotation: ast.expr) -> bool:
+    match annotation:
+        case ast.Name(id=name):
+            return isinstance(value, KINDS[name][1]) and isinstance(value, bool) == (name == "bool")
+        case ast.BinOp(left=left, right=right):
+            return _is(value, left) or _is(value, right)
+        case ast.Subscript(slice=inner):
+            return isinstance(value, list) and all(_is(one, inner) for one in value)
+    return value is None
+
+
+def _fields(found: _Source) -> Mapping[str, Argument] | None:
     """The fields of a dataclass, those of its base classes first."""
-    taken: dict[str, bool] = {}
+    taken: dict[str, Argument] = {}
     for base in _bases(found):
         of_base = {} if base in EMPTY else arguments_of(base)
         if of_base is None:
@@ -96,18 +151,21 @@ def _fields(found: _Source) -> Mapping[str, bool] | None:
             and isinstance(one.target, ast.Name)
             and not ast.unparse(one.annotation).startswith("ClassVar")
         ):
-            taken[one.target.id] = one.value is None
+            taken[one.target.id] = Argument(one.value is None, one.annotation)
     return taken
 
 
-def _of_function(arguments: ast.arguments) -> Mapping[str, bool] | None:
+def _of_function(arguments: ast.arguments) -> Mapping[str, Argument] | None:
     if arguments.vararg or arguments.kwarg:
         return None
     named = [*arguments.posonlyargs, *arguments.args][1:]
     without_default = len(named) - len(arguments.defaults)
-    taken = {one.arg: index < without_default for index, one in enumerate(named)}
+    taken = {
+        one.arg: Argument(index < without_default, one.annotation)
+        for index, one in enumerate(named)
+    }
     for one, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        taken[one.arg] = default is None
+        taken[one.arg] = Argument(default is None, one.annotation)
     return taken
 
 

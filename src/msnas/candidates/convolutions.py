@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from msnas.candidates.mlp import activation_of
 from msnas.candidates.sparse_convolutions import pays, sparse_convolutions
+from msnas.errors import ConfigError
 
 
 @final
@@ -31,6 +32,11 @@ class Convolutions(nn.Sequential):
         activation: str,
         sparse: bool = False,
     ) -> None:
+        if len(channels) != len(kernels) or min([*channels, *kernels], default=0) < 1:
+            raise ConfigError(
+                "channels, kernels: expected as many of both, each >= 1, found "
+                f"{list(channels)} and {list(kernels)}"
+            )
         modules: list[nn.Module] = []
         planes, side = image_shape[0], image_shape[1]
         for index, (width, kernel) in enumerate(zip(channels, kernels, strict=True)):
@@ -39,6 +45,10 @@ class Convolutions(nn.Sequential):
             if index == 1:
                 modules.append(nn.MaxPool2d(2))
                 side //= 2
+        if side < 1:
+            raise ConfigError(
+                f"kernels: {list(kernels)} leave nothing of images of {image_shape[1]} rows"
+            )
         super().__init__(*modules)
         self.sparse = sparse and activation == "relu" and len(channels) > 1
         self.values = planes * side * side

@@ -37,7 +37,7 @@ def made(
     arguments: dict[str, Any] = {name: len(rows) for name in OFFERED[key] if name in needed}
     node = dict(settings)
     for name, value in settings.items():
-        if name == "weights" and value is None and needed.get(name):
+        if name == "weights" and value is None and name in needed and needed[name].required:
             value = [1 / tasks] * tasks
         if isinstance(value, list):
             cut = [value[row] for row in rows] if len(value) == tasks else value
