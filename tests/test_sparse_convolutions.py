@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -200,12 +202,22 @@ def test_layers_that_cannot_be(settings: dict[str, Any], expected: str) -> None:
 
 
 def test_compiled_code_needs_no_folder_to_write_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    def njit(*, cache: bool = False, **others: Any) -> Any:
+    def njit(signature: Any, *, cache: bool = False, **others: Any) -> Any:
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: (function, others)
+        return lambda function: (function, signature, others)
 
     monkeypatch.setattr(sparse_kernels, "njit", njit)
-    function, others = sparse_kernels._compiled(mostly_empty)
-    assert function is mostly_empty
-    assert others == {"error_model": "numpy"}
+    found = sparse_kernels._compiled(mostly_empty, "float32")
+    assert found == (mostly_empty, ("float32",), {"error_model": "numpy"})
+
+
+def test_what_others_add_to_numba_is_neither_imported_nor_lost() -> None:
+    code = (
+        "import sys, torch\n"
+        "from numba.core import entrypoints\n"
+        "from msnas.candidates.sparse_kernels import kernels\n"
+        "kernels(3, 2, 2, 3, 'float64')\n"
+        "assert 'vector' not in sys.modules and not entrypoints._already_initialized"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

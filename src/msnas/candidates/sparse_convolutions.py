@@ -106,7 +106,8 @@ def _plain(*tensors: Tensor) -> list[Tensor]:
 def _kernels(weight1: Tensor, weight2: Tensor) -> Any:
     from msnas.candidates.sparse_kernels import kernels  # numba: half a second, where it is used
 
-    return kernels(weight1.shape[2], len(weight1), weight2.shape[2], len(weight2))
+    sizes = (weight1.shape[2], len(weight1), weight2.shape[2], len(weight2))
+    return kernels(*sizes, str(weight1.dtype).removeprefix("torch."))
 
 
 def _touched(kernels: Any, images: Tensor, weight1: Tensor, bias1: Tensor) -> Any:

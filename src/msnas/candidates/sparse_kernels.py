@@ -6,13 +6,15 @@ One thread, no reordered sums: the same numbers every time. Compiled code is kep
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import entrypoints
 from numba.extending import intrinsic
 
 NOWHERE = -1
@@ -55,7 +57,7 @@ _add: Any = intrinsic(prefer_literal=True)(_code_of_add)
 
 
 class Kernels(NamedTuple):
-    """Compiled loops; arrays are C-contiguous, float32 or float64.
+    """Compiled loops; all arrays are C-contiguous.
 
     * `touched(images, weight, bias)`: the first convolution where a pixel is not zero; `weight` is
       [channel, row, column, feature];
@@ -69,20 +71,42 @@ class Kernels(NamedTuple):
     gradients: Callable[..., Any]
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+@contextmanager
+def _no_extensions() -> Iterator[None]:
+    """Before numba compiles it imports what installed packages add to it, here to no use.
+
+    That takes a second and 90 MB for vector and awkward. What compiles later still imports it.
+    """
+    before = entrypoints._already_initialized
+    entrypoints._already_initialized = True
     try:
-        compiled: Callable[..., Any] = njit(cache=True, error_model="numpy")(function)
-    except RuntimeError:  # numba found no folder that it may write to
-        compiled = njit(error_model="numpy")(function)
+        yield
+    finally:
+        entrypoints._already_initialized = before
+
+
+def _compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    with _no_extensions():
+        try:
+            compiled: Callable[..., Any] = njit(arguments, cache=True, error_model="numpy")(
+                function
+            )
+        except RuntimeError:  # numba found no folder that it may write to
+            compiled = njit(arguments, error_model="numpy")(function)
     return compiled
 
 
 @lru_cache
-def kernels(first: int, features: int, second: int, maps: int) -> Kernels:
+def kernels(first: int, features: int, second: int, maps: int, number: str) -> Kernels:
     """Loops for kernels of `first` and `second` pixels a side, with `features` and `maps` outputs.
 
-    Loops over constants are what makes them fast: other sizes are compiled anew.
+    `number` is float32 or float64. Loops over constants are what makes them fast: other sizes are
+    compiled anew.
     """
+    real, whole = getattr(types, number), types.int32
+
+    def array(kind: Any, axes: int) -> Any:
+        return types.Array(kind, axes, "C")
 
     def touched(images, weight, bias):  # type: ignore[no-untyped-def]
         events, channels, height, width = images.shape
@@ -227,4 +251,14 @@ def kernels(first: int, features: int, second: int, maps: int) -> Kernels:
             _add(firsts, tap[pair] * features, inners, at, pixel[pair], features)
         return of_first, of_bias, of_empty, of_second, of_base
 
-    return Kernels(_compiled(touched), _compiled(pooled), _compiled(gradients))
+    places, layer = [array(whole, 1), array(whole, 1)], array(real, 4)
+    size = types.UniTuple(types.int64, 3)  # type: ignore[no-untyped-call]
+    two, three = array(real, 2), array(real, 3)
+    return Kernels(
+        _compiled(touched, layer, layer, array(real, 1)),
+        _compiled(pooled, two, array(real, 1), *places, types.int64, types.int64),
+        _compiled(
+            *(gradients, layer, array(whole, 4), three, size, two, two, *places, *places),
+            array(real, 1),
+        ),
+    )
