@@ -84,6 +84,12 @@ def test_real_images_in_single_precision() -> None:
         )
 
 
+def test_no_images() -> None:
+    found, expected = both(layers(*SMALL).double(), mostly_empty(0, 3, 9, 9))
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_gradients_against_finite_differences() -> None:
     network = layers(*SMALL).double()
     images = mostly_empty(3, 3, 6, 7, share=0.1)
