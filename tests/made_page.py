@@ -105,20 +105,20 @@ def made_page(folder: Path, *, note: str = "none") -> Path:
     table = pd.DataFrame({"name": keys, "v1": v1, "auc": [0.1, 1e-3, None], "seeds": [9, 10, 8]})
     failed = folder / "runs" / "toy" / "spos" / "dddd"
     failed.mkdir()
+    figures = [
+        Drawn(
+            name=name,
+            title=f"Title of {name}",
+            caption=f"Caption {note}",
+            notes=f"At v<sub>1</sub> {note}",
+            interactive=json.loads(interactive.to_json()),
+            files=files[name],
+        )
+        for name, interactive in zip(names, (points, violin, panels), strict=True)
+    ]
     page = Page(
         runs=Runs(runs, [OtherRun(directory=failed, reason=f"failed: {note}")]),
-        figures=[
-            Drawn(
-                name=name,
-                title=f"Title of {name}",
-                caption=f"Caption {note}",
-                notes=f"At v<sub>1</sub> {note}",
-                interactive=json.loads(interactive.to_json()),
-                files=files[name],
-            )
-            for name, interactive in zip(names, (points, violin, panels), strict=True)
-        ],
-        missing=[("fig8_data", f"no images {note}")],
+        drawn=lambda: (figures, [("fig8_data", f"no images {note}")]),
         tables=[NamedTable(name="summary", title="By run", caption="Numbers.", rows=table)],
         answer=[("Selected chain", f"a-b {note}")],
         provenance=[("Command", f"python -m msnas.report {note}")],
@@ -143,5 +143,5 @@ def scan_page(folder: Path, **more: Any) -> tuple[Path, Runs]:
         for one in found
     ]
     said = answer(runs, [], {one.name: one for one in tables})
-    page = Page(runs=runs, figures=figures, tables=tables, answer=said, **more)
+    page = Page(runs=runs, drawn=lambda: (figures, []), tables=tables, answer=said, **more)
     return page.write(folder / "report"), runs

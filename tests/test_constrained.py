@@ -24,6 +24,7 @@ from msnas.plots.paper import draw
 from msnas.report.honest import honesty_tables_of
 from msnas.results.constrained import (
     Bounds,
+    Counts,
     Recommended,
     Seen,
     _auc,
@@ -50,7 +51,7 @@ def test_an_area_of_events_that_count_several_times() -> None:
     score = generator.integers(6, size=300).astype(float)  # many are equal
     truth = generator.integers(2, size=300)
     counts = generator.integers(4, size=(3, 300))
-    found = _auc(Seen(truth=truth, score=score, loss=score), counts)
+    found = _auc(Seen(truth=truth, score=score, loss=score), Counts(counts, counts.T))
     expected = [roc_auc_score(truth, score, sample_weight=one) for one in counts]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 

@@ -133,7 +133,8 @@ def test_a_history_that_was_changed_is_no_curve(tmp_path: Path) -> None:
 
 
 def test_a_page_of_nothing_says_so(tmp_path: Path) -> None:
-    page = Page(runs=Runs([], []), missing=[("fig3", "no finished run")]).write(tmp_path)
+    nothing = Page(runs=Runs([], []), drawn=lambda: ([], [("fig3", "no finished run")]))
+    page = nothing.write(tmp_path)
     data, details = held(page)
     assert data["runs"]["rows"] == []
     assert data["missing"] == [["fig3", "no finished run"]]

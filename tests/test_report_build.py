@@ -163,7 +163,7 @@ def test_a_watched_report_is_renewed_until_no_run_is_at_work(
             shutil.rmtree(begun)
             write_made_run(runs, seed=1)
 
-    monkeypatch.setattr("msnas.report.build.draw_figures", lambda *_: ([], []))
+    monkeypatch.setattr("msnas.report.build.draw_figures", lambda *_: lambda: ([], []))
     clock = SimpleNamespace(sleep=meanwhile, monotonic=time.monotonic)
     monkeypatch.setattr("msnas.report.build.time", clock)
     watch_report([runs], out, Console(file=io.StringIO()))

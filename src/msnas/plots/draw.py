@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msnas.plots.figures
 from msnas.errors import one_line
+from msnas.plots.elsewhere import Files, Saving
 from msnas.plots.grammar import Chart, NothingToDraw
 from msnas.plots.page import interactive, rich
-from msnas.plots.paper import save
 from msnas.results.runs import Runs
 
 
@@ -45,6 +47,12 @@ class Drawn:
     files: tuple[Path, ...]
 
 
+Figures = tuple[Sequence[Drawn], Sequence[tuple[str, str]]]
+"""Figures, and names and reasons of figures with nothing to show."""
+
+Waiting = Callable[[], Figures]
+
+
 def figures_found() -> list[Figure]:
     """Every file of the folder `figures`, in the order of their names."""
     found = []
@@ -58,25 +66,39 @@ def figures_found() -> list[Figure]:
     return found
 
 
-def draw_figures(runs: Runs, folder: Path) -> tuple[list[Drawn], list[tuple[str, str]]]:
-    """Draw every figure into `folder`; also names and reasons of figures with nothing to show.
+def draw_figures(runs: Runs, folder: Path, save: Saving) -> Waiting:
+    """Begin to draw every figure into `folder`; what it returns waits for them.
 
     All runs are of one problem.
     """
-    drawn, missing = [], []
+    begun: list[tuple[Figure, Callable[[], Files], dict[str, Any]]] = []
+    missing: list[tuple[str, str]] = []
     for one in figures_found():
-        try:
+        with _noted(one, missing):
             chart = one.chart(runs)
-            files = save(chart, folder / one.name)
-            page = interactive(chart)
-        except NothingToDraw as nothing:
-            missing.append((one.name, str(nothing)))
-        except OSError:
-            raise
-        except Exception as error:  # an unforeseen kind of run; the other figures are shown
-            missing.append((one.name, f"failed: {one_line(error)}"))
-        else:
-            words = {"name": one.name, "title": one.title, "caption": one.caption}
-            words["notes"] = rich(" ".join(chart.notes))
-            drawn.append(Drawn(**words, interactive=page, files=files))
-    return drawn, missing
+            told = {"notes": rich(" ".join(chart.notes)), "interactive": interactive(chart)}
+            begun.append((one, save(chart, folder / one.name), told))
+
+    @cache
+    def drawn() -> Figures:
+        found = []
+        for one, files, told in begun:
+            words: Any = {"name": one.name, "title": one.title, "caption": one.caption}
+            with _noted(one, missing):
+                found.append(Drawn(**words, **told, files=files()))
+        return found, sorted(missing)
+
+    return drawn
+
+
+@contextmanager
+def _noted(figure: Figure, missing: list[tuple[str, str]]) -> Iterator[None]:
+    """Add the figure to what is `missing`, with the reason, if it cannot be drawn inside."""
+    try:
+        yield
+    except NothingToDraw as nothing:
+        missing.append((figure.name, str(nothing)))
+    except OSError:
+        raise
+    except Exception as error:  # an unforeseen kind of run; the other figures are shown
+        missing.append((figure.name, f"failed: {one_line(error)}"))

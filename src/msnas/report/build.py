@@ -14,6 +14,7 @@ from rich.console import Console
 from msnas.errors import DataError
 from msnas.locks import file_lock
 from msnas.plots.draw import draw_figures
+from msnas.plots.elsewhere import Saving, drawing
 from msnas.report.agreement import agreement_table
 from msnas.report.answer import answer
 from msnas.report.honest import honesty_tables_of
@@ -64,10 +65,10 @@ def build_report(
     origin = provenance(runs, folders)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        told = partial(say, console)
-        with file_lock(out / LOCK, what="writing this report", say=told):
+        lock = file_lock(out / LOCK, what="writing this report", say=partial(say, console))
+        with lock, drawing() as save:
             if len(problems) < 2:
-                _report(runs, out, console, bounds, provenance=origin, renew=renew)
+                _report(runs, out, console, bounds, save, provenance=origin, renew=renew)
             else:
                 for problem, own in problems.items():
                     console.rule(problem)
@@ -76,7 +77,7 @@ def build_report(
                         for name in problems
                     ]
                     page = {"provenance": origin, "renew": renew, "beside": beside}
-                    _report(own, out / problem, console, bounds, **page)
+                    _report(own, out / problem, console, bounds, save, **page)
                 _top_page(problems, runs.others, out, provenance=origin, renew=renew)
     except OSError as error:
         raise DataError(f"out: cannot write into {out} ({error})") from error
@@ -108,9 +109,12 @@ def watch_report(
         time.sleep(max(EVERY, 9 * (time.monotonic() - since)))
 
 
-def _report(runs: Runs, out: Path, console: Console, bounds: Bounds, **page: Any) -> None:
+def _report(
+    runs: Runs, out: Path, console: Console, bounds: Bounds, save: Saving, **page: Any
+) -> None:
     """Write the report of the runs of one problem."""
     out.mkdir(parents=True, exist_ok=True)
+    drawn = draw_figures(runs, _without_earlier(out / "figures"), save)
     write_results(runs.wide, out)
     recommended = recommendations(runs.finished, bounds)
     tables = [*tables_of(runs), agreement_table(runs), *honesty_tables_of(runs, recommended)]
@@ -120,11 +124,10 @@ def _report(runs: Runs, out: Path, console: Console, bounds: Bounds, **page: Any
     for one in written:
         _write_csv(one.table, folder / f"{one.name}.csv")
     _remember([folder / f"{one.name}.csv" for one in written])
-    figures, missing = draw_figures(runs, _without_earlier(out / "figures"))
-    _remember([file for one in figures for file in one.files])
     said = answer(runs, recommended, {one.name: one for one in tables})
-    shown: Any = {"tables": tables, "figures": figures, "missing": missing, "answer": said}
-    Page(runs=runs, **shown, **page).write(out)
+    Page(runs=runs, drawn=drawn, tables=tables, answer=said, **page).write(out)
+    figures, missing = drawn()
+    _remember([file for one in figures for file in one.files])
     for term, text in said:
         say(console, f"{term}: {text}")
     for one in tables:

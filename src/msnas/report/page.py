@@ -31,7 +31,7 @@ from msnas.results.statistics import FEWEST_SEEDS, LEVEL
 from msnas.storage import whole
 
 if TYPE_CHECKING:
-    from msnas.plots.draw import Drawn
+    from msnas.plots.draw import Drawn, Waiting
     from msnas.report.tables import NamedTable
     from msnas.results.runs import OtherRun, Runs
 
@@ -46,7 +46,7 @@ STATES = re.compile(r"failed|new|not started|running|unfinished|no run")
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """The content of a page. `missing` holds names of figures and why they could not be drawn.
+    """The content of a page; `drawn` waits for the figures.
 
     `answer` and `provenance` are pairs of a term and its text, `beside` names and addresses of
     the reports of all problems. The page loads itself again every `renew` seconds, if that is
@@ -54,8 +54,7 @@ class Page:
     """
 
     runs: Runs
-    figures: Sequence[Drawn] = ()
-    missing: Sequence[tuple[str, str]] = ()
+    drawn: Waiting = lambda: ((), ())
     tables: Sequence[NamedTable] = ()
     answer: Sequence[tuple[str, str]] = ()
     provenance: Sequence[tuple[str, str]] = ()
@@ -68,10 +67,15 @@ class Page:
         Links to files and to run directories are relative to `out`.
         """
         out.mkdir(parents=True, exist_ok=True)
-        link = partial(link_to, out=out)
+        link = partial(link_to, out=out.resolve())
         runs = self.runs.finished
         common = common_part([run.config for run in runs])
         anchors = anchors_of(runs)
+        details = {
+            name: run_view(run, common, link) for name, run in zip(anchors, runs, strict=True)
+        }
+        views = _packed(_json(details))
+        figures, missing = self.drawn()  # not before all else is done
         title = f"msnas: {', '.join(dict.fromkeys(run.problem for run in runs)) or 'report'}"
         data = {
             "title": title,
@@ -83,12 +87,9 @@ class Page:
             "renew": self.renew,
             "runs": _run_table(self.runs, anchors, link),
             "tables": [_table(one) for one in self.tables],
-            "figures": [_figure(one, link) for one in self.figures],
-            "missing": self.missing,
+            "figures": [_figure(one, link) for one in figures],
+            "missing": missing,
             "common": list(common.items()),
-        }
-        details = {
-            name: run_view(run, common, link) for name, run in zip(anchors, runs, strict=True)
         }
         script = "".join((TEMPLATE / name).read_text() for name in SCRIPTS)
         plotly = get_plotlyjs() if runs else ""
@@ -98,7 +99,7 @@ class Page:
             "style": (TEMPLATE / "page.css").read_text(),
             # in a script element only `<` could end it; JSON may write it as an escape
             "data": _json(data).replace("<", "\\u003c"),
-            "details": _packed(_json(details)),
+            "details": views,
             "plotly": _packed(plotly),
             "script": script,
         }
@@ -112,8 +113,8 @@ class Page:
 
 
 def link_to(path: Path, out: Path) -> str:
-    """The address of `path` in a link of a page in the folder `out`."""
-    return quote(Path(os.path.relpath(path.resolve(), out.resolve())).as_posix())
+    """The address of `path` in a link of a page in the folder `out`, which holds no links."""
+    return quote(Path(os.path.relpath(path.resolve(), out)).as_posix())
 
 
 def state_of(other: OtherRun) -> str:
@@ -168,7 +169,11 @@ def _rows(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False, default=str)
+    plain = partial(json.dumps, separators=(",", ":"), allow_nan=False, default=str)
+    try:
+        return plain(value)
+    except ValueError:  # NaN or infinity
+        return plain(_plain(value))
 
 
 def _plain(value: Any) -> Any:

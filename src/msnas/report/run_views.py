@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from msnas.errors import DataError
 from msnas.folders import entries
@@ -42,10 +43,11 @@ def anchors_of(runs: Sequence[Result]) -> list[str]:
 
 def run_view(run: Result, common: Mapping[str, Any], link: Any) -> dict[str, Any]:
     """All that the page shows of a run; `link` makes an address of a path."""
+    folder = f"{link(run.directory)}/"
     return {
         "told": told(run),
-        "directory": [str(run.directory), f"{link(run.directory)}/"],
-        "files": [[path.name, link(path)] for path in _files(run.directory)],
+        "directory": [str(run.directory), folder],
+        "files": [[path.name, folder + quote(path.name)] for path in _files(run.directory)],
         "settings": beside(run.config, common),
         "chains": [
             {
@@ -82,24 +84,23 @@ def _files(folder: Path) -> list[Path]:
 
 def _curves(run: Result) -> Curves:
     """For each training stage, model, epochs from 1 and numbers by name; empty if unreadable."""
-    found: dict[tuple[str, str], list[tuple[float, dict[str, float]]]] = {}
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     try:
         history = run.history()
     except (DataError, OSError):
         return []
     for line in history:
-        numbers = numbers_of({name: one for name, one in line.items() if name != "time"})
-        epoch = numbers.pop("epoch", 0.0)
         names = str(line.get("stage")), chain_name(str(line.get("model")))
-        found.setdefault(names, []).append((epoch + 1, numbers))
+        found.setdefault(names, []).append(line)
     curves = []
     for (stage, model), lines in found.items():
-        own = lines[:: -(-len(lines) // MOST_EPOCHS)]
+        kept = lines[:: -(-len(lines) // MOST_EPOCHS)]
+        own = [numbers_of({**line, "time": None}) for line in kept]
+        epochs = [numbers.pop("epoch", 0.0) + 1 for numbers in own]
         values = {
-            name: [short(numbers.get(name, float("nan"))) for _, numbers in own]
-            for name in dict.fromkeys(name for _, numbers in own for name in numbers)
+            name: [short(numbers.get(name, float("nan"))) for numbers in own]
+            for name in dict.fromkeys(name for numbers in own for name in numbers)
         }
-        epochs = [epoch for epoch, _ in own]
         curves.append({"stage": stage, "model": model, "epochs": epochs, "values": values})
     return curves
 

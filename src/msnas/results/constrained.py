@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 
 from msnas.data.checks import finite
 from msnas.errors import ConfigError, DataError
@@ -26,6 +27,13 @@ RESAMPLES, CONFIDENCE = 400, 0.95
 """Bootstrap resamples of events and seeds; confidence level of the leakage interval."""
 
 Drawn = Float[np.ndarray, "resample"]
+
+
+class Counts(NamedTuple):
+    """How often each resample draws each event (resample 0: once), in either order of axes."""
+
+    by_resample: Float[np.ndarray, "resample event"]
+    by_event: Float[np.ndarray, "event resample"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +188,7 @@ def _recommend(
     chosen = generator.integers(len(seen), size=(RESAMPLES + 1, len(seen)))
     chosen[0] = np.arange(len(seen))  # resample 0 is the original runs
 
-    def over(number: Callable[[Seen, Integer[np.ndarray, "resample event"]], Drawn]) -> np.ndarray:
+    def over(number: Callable[[Seen, Counts], Drawn]) -> np.ndarray:
         """A number's mean over the drawn seeds, [resample, v1]; row 0 is without resampling."""
         each = np.array(
             [[number(own[v1], counts[key]) for v1 in values] for key, own in seen.items()]
@@ -233,14 +241,15 @@ def _recommend(
 
 def _counts(
     seen: Mapping[tuple[int, int], Mapping[float, Seen]], generator: np.random.Generator
-) -> dict[tuple[int, int], Integer[np.ndarray, "resample event"]]:
-    """How often each resample draws each event (resample 0: once), equal for runs of one split."""
-    found: dict[int, np.ndarray] = {}
+) -> dict[tuple[int, int], Counts]:
+    """Counts for each seed and split, equal for runs of one split."""
+    found: dict[int, Counts] = {}
     for (_, split), own in seen.items():
         count = len(next(iter(own.values())).truth)
         if split not in found:
             drawn = generator.multinomial(count, [1 / count] * count, size=RESAMPLES)
-            found[split] = np.concatenate([np.ones((1, count), drawn.dtype), drawn])
+            every = np.concatenate([np.ones((1, count)), drawn])
+            found[split] = Counts(every, np.ascontiguousarray(every.T))
     return {key: found[key[1]] for key in seen}
 
 
@@ -248,31 +257,28 @@ def _binary(one: Seen) -> bool:
     return one.score is not None and set(np.unique(one.truth).tolist()) == {0, 1}
 
 
-def _mean(
-    values: Float[np.ndarray, " event"], counts: Integer[np.ndarray, "resample event"]
-) -> Drawn:
-    drawn: np.ndarray = counts @ values / counts.sum(1)
+def _mean(values: Float[np.ndarray, " event"], counts: Counts) -> Drawn:
+    drawn: np.ndarray = counts.by_resample @ values / len(values)
     return drawn
 
 
-def _share(kind: str, task: str, one: Seen, counts: Integer[np.ndarray, "resample event"]) -> Drawn:
+def _share(kind: str, task: str, one: Seen, counts: Counts) -> Drawn:
     return _mean(getattr(one, kind)[task], counts)
 
 
-def _minus_loss(one: Seen, counts: Integer[np.ndarray, "resample event"]) -> Drawn:
+def _minus_loss(one: Seen, counts: Counts) -> Drawn:
     return -_mean(one.loss, counts)
 
 
-def _auc(one: Seen, counts: Integer[np.ndarray, "resample event"]) -> Drawn:
+def _auc(one: Seen, counts: Counts) -> Drawn:
     """Area under the ROC curve of resampled events; equal scores count half."""
     assert one.score is not None
-    order = np.argsort(one.score, kind="stable")
-    begins = np.flatnonzero(np.diff(one.score[order], prepend=np.nan) != 0)
-    sorted_counts, truth = counts[:, order], one.truth[order]
-    ones, zeros = (
-        np.add.reduceat(sorted_counts * (truth == label), begins, axis=1).astype(float)
-        for label in (1, 0)
-    )
-    below = zeros.cumsum(1) - zeros / 2
-    area: np.ndarray = (ones * below).sum(1) / (ones.sum(1) * zeros.sum(1))
+    ones, zeros = (np.flatnonzero(one.truth == label) for label in (1, 0))
+    zeros = zeros[np.argsort(one.score[zeros])]
+    # row k: how many of the k lowest events of class 0 are drawn
+    lowest = np.pad(counts.by_event[zeros].cumsum(0), [(1, 0), (0, 0)])
+    sides = [one.score[zeros].searchsorted(one.score[ones], side) for side in ("left", "right")]
+    drawn = counts.by_event[ones]
+    pairs = (lowest[sides[0]] + lowest[sides[1]]) * drawn / 2
+    area: np.ndarray = pairs.sum(0) / (drawn.sum(0) * lowest[-1])
     return area

@@ -13,7 +13,6 @@ from msnas.plots.axes import whole_axis
 from msnas.plots.choose import choose, read_all, task_words
 from msnas.plots.grammar import Axis, Chart, Layer, Look, Panel, Points, Rule
 from msnas.plots.look import REST, colours_of
-from msnas.plots.paper import save
 from msnas.results.result import Result
 from msnas.results.runs import Runs
 from msnas.results.schema import Reading
@@ -139,6 +138,8 @@ def save_trajectories(history: History, reading: Reading | None, folder: Path) -
 
     Returns the files written, `alpha.png` and `.pdf` or the same of theta; none without either.
     """
+    from msnas.plots.paper import save  # matplotlib: a second
+
     written: list[Path] = []
     for one in read_trajectories(history):
         panels = []

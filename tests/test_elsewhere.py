@@ -1,0 +1,106 @@
+"""Figures drawn by other processes are those of one process, and none is lost with a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import pandas as pd
+import pytest
+from made_scan import made_scan
+
+from msnas.plots.elsewhere import drawing
+from msnas.plots.grammar import Axis, Chart, Look, Panel, Points
+from msnas.plots.paper import save
+
+Ticks = Callable[[float, float], Mapping[float, str]]
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msnas.plots.elsewhere.MOST", 2)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 8)
+
+
+def chart(title: str, ticks: Ticks | None = None) -> Chart:
+    rows = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": [1.0, 3.0, 2.0]})
+    layer = Points(rows=rows, look=Look(colour="#0072b2"), label="$v_1$")
+    panel = Panel(x=Axis(label="x", ticks=ticks), y=Axis(label="y"), layers=[layer])
+    return Chart(title=title, panels=[panel], columns=1)
+
+
+def contents(files: tuple[Path, ...]) -> list[bytes]:
+    return [file.read_bytes() for file in files]
+
+
+@pytest.mark.usefixtures("two")
+def test_other_processes_write_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("one", "two", "three")
+    expected = [contents(save(chart(name), tmp_path / name)) for name in names]
+
+    def forbidden(*_: Any) -> None:
+        raise AssertionError("drawn in this process")
+
+    monkeypatch.setattr("msnas.plots.paper.save", forbidden)
+    with drawing() as begin:
+        files = [begin(chart(name), tmp_path / f"again {name}") for name in names]
+        assert [contents(one()) for one in files] == expected
+
+
+@pytest.mark.usefixtures("two")
+def test_what_other_processes_cannot_draw_is_drawn_here(tmp_path: Path) -> None:
+    here, lock = os.getpid(), Lock()
+
+    def deadly(*_: float) -> Mapping[float, str]:
+        return {1.0: "one"} if os.getpid() == here else os._exit(1)
+
+    def unsent(*_: float) -> Mapping[float, str]:
+        with lock:
+            return {1.0: "one"}
+
+    def broken(*_: float) -> Mapping[float, str]:
+        raise ZeroDivisionError("no ticks")
+
+    expected = contents(save(chart("", unsent), tmp_path / "here"))
+    with drawing() as begin:
+        files = [begin(chart("", one), tmp_path / one.__name__) for one in (unsent, broken, deadly)]
+        assert contents(files[0]()) == expected
+        with pytest.raises(ZeroDivisionError, match="no ticks"):
+            files[1]()
+        assert contents(files[2]()) == expected
+
+
+def test_a_report_that_is_stopped_leaves_no_process(tmp_path: Path) -> None:
+    made_scan(tmp_path / "runs")
+    words = [sys.executable, "-m", "msnas.report", "runs=runs", "out=report"]
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, cwd=tmp_path, start_new_session=True, **told) as process:
+        until(lambda: any((tmp_path / "report").glob("figures/*.png")))
+        os.killpg(process.pid, signal.SIGINT)
+        out, error = process.communicate()
+    assert (process.returncode, out, error) == (130, "", "")
+    until(lambda: not is_there(process.pid))
+
+
+def until(happened: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
