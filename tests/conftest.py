@@ -62,7 +62,7 @@ def _one_thread() -> None:
     """Two processes with two threads each on two cores are many times slower than one."""
     import torch
 
-    from msnas.plots import elsewhere
+    from msnas import elsewhere
 
     torch.set_num_threads(1)
     elsewhere.MOST = 1

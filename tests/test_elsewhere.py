@@ -1,7 +1,8 @@
-"""Figures drawn by other processes are those of one process, and none is lost with a process."""
+"""What other processes do for a report is what one process does, and nothing is lost with one."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,20 +13,30 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
-from made_scan import made_scan
+from made_scan import made_scan, write_made_run
+from sklearn.metrics import roc_auc_score
 
-from msnas.plots.elsewhere import drawing
+from msnas.elsewhere import elsewhere
+from msnas.plots.draw import _save
 from msnas.plots.grammar import Axis, Chart, Look, Panel, Points
 from msnas.plots.paper import save
+from msnas.report.run_views import Views
+from msnas.results.event_error import event_error, read_ahead
+from msnas.results.quantity import Quantity
+from msnas.results.runs import collect
+from msnas.run_directory import RunDirectory
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other processes are forks")
 
 Ticks = Callable[[float, float], Mapping[float, str]]
 
 
 @pytest.fixture
 def two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("msnas.plots.elsewhere.MOST", 2)
+    monkeypatch.setattr("msnas.elsewhere.MOST", 2)
     monkeypatch.setattr("joblib.cpu_count", lambda: 8)
 
 
@@ -40,20 +51,49 @@ def contents(files: tuple[Path, ...]) -> list[bytes]:
     return [file.read_bytes() for file in files]
 
 
+@LINUX
 @pytest.mark.usefixtures("two")
 def test_other_processes_write_the_same_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("one", "two", "three")
     expected = [contents(save(chart(name), tmp_path / name)) for name in names]
+    here = os.getpid()
 
-    def forbidden(*_: Any) -> None:
-        raise AssertionError("drawn in this process")
+    def not_here(*told: Any) -> tuple[Path, ...]:
+        assert os.getpid() != here
+        return save(*told)
 
-    monkeypatch.setattr("msnas.plots.paper.save", forbidden)
-    with drawing() as begin:
-        files = [begin(chart(name), tmp_path / f"again {name}") for name in names]
+    monkeypatch.setattr("msnas.plots.paper.save", not_here)
+    with elsewhere() as begin:
+        files = [begin(_save, chart(name), tmp_path / f"again {name}") for name in names]
         assert [contents(one()) for one in files] == expected
+
+
+@LINUX
+@pytest.mark.usefixtures("two")
+def test_other_processes_read_what_this_one_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("msnas.elsewhere.SHARE", 2)
+    score, label = np.linspace(0, 1, 8), np.array([0, 0, 1, 0, 1, 0, 1, 1])
+    numbers = {"classify/auc": float(roc_auc_score(label, score))}
+    for seed in range(3):
+        write_made_run(tmp_path / "runs", seed=seed, numbers=numbers, scores=(score, label))
+    runs = collect([tmp_path / "runs"]).finished
+    names = [run.key for run in runs]
+    auc = Quantity(name="classify/auc", label="", higher_is_better=True)
+    expected = [event_error(run, auc) for run in collect([tmp_path / "runs"]).finished]
+    assert all(expected)
+    views = Views.begun(runs, tmp_path).text(names)
+    assert list(json.loads(views)) == names
+    with elsewhere() as begin:
+        again = Views.begun(runs, tmp_path, begin)
+        read_ahead(runs, begin)
+        monkeypatch.setattr(RunDirectory, "history", None)
+        monkeypatch.setattr("msnas.results.event_error.read_outputs", None)
+        assert again.text(names) == views
+        assert [event_error(run, auc) for run in runs] == expected
 
 
 @pytest.mark.usefixtures("two")
@@ -71,8 +111,9 @@ def test_what_other_processes_cannot_draw_is_drawn_here(tmp_path: Path) -> None:
         raise ZeroDivisionError("no ticks")
 
     expected = contents(save(chart("", unsent), tmp_path / "here"))
-    with drawing() as begin:
-        files = [begin(chart("", one), tmp_path / one.__name__) for one in (unsent, broken, deadly)]
+    with elsewhere() as begin:
+        charts = {one.__name__: chart("", one) for one in (unsent, broken, deadly)}
+        files = [begin(_save, one, tmp_path / name) for name, one in charts.items()]
         assert contents(files[0]()) == expected
         with pytest.raises(ZeroDivisionError, match="no ticks"):
             files[1]()

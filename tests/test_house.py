@@ -29,14 +29,14 @@ FILES = frozenset(
     | {f"msnas.{name}" for name in ("code", "command_line", "config", "errors", "folders", "help")}
     | {f"msnas.{name}" for name in ("identity", "kinds", "packages", "run_directory", "storage")}
     | {"msnas.locks", "msnas.terminal", "msnas.convert.image", "msnas.auc", "msnas.confidence"}
-    | {"msnas.workers", "msnas.scan.tether"}
+    | {"msnas.elsewhere"}
 )
 """What both sides stand on: texts, files, keys, processes."""
 
 APPLIES_AGAIN = "msnas.compare.shared_events"
 """Applies trained chains to the test events once more, so it needs the training side."""
 
-LINES, FILES_IN_ALL, LONGEST, LARGEST = 35_884, 305, 347, 0.22
+LINES, FILES_IN_ALL, LONGEST, LARGEST = 35_957, 305, 347, 0.22
 """Lines and files of src/, lines of a file, share of a room: lowered, or raised by a new part."""
 
 

@@ -53,7 +53,9 @@ def helped(count: int, work: Callable[..., None], *arguments: Any) -> Iterator[N
         yield
         return
     from joblib.externals.loky.backend import get_context
+    from joblib.externals.loky.backend.resource_tracker import ensure_running
 
+    ensure_running()  # first, as its start unblocks signals again
     name = (work.__module__, work.__qualname__)
     # unlike that of the standard library, this context does not import the user's script again
     workers = [
@@ -62,9 +64,13 @@ def helped(count: int, work: Callable[..., None], *arguments: Any) -> Iterator[N
         )
         for place in range(count)
     ]
-    with apart():
+    # a terminal sends Ctrl-C to all processes, but ends this one alone
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
         for worker in workers:
             worker.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
         yield
         for worker in workers:
@@ -79,19 +85,6 @@ def helped(count: int, work: Callable[..., None], *arguments: Any) -> Iterator[N
             worker.terminate()
         for worker in workers:
             worker.join()
-
-
-@contextmanager
-def apart() -> Iterator[None]:
-    """Processes begun inside do not get Ctrl-C, which a terminal sends to them as well."""
-    from joblib.externals.loky.backend.resource_tracker import ensure_running
-
-    ensure_running()  # first, as its start unblocks signals again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(tether: Tether, name: tuple[str, str], *arguments: Any) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import msnas.plots.figures
+from msnas.elsewhere import Begin
 from msnas.errors import one_line
-from msnas.plots.elsewhere import Files, Saving
 from msnas.plots.grammar import Chart, NothingToDraw
 from msnas.plots.page import interactive, rich
 from msnas.results.runs import Runs
@@ -66,18 +66,18 @@ def figures_found() -> list[Figure]:
     return found
 
 
-def draw_figures(runs: Runs, folder: Path, save: Saving) -> Waiting:
+def draw_figures(runs: Runs, folder: Path, begin: Begin) -> Waiting:
     """Begin to draw every figure into `folder`; what it returns waits for them.
 
     All runs are of one problem.
     """
-    begun: list[tuple[Figure, Callable[[], Files], dict[str, Any]]] = []
+    begun: list[tuple[Figure, Callable[[], tuple[Path, ...]], dict[str, Any]]] = []
     missing: list[tuple[str, str]] = []
     for one in figures_found():
         with _noted(one, missing):
             chart = one.chart(runs)
             told = {"notes": rich(" ".join(chart.notes)), "interactive": interactive(chart)}
-            begun.append((one, save(chart, folder / one.name), told))
+            begun.append((one, begin(_save, chart, folder / one.name), told))
 
     @cache
     def drawn() -> Figures:
@@ -89,6 +89,12 @@ def draw_figures(runs: Runs, folder: Path, save: Saving) -> Waiting:
         return found, sorted(missing)
 
     return drawn
+
+
+def _save(chart: Chart, stem: Path) -> tuple[Path, ...]:
+    from msnas.plots.paper import save  # matplotlib: a second
+
+    return save(chart, stem)
 
 
 @contextmanager

@@ -11,17 +11,19 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from msnas.elsewhere import Begin, elsewhere
 from msnas.errors import DataError
 from msnas.locks import file_lock
 from msnas.plots.draw import draw_figures
-from msnas.plots.elsewhere import Saving, drawing
 from msnas.report.agreement import agreement_table
 from msnas.report.answer import answer
 from msnas.report.honest import honesty_tables_of
 from msnas.report.page import Page, state_of
 from msnas.report.provenance import provenance
+from msnas.report.run_views import Views
 from msnas.report.tables import NamedTable, as_rich, missing_table, tables_of
 from msnas.results.constrained import Bounds, recommendations
+from msnas.results.event_error import read_ahead
 from msnas.results.runs import OtherRun, Runs, collect
 from msnas.storage import damage_of, read_record, whole, write_record
 from msnas.terminal import say, text_table
@@ -66,9 +68,9 @@ def build_report(
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = file_lock(out / LOCK, what="writing this report", say=partial(say, console))
-        with lock, drawing() as save:
+        with lock, elsewhere() as begin:
             if len(problems) < 2:
-                _report(runs, out, console, bounds, save, provenance=origin, renew=renew)
+                _report(runs, out, console, bounds, begin, provenance=origin, renew=renew)
             else:
                 for problem, own in problems.items():
                     console.rule(problem)
@@ -77,7 +79,7 @@ def build_report(
                         for name in problems
                     ]
                     page = {"provenance": origin, "renew": renew, "beside": beside}
-                    _report(own, out / problem, console, bounds, save, **page)
+                    _report(own, out / problem, console, bounds, begin, **page)
                 _top_page(problems, runs.others, out, provenance=origin, renew=renew)
     except OSError as error:
         raise DataError(f"out: cannot write into {out} ({error})") from error
@@ -110,11 +112,13 @@ def watch_report(
 
 
 def _report(
-    runs: Runs, out: Path, console: Console, bounds: Bounds, save: Saving, **page: Any
+    runs: Runs, out: Path, console: Console, bounds: Bounds, begin: Begin, **page: Any
 ) -> None:
     """Write the report of the runs of one problem."""
     out.mkdir(parents=True, exist_ok=True)
-    drawn = draw_figures(runs, _without_earlier(out / "figures"), save)
+    views = Views.begun(runs.finished, out, begin)
+    read_ahead(runs.finished, begin)
+    drawn = draw_figures(runs, _without_earlier(out / "figures"), begin)
     write_results(runs.wide, out)
     recommended = recommendations(runs.finished, bounds)
     tables = [*tables_of(runs), agreement_table(runs), *honesty_tables_of(runs, recommended)]
@@ -125,7 +129,7 @@ def _report(
         _write_csv(one.table, folder / f"{one.name}.csv")
     _remember([folder / f"{one.name}.csv" for one in written])
     said = answer(runs, recommended, {one.name: one for one in tables})
-    Page(runs=runs, drawn=drawn, tables=tables, answer=said, **page).write(out)
+    Page(runs=runs, drawn=drawn, tables=tables, answer=said, views=views, **page).write(out)
     figures, missing = drawn()
     _remember([file for one in figures for file in one.files])
     for term, text in said:

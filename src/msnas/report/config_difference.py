@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,10 +17,7 @@ def common_part(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     {'recipe.lr': 0.1}
     """
     # as texts, so that they are of one type: true is not 1, and 0 is not 0.0
-    texts = [
-        {(name, json.dumps(value, default=str)) for name, value in flat(config).items()}
-        for config in configs
-    ]
+    texts = [{(name, repr(value)) for name, value in flat(config).items()} for config in configs]
     shared = {name for name, _ in set.intersection(*texts)} if texts else set()
     first = flat(configs[0]) if texts else {}
     return {name: value for name, value in first.items() if name in shared}

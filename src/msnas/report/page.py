@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,13 +16,11 @@ from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from msnas.report.config_difference import common_part
-from msnas.report.run_views import anchors_of, run_view
+from msnas.report.run_views import Views, anchors_of, json_of, link_to
 from msnas.report.tables import KEYS
 from msnas.results.frame import FIRST
 from msnas.results.statistics import FEWEST_SEEDS, LEVEL
@@ -55,6 +51,7 @@ class Page:
 
     runs: Runs
     drawn: Waiting = lambda: ((), ())
+    views: Views | None = None
     tables: Sequence[NamedTable] = ()
     answer: Sequence[tuple[str, str]] = ()
     provenance: Sequence[tuple[str, str]] = ()
@@ -69,13 +66,9 @@ class Page:
         out.mkdir(parents=True, exist_ok=True)
         link = partial(link_to, out=out.resolve())
         runs = self.runs.finished
-        common = common_part([run.config for run in runs])
         anchors = anchors_of(runs)
-        details = {
-            name: run_view(run, common, link) for name, run in zip(anchors, runs, strict=True)
-        }
-        views = _packed(_json(details))
-        figures, missing = self.drawn()  # not before all else is done
+        views = self.views or Views.begun(runs, out)
+        figures, missing = self.drawn()
         title = f"msnas: {', '.join(dict.fromkeys(run.problem for run in runs)) or 'report'}"
         data = {
             "title": title,
@@ -89,7 +82,7 @@ class Page:
             "tables": [_table(one) for one in self.tables],
             "figures": [_figure(one, link) for one in figures],
             "missing": missing,
-            "common": list(common.items()),
+            "common": list(views.common.items()),
         }
         script = "".join((TEMPLATE / name).read_text() for name in SCRIPTS)
         plotly = get_plotlyjs() if runs else ""
@@ -98,8 +91,8 @@ class Page:
             "policy": _policy([script, plotly]),
             "style": (TEMPLATE / "page.css").read_text(),
             # in a script element only `<` could end it; JSON may write it as an escape
-            "data": _json(data).replace("<", "\\u003c"),
-            "details": views,
+            "data": json_of(data).replace("<", "\\u003c"),
+            "details": _packed(views.text(anchors)),
             "plotly": _packed(plotly),
             "script": script,
         }
@@ -110,11 +103,6 @@ class Page:
         with whole(path, alone=False) as new:
             new.write_text(text, encoding="utf-8")
         return path
-
-
-def link_to(path: Path, out: Path) -> str:
-    """The address of `path` in a link of a page in the folder `out`, which holds no links."""
-    return quote(Path(os.path.relpath(path.resolve(), out)).as_posix())
 
 
 def state_of(other: OtherRun) -> str:
@@ -166,25 +154,6 @@ def _rows(table: pd.DataFrame) -> dict[str, Any]:
     """Columns and rows of plain values; None for missing values."""
     there = table.astype(object).where(table.notna(), None)
     return {"columns": list(map(str, table)), "rows": there.to_numpy().tolist()}
-
-
-def _json(value: Any) -> str:
-    plain = partial(json.dumps, separators=(",", ":"), allow_nan=False, default=str)
-    try:
-        return plain(value)
-    except ValueError:  # NaN or infinity
-        return plain(_plain(value))
-
-
-def _plain(value: Any) -> Any:
-    """The value without NaN and infinity, which JSON does not know."""
-    if isinstance(value, float):
-        return value if abs(value) < float("inf") else None if value != value else str(value)
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value
 
 
 def _packed(text: str) -> str:

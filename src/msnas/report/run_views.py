@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from msnas.elsewhere import Begin, shares
 from msnas.errors import DataError
 from msnas.folders import entries
-from msnas.report.config_difference import beside
+from msnas.report.config_difference import beside, common_part
 from msnas.results.records import numbers_of
 from msnas.results.result import Result
 from msnas.storage import last_lines
@@ -39,6 +44,32 @@ def anchors_of(runs: Sequence[Result]) -> list[str]:
             name = f"{wanted}-{count}"
         found[name] = None
     return list(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """The views of single runs in JSON, in parts to wait for, and their `common` settings."""
+
+    common: Mapping[str, Any]
+    parts: Sequence[Callable[[], list[str]]]
+
+    @classmethod
+    def begun(cls, runs: Sequence[Result], out: Path, begin: Begin = partial) -> Views:
+        """Begin the views of `runs` for a page in the folder `out`."""
+        common = common_part([run.config for run in runs])
+        parts = [begin(_views, one, common, out.resolve()) for one in shares(runs)]
+        return cls(common=common, parts=parts)
+
+    def text(self, names: Sequence[str]) -> str:
+        """All views by the names of the runs."""
+        texts = (one for part in self.parts for one in part())
+        named = (f"{json_of(name)}:{one}" for name, one in zip(names, texts, strict=True))
+        return f"{{{','.join(named)}}}"
+
+
+def _views(runs: Sequence[Result], common: Mapping[str, Any], out: Path) -> list[str]:
+    link = partial(link_to, out=out)
+    return [json_of(run_view(run, common, link)) for run in runs]
 
 
 def run_view(run: Result, common: Mapping[str, Any], link: Any) -> dict[str, Any]:
@@ -72,6 +103,30 @@ def told(run: Result) -> str:
     if len(run.weights) == 2:
         weights = f"v1 = {run.v1:.4g}"
     return f"{run.problem}, {run.method}, {weights}, seed {run.seed}, {run.chain}{folds}{again}"
+
+
+def link_to(path: Path, out: Path) -> str:
+    """The address of `path` in a link of a page in the folder `out`, which holds no links."""
+    return quote(Path(os.path.relpath(path.resolve(), out)).as_posix())
+
+
+def json_of(value: Any) -> str:
+    """JSON without NaN and infinity, which JSON does not know."""
+    plain = partial(json.dumps, separators=(",", ":"), allow_nan=False, default=str)
+    try:
+        return plain(value)
+    except ValueError:  # NaN or infinity
+        return plain(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None if value != value else str(value)
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value
 
 
 def _files(folder: Path) -> list[Path]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from msnas.auc import auc_contrast_error, auc_covariance
+from msnas.elsewhere import Begin, shares
 from msnas.errors import DataError
 from msnas.results.outputs import Outputs, binary_of, read_outputs
 from msnas.results.quantity import Quantity
@@ -74,8 +76,31 @@ class _Seen(NamedTuple):
     scores: Mapping[str, _Scores]
 
 
+_begun: WeakKeyDictionary[Result, Callable[[], _Seen | None]] = WeakKeyDictionary()
+
+
+def read_ahead(runs: Sequence[Result], begin: Begin) -> None:
+    """Begin to read the test events of many runs."""
+    for share in shares(runs):
+        waiting = cache(begin(_all_seen, share))
+        _begun.update((run, partial(_one_of, waiting, place)) for place, run in enumerate(share))
+
+
+def _all_seen(runs: Sequence[Result]) -> list[_Seen | None]:
+    return [_read(run) for run in runs]
+
+
+def _one_of(waiting: Callable[[], list[_Seen | None]], place: int) -> _Seen | None:
+    return waiting()[place]
+
+
 @lru_cache(maxsize=4096)  # small: the file is read for no other task, and once
 def _seen(run: Result) -> _Seen | None:
+    begun = _begun.pop(run, None)
+    return _read(run) if begun is None else begun()
+
+
+def _read(run: Result) -> _Seen | None:
     """What is known of a run's test events; None without stored outputs, and of weighted events."""
     names = {
         f"{task}/{name}": task
