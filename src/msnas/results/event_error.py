@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache, partial
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -76,11 +75,12 @@ class _Seen(NamedTuple):
     scores: Mapping[str, _Scores]
 
 
-_begun: WeakKeyDictionary[Result, Callable[[], _Seen | None]] = WeakKeyDictionary()
+_begun: dict[Result, Callable[[], _Seen | None]] = {}
 
 
 def read_ahead(runs: Sequence[Result], begin: Begin) -> None:
-    """Begin to read the test events of many runs."""
+    """Begin to read the test events of many runs; what was begun before is forgotten."""
+    _begun.clear()
     for share in shares(runs):
         waiting = cache(begin(_all_seen, share))
         _begun.update((run, partial(_one_of, waiting, place)) for place, run in enumerate(share))
