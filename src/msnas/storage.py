@@ -29,6 +29,9 @@ LARGEST_TEXT = 1 << 28
 LOG_TAIL = 1 << 16
 """Bytes at the end of a log that are looked at."""
 
+BLOCK = 1 << 16
+"""Bytes of a file that are hashed at once."""
+
 LARGEST_YAML = 1_000_000
 """Most values in a YAML file, its aliases written out."""
 
@@ -124,8 +127,11 @@ def flush(path: Path) -> None:
 
 def sha256_of(path: Path) -> str:
     """Checksum of a file's bytes, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    checksum = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(BLOCK):
+            checksum.update(block)
+    return checksum.hexdigest()
 
 
 def write_record(
@@ -164,10 +170,10 @@ def damage_of(folder: Path, record: Mapping[str, Any], names: Iterable[str] = ()
     """The damage of a record's first damaged file (of all, or of `names`); None if all are well."""
     sums = record.get(FILES, {})
     for name in names or sums:
-        path = folder / name
         if name not in sums:
             continue  # written before there were checksums
-        if not path.is_file():
+        path = folder / name
+        if not os.path.isfile(path):
             return f"{path} is missing"
         if sha256_of(path) != sums[name]:
             return f"{path}: its checksum is not the one written"
@@ -177,9 +183,9 @@ def damage_of(folder: Path, record: Mapping[str, Any], names: Iterable[str] = ()
 def read_text(path: Path, *, most: int = LARGEST_TEXT) -> str:
     """The text of a file; raise DataError for a file that is absent, too large, or no text."""
     try:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise DataError(f"{path} not found")
-        if (size := path.stat().st_size) > most:
+        if (size := os.path.getsize(path)) > most:
             raise DataError(f"{path}: {size} bytes, more than the {most} that are read")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

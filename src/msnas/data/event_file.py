@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from msnas.data.compact import Compact
 from msnas.data.hdf5 import read_hdf5
 from msnas.data.source import OPTIONAL, Source
 from msnas.errors import DataError
+from msnas.storage import sha256_of
 
 
 @final
@@ -54,14 +54,10 @@ class EventFile(Source):
     @cached_property
     def sha256(self) -> str:
         """SHA-256 checksum of the file; raises DataError if the file cannot be read."""
-        checksum = hashlib.sha256()
         try:
-            with self.path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    checksum.update(block)
+            return sha256_of(self.path)
         except OSError as error:
             raise DataError(f"data.file: {self.path} cannot be read ({error})") from error
-        return checksum.hexdigest()
 
     def identity(self) -> dict[str, Any]:
         """The file's checksum, so that a renamed or moved file has the same identity."""

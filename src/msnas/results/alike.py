@@ -19,7 +19,7 @@ from msnas.results.result import Result
 
 NO_NUMBER = (
     *("output", "logger", "force", "retry_failed", "dry_run", "hydra", "task_weight"),
-    *("problem", "method.name", "tasks.*.words", "refit"),
+    *("task_weights", "problem", "method.name", "tasks.*.words", "refit"),
 )
 """Settings that change no number, or that `settings_of` gives under another name."""
 
@@ -110,13 +110,9 @@ def settings_of(run: Result) -> Settings:
     and the weights of the tasks after the first, relative to each other: `task_weights.others`.
     """
     config = run.config
-    found = {
-        key: value
-        for key, value in flat(config).items()
-        if not within(key, NO_NUMBER)
-        and not within(key, () if run.searched_together else ("recipe.search",))
-        and not (within(key, ("task_weights",)) or key.split(".")[-1] in PATHS)
-    }
+    settings = flat(config)
+    but_for = NO_NUMBER if run.searched_together else (*NO_NUMBER, "recipe.search")
+    found = {key: settings[key] for key in _that_count(tuple(settings), but_for)}
     for task, names in zip(run.tasks, run.candidates, strict=True):
         found[f"tasks.{task}.candidates"] = ",".join(names)
     found["data.content"] = digest([run.data.get("sha256"), run.data.get("source")])[:8]
@@ -128,6 +124,12 @@ def settings_of(run: Result) -> Settings:
     if (others := _other_weights(run)) is not None:
         found["task_weights.others"] = others
     return {key: value for key, value in found.items() if value is not None}
+
+
+@lru_cache(maxsize=1_000)
+def _that_count(keys: tuple[str, ...], but_for: tuple[str, ...]) -> list[str]:
+    """The settings that can change a number, under their own name."""
+    return [key for key in keys if not within(key, but_for) and key.split(".")[-1] not in PATHS]
 
 
 def differing(settings: Sequence[Settings]) -> list[str]:
@@ -211,8 +213,10 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings, flattened to keys `a.b.c`."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
-        nested = isinstance(value, Mapping) and value
-        found |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+        if value and isinstance(value, dict):
+            found.update(flat(value, f"{prefix}{key}."))
+        else:
+            found[f"{prefix}{key}"] = value
     return found
 
 
