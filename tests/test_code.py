@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, epochs
 
-from msnas.code import PARTS, _read, _sources_from, changed, code_of
+from msnas.code import PARTS, _code_of, _read, _sources_from, changed, code_of
 from msnas.identity import entry_name
 
 
@@ -62,6 +62,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def forget() -> None:
     """A source is read once in a process."""
+    _code_of.cache_clear()
     _sources_from.cache_clear()
     _read.cache_clear()
 

@@ -28,7 +28,7 @@ from msnas.results.runs import Runs, collect
 from msnas.scan.axes import make_axes
 from msnas.scan.compose import Composer
 from msnas.scan.engine import Engine
-from msnas.scan.find import find_runs, maker
+from msnas.scan.find import Maker, find_runs
 from msnas.scan.race import find_races
 from msnas.scan.scan import Scan
 from msnas.scan.work import RunWork
@@ -47,7 +47,7 @@ LOSS = {"plane-logistic": 0.5, "plane-cautious": 0.53, "line-logistic": 0.9, "li
 def scan_of(*more: str, scan: Sequence[str] = SCAN) -> tuple[Scan, Console]:
     axes = make_axes([*scan, *more], params={}, default_params=dict(DEFAULTS), parser=SWEEP.parser)
     found, impossible = find_runs(axes, SWEEP, elsewhere=False)
-    runs, races, unable = find_races(found, make=maker(SWEEP, elsewhere=False))
+    runs, races, unable = find_races(found, make=Maker(SWEEP, elsewhere=False))
     console = Console(record=True, width=300, file=io.StringIO())
     found_scan = Scan(
         runs,

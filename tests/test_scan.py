@@ -15,17 +15,20 @@ from typing import Any
 
 import pytest
 from conftest import CONF, ROOT, compose_config, composed_by_hydra, composer
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 from rich.console import Console
 from scan_process import said, sweep
 
+from msnas.cli import main
 from msnas.config import plain
 from msnas.errors import ConfigError
 from msnas.folders import entries
 from msnas.locks import file_lock
-from msnas.plan import make_plan
+from msnas.plan import Plan, make_plan
 from msnas.run_directory import RunDirectory
 from msnas.scan.axes import Axis, combinations, make_axes
 from msnas.scan.engine import Engine, EngineError, check_installed
@@ -229,6 +232,48 @@ def test_a_data_file_is_read_once(event_file: Path, monkeypatch: pytest.MonkeyPa
     runs, _ = find("trainer=cpu", f"data.file={event_file}", "seed=range(0,10)")
     assert len(runs) == 10
     assert opened.count(event_file) == 1
+
+
+@pytest.mark.parametrize("referring", [[], ["data.split_seed=${seed}"]], ids=["alone", "referred"])
+def test_runs_that_differ_in_their_seed_alone_are_checked_once(
+    referring: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def counted(config: Any, **named: Any) -> Plan:
+        made.append(config)
+        return make_plan(config, **named)
+
+    monkeypatch.setattr("msnas.scan.find.make_plan", counted)
+    words = [*TOY, f"output={tmp_path}", *referring]
+    runs, impossible = find(*words, "task_weight=.1,.9", "seed=0,1,2,-1")
+    assert len(made) == (8 if referring else 2)
+    assert len(runs) == 6
+    refused = "seed: expected a whole number >= 0, found -1"
+    assert [one.error for one in impossible] == [refused, refused]
+    for run in runs:
+        alone = make_plan(SWEEP.compose(run.overrides))
+        assert (run.plan.config, run.key) == (alone.config, alone.key)
+        assert run.plan.directory == alone.directory
+
+
+def test_a_scan_is_composed_once_for_itself_and_once_for_its_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    composed = []
+    compose = ConfigLoaderImpl.load_configuration
+
+    def counted(self: Any, *arguments: Any, **named: Any) -> Any:
+        composed.append(named["run_mode"])
+        return compose(self, *arguments, **named)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", counted)
+    main(["sweep", *TOY, "task_weight=.1,.9", "seed=0,1", "dry_run=true"])
+    assert composed == [RunMode.MULTIRUN, RunMode.RUN]
+    assert "4 of 4 runs to do" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="is for many runs"):
+        main(["sweep", *TOY, "hydra.mode=RUN"])
 
 
 def test_many_finished_runs_are_recognised(tmp_path: Path) -> None:

@@ -55,14 +55,9 @@ def code_of(settings: Any) -> Code:
     Comments, docstrings and layout do not count; a source is read once in a process. A class that
     cannot be imported is left out: `build` has an error for it.
     """
-    code = {"torch": _version("torch")}
-    for target in _targets(settings):
-        package = target.split(".")[0]
-        if package in LIBRARIES:
-            code[package] = _version(package)
-        else:
-            code |= _sources_of(target)
-    return dict(sorted(code.items()))
+    targets = tuple(_targets(settings))
+    packages = sorted({target.split(".")[0] for target in targets} - LIBRARIES)
+    return dict(_code_of(targets, tuple((one, root_of(one)) for one in packages)))
 
 
 def changed(before: Code, now: Code) -> list[str]:
@@ -85,9 +80,18 @@ def _targets(settings: Any) -> Iterator[str]:
             yield from _targets(value)
 
 
-def _sources_of(target: str) -> Code:
-    root = root_of(target.split(".")[0])
-    return _sources_from(target, root) if root is not None else {}
+@lru_cache
+def _code_of(targets: tuple[str, ...], roots: tuple[tuple[str, Path | None], ...]) -> Code:
+    """The code of the classes of `targets`, whose packages have these roots."""
+    places = dict(roots)
+    code = {"torch": _version("torch")}
+    for target in targets:
+        package = target.split(".")[0]
+        if package in LIBRARIES:
+            code[package] = _version(package)
+        elif (root := places[package]) is not None:
+            code |= _sources_from(target, root)
+    return dict(sorted(code.items()))
 
 
 @lru_cache

@@ -32,8 +32,13 @@ def canonical(value: Any) -> Any:
 
 def digest(value: Any) -> str:
     """16 hexadecimal digits that identify `value` (dictionaries in any order)."""
+    return digest_of_canonical(canonical(value))
+
+
+def digest_of_canonical(value: Any) -> str:
+    """The `digest` of a value that is `canonical` already."""
     text = json.dumps(
-        {"numerics": NUMERICS_VERSION, "value": canonical(value)}, sort_keys=True, allow_nan=False
+        {"numerics": NUMERICS_VERSION, "value": value}, sort_keys=True, allow_nan=False
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

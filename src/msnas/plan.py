@@ -20,10 +20,10 @@ from msnas.code import code_of
 from msnas.config import check_name, check_plain, copied, plain
 from msnas.data.source import Source
 from msnas.errors import ConfigError
-from msnas.identity import digest
+from msnas.identity import canonical, digest, digest_of_canonical
 from msnas.measurement.settings import check_measurement
 from msnas.packages import allowing
-from msnas.settings import OF_A_SCAN, check_settings
+from msnas.settings import OF_A_SCAN, check_seed, check_settings
 from msnas.training.lightning import check_trainer
 from msnas.weighting.task_weights import task_weights
 
@@ -104,6 +104,10 @@ class Plan:
     @cached_property
     def key(self) -> str:
         """The hash of everything that can change the run's numbers."""
+        return digest_of_canonical({**self._but_for_seed, "seed": canonical(self.config["seed"])})
+
+    @cached_property
+    def _but_for_seed(self) -> dict[str, Any]:
         config = {name: value for name, value in self.config.items() if name not in NOT_NUMBERS}
         if (conditioning := config.pop("conditioning")) is not None:
             names = {name.rsplit(".", 1)[-1] for name in conditioning["parameters"]}
@@ -116,7 +120,7 @@ class Plan:
         config["pretrain"] = {
             name: value for name, value in config["pretrain"].items() if name != "only"
         }
-        return digest(
+        whole: dict[str, Any] = canonical(
             {
                 **config,
                 "code": code_of(config),
@@ -125,6 +129,14 @@ class Plan:
                 "trainer": self.machine,
             }
         )
+        return whole
+
+    def with_seed(self, seed: Any) -> Plan:
+        """The same run with another seed; raise ConfigError for an impossible seed."""
+        check_seed(seed)
+        made = replace(self, config={**self.config, "seed": seed})
+        vars(made)["_but_for_seed"] = self._but_for_seed
+        return made
 
     def _with_data(self, **data: Any) -> Plan:
         identity = {

@@ -240,11 +240,16 @@ class ScanSettings(TypedDict):
     report: NotRequired[Switch]
 
 
-@closed
-class Settings(ScanSettings):
-    """All settings of a run and of a scan."""
+class SeedSetting(TypedDict):
+    """The setting in which runs differ that are otherwise the same."""
 
     seed: Seed
+
+
+@closed
+class Settings(ScanSettings, SeedSetting):
+    """All settings of a run and of a scan."""
+
     task_weight: Any  # both are checked against the chain: msnas.weighting.task_weights
     task_weights: dict[str, Any]
     pretrain: Pretrain
@@ -273,6 +278,7 @@ class Settings(ScanSettings):
 
 OF_A_SCAN = tuple(ScanSettings.__annotations__)
 _SETTINGS, _OF_A_SCAN = TypeAdapter(Settings), TypeAdapter(closed(ScanSettings))
+_SEED = TypeAdapter(SeedSetting)
 
 
 def check_settings(config: Mapping[str, Any], *, written: bool = False) -> None:
@@ -283,6 +289,11 @@ def check_settings(config: Mapping[str, Any], *, written: bool = False) -> None:
     """
     check_typed(_SETTINGS, config, known=Settings, written=written)
     check_name(config["method"].get("name"), key="method.name")
+
+
+def check_seed(seed: Any) -> None:
+    """The same for a seed alone."""
+    check_typed(_SEED, {"seed": seed}, known=Settings)
 
 
 def check_scan_settings(config: Mapping[str, Any]) -> None:

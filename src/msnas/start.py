@@ -46,9 +46,9 @@ def start(command: str, words: Sequence[str]) -> None:
         options = [word for word in words if word not in given.overrides]
         train = partial(_train, options=[] if given.multirun else options)
         task: Callable[[DictConfig], float | None] = train if command == "train" else _sweep
-        if command == "train" and not options:
-            with suppress(_ManyError):
-                return _once(given, config, task)
+        if not options:
+            with suppress(_OtherModeError):
+                return _once(command, given, config, task)
         sys.argv[1:] = [*options, f"--config-path={given.config_path}", *given.overrides]
         hydra.main(version_base="1.3", config_path=None, config_name=config)(task)()
     except MsnasError as error:
@@ -62,30 +62,33 @@ def start(command: str, words: Sequence[str]) -> None:
         sys.exit(f"error: {one_line(error)}")
 
 
-class _ManyError(Exception):
-    """The configuration itself asks for many runs (`hydra.mode`)."""
+class _OtherModeError(Exception):
+    """The configuration itself asks for many runs, or for one (`hydra.mode`)."""
 
 
 @final
-class _One(Hydra):
-    """Hydra for one run, which composes the configuration once."""
+class _Once(Hydra):
+    """Hydra that composes the configuration once."""
 
     def compose_config(self, *args: Any, **settings: Any) -> DictConfig:
         config: DictConfig = super().compose_config(*args, **settings)
-        if config.hydra.mode is RunMode.MULTIRUN:
-            raise _ManyError
+        if (config.hydra.mode or RunMode.RUN) is not settings["run_mode"]:
+            raise _OtherModeError
         return config
 
 
-def _once(given: Namespace, config: str, task: Callable[[DictConfig], float | None]) -> None:
+def _once(
+    command: str, given: Namespace, config: str, task: Callable[[DictConfig], float | None]
+) -> None:
     """Do as `hydra.main`, which first composes everything to read `hydra.mode` alone (.3 s).
 
-    Raises _ManyError, before anything is done, where that setting asks for many runs.
+    Raises _OtherModeError, before anything is done, where that setting is not the command's.
     """
     setbase("1.3")
-    main = _One.create_main_hydra2("train", create_config_search_path(given.config_path))
+    main = _Once.create_main_hydra2(command, create_config_search_path(given.config_path))
+    work = main.multirun if command == "sweep" else main.run
     try:
-        main.run(config, task_function=task, overrides=given.overrides)
+        work(config, task_function=task, overrides=given.overrides)
     finally:
         GlobalHydra.instance().clear()
 

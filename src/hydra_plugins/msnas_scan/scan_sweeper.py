@@ -60,13 +60,14 @@ class ScanSweeper(Sweeper):
             sys.exit(1)
 
     def _sweep(self, arguments: list[str]) -> bool:
+        import gc
         import os
 
         from msnas.conf_folders import SEARCH_PATH
         from msnas.config import plain
         from msnas.scan.compose import Composer
         from msnas.scan.engine import ELSEWHERE, Engine
-        from msnas.scan.find import find_scan, maker
+        from msnas.scan.find import Maker, find_scan
         from msnas.scan.race import find_races
         from msnas.scan.scan import Scan
         from msnas.settings import OF_A_SCAN, check_scan_settings
@@ -86,6 +87,7 @@ class ScanSweeper(Sweeper):
             if source.provider.startswith(("main", "command-line", SEARCH_PATH))
         ]
         composer = Composer(sources, hydra.job.config_name)
+        gc.disable()  # many results are read, and all of them stay
         runs, impossible = find_scan(
             arguments,
             params=plain(self.params),
@@ -94,7 +96,9 @@ class ScanSweeper(Sweeper):
             composer=composer,
             elsewhere=launcher in ELSEWHERE,
         )
-        make = maker(composer, elsewhere=launcher in ELSEWHERE)
+        gc.freeze()
+        gc.enable()
+        make = Maker(composer, elsewhere=launcher in ELSEWHERE)
         runs, races, unable = find_races(runs, make=make)
         impossible += unable
         scan = Scan(

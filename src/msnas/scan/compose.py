@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Sequence
-from functools import reduce
-from operator import getitem
 from typing import Any, NamedTuple, final
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -20,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from msnas.conf_folders import declared
-from msnas.config import copied, plain
+from msnas.config import plain
 from msnas.errors import ConfigError
 from msnas.overrides import check_values, no_group, no_option, refusal
 
@@ -95,7 +93,10 @@ class Composer:
             raise refusal(error) from error
 
     def values(self, overrides: Sequence[str]) -> Any:
-        """The same configuration with references resolved, as plain values."""
+        """The same configuration with references resolved, as plain values.
+
+        What no override changes is shared by all: not to be written to.
+        """
         try:
             groups, changes = self._sorted(overrides)
             if groups not in self._resolved:
@@ -108,10 +109,14 @@ class Composer:
                 return plain(self._composed(groups, changes))
         except (HydraException, OmegaConfBaseException) as error:
             raise refusal(error) from error
-        config = copied(known.config)
+        config = dict(known.config)
         for override in changes:
             *nodes, last = override.key_or_group.split(".")
-            reduce(getitem, nodes, config)[last] = override.value()
+            node = config
+            for name in nodes:
+                node[name] = dict(node[name])
+                node = node[name]
+            node[last] = override.value()
         return config
 
     def _sorted(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:

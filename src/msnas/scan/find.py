@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, final
 
 from msnas.build import class_of
 from msnas.data.source import Source
 from msnas.errors import MsnasError, one_line
 from msnas.packages import allowing
-from msnas.plan import make_plan
-from msnas.run_directory import RunDirectory
-from msnas.scan.axes import Axis, combinations, make_axes, of_the_scan
+from msnas.plan import Plan, make_plan
+from msnas.scan.axes import FASTEST, Axis, combinations, make_axes, of_the_scan
 from msnas.scan.compose import Composer
 from msnas.scan.work import ImpossibleRun, RunWork, refuse_in_scan
 
@@ -55,48 +54,73 @@ def find_runs(
 
     A default axis of `task_weight` is left out where v1 has no meaning.
     """
-    optional = any(axis.name == WEIGHT and axis.default for axis in axes)
     runs: dict[str, RunWork] = {}
     impossible: dict[tuple[str, ...], ImpossibleRun] = {}
-    sources: dict[str, Source] = {}
+    make = Maker(composer, elsewhere=elsewhere)
+    optional = any(axis.name == WEIGHT and axis.default for axis in axes)
 
     for combination in combinations(axes):
         chosen = {name: text for name, text in combination.items() if not of_the_scan(name)}
         overrides = list(chosen.values())
+        weightless = [text for name, text in chosen.items() if name != WEIGHT]
         try:
-            config = composer.values(overrides)
-            if optional and not _takes_weight(config, sources, elsewhere=elsewhere):
-                overrides = [text for name, text in chosen.items() if name != WEIGHT]
-                config = composer.values(overrides)
-            run = _work_of(config, overrides, sources, elsewhere=elsewhere)
+            weighted = _has_weight(composer.values(overrides)) if optional else True
+            overrides = overrides if weighted else weightless
+            run = make(overrides)
+            # only the method's class knows whether it uses both losses, and importing it takes
+            # seconds; a finished run with this v1 shows it without the import
+            if optional and weighted and run.result is None and not _uses_all_losses(run.plan):
+                overrides = weightless
+                run = make(overrides)
             runs.setdefault(run.key, run)
         except Exception as error:  # whatever the error is, it is of this combination alone
             impossible.setdefault(tuple(overrides), _impossible(overrides, error))
     return list(runs.values()), list(impossible.values())
 
 
-def maker(composer: Composer, *, elsewhere: bool) -> Callable[[Sequence[str]], RunWork]:
-    """A function from overrides to a run; it raises an MsnasError for overrides of no valid run."""
-    sources: dict[str, Source] = {}
+@final
+class Maker:
+    """Makes the run of a list of overrides; raises an MsnasError for overrides of no valid run.
 
-    def make(overrides: Sequence[str]) -> RunWork:
-        config = composer.values(overrides)
-        return _work_of(config, list(overrides), sources, elsewhere=elsewhere)
+    Runs that differ in their seed alone are checked once.
+    """
 
-    return make
+    def __init__(self, composer: Composer, *, elsewhere: bool) -> None:
+        self.composer = composer
+        self.elsewhere = elsewhere
+        self._sources: dict[str, Source] = {}
+        self._plans: dict[tuple[str, ...], tuple[dict[str, Any], Plan]] = {}
+
+    def __call__(self, overrides: Sequence[str]) -> RunWork:
+        """The run, and its state."""
+        plan = self._plan(overrides)
+        refuse_in_scan(plan)
+        full = [*overrides, f"trainer.accelerator={plan.machine['accelerator']}"]
+        return RunWork(list(overrides), plan, launched_as=full, force=plan.config["force"])
+
+    def _plan(self, overrides: Sequence[str]) -> Plan:
+        config = self.composer.values(overrides)
+        others = tuple(one for one in overrides if not one.startswith(f"{FASTEST}="))
+        shared = {**config, FASTEST: None}
+        if others in self._plans and self._plans[others][0] == shared:
+            return self._plans[others][1].with_seed(config[FASTEST])
+        plan = make_plan(config, sources=self._sources, elsewhere=self.elsewhere)
+        self._plans[others] = shared, plan
+        return plan
 
 
-def _work_of(
-    config: Mapping[str, Any],
-    overrides: list[str],
-    sources: dict[str, Source],
-    *,
-    elsewhere: bool,
-) -> RunWork:
-    plan = make_plan(config, sources=sources, elsewhere=elsewhere)
-    refuse_in_scan(plan)
-    full = [*overrides, f"trainer.accelerator={plan.machine['accelerator']}"]
-    return RunWork(overrides, plan, launched_as=full, force=plan.config["force"])
+def _has_weight(config: Mapping[str, Any]) -> bool:
+    """Whether v1 has a meaning: two losses with fixed weights."""
+    tasks = [name for name in config["problem"]["chain"] if config["tasks"][name]["loss"]]
+    given = any(value is not None for value in config["task_weights"].values())
+    return len(tasks) == 2 and not given and config["weighting"]["_target_"] == FIXED
+
+
+def _uses_all_losses(plan: Plan) -> bool:
+    from msnas.methods.method import Method
+
+    with allowing(plan.allow):
+        return class_of(plan.config["method"], key="method", of=Method).intermediate_loss
 
 
 def _impossible(overrides: list[str], error: Exception) -> ImpossibleRun:
@@ -105,24 +129,3 @@ def _impossible(overrides: list[str], error: Exception) -> ImpossibleRun:
         return ImpossibleRun(overrides, error=one_line(error))
     text = "".join(traceback.format_exception(error))
     return ImpossibleRun(overrides, error=one_line(error), traceback=text)
-
-
-def _takes_weight(
-    config: Mapping[str, Any], sources: dict[str, Source], *, elsewhere: bool
-) -> bool:
-    """Whether v1 has a meaning: two losses, fixed weights, and a method that uses both losses.
-
-    Only the method's class knows the last, and importing it takes seconds; a finished run with
-    this v1 shows it without the import.
-    """
-    tasks = [name for name in config["problem"]["chain"] if config["tasks"][name]["loss"]]
-    given = any(value is not None for value in config["task_weights"].values())
-    if len(tasks) != 2 or given or config["weighting"]["_target_"] != FIXED:
-        return False
-    plan = make_plan(config, sources=sources, elsewhere=elsewhere)
-    if RunDirectory(plan.directory).finished() is not None:
-        return True
-    from msnas.methods.method import Method
-
-    with allowing(plan.allow):
-        return class_of(config["method"], key="method", of=Method).intermediate_loss

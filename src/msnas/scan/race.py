@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import final
 
 import numpy as np
@@ -120,8 +120,7 @@ def find_races(
     groups: dict[str, list[RunWork]] = {}
     for run in runs:
         if run.plan.config["method"]["_target_"] == TARGET:
-            seedless = replace(run.plan, config={**run.plan.config, "seed": 0})
-            groups.setdefault(seedless.key, []).append(run)
+            groups.setdefault(run.plan.with_seed(0).key, []).append(run)
     races, impossible = [], []
     taken = {id(run) for group in groups.values() if len(group) > 1 for run in group}
     for group in groups.values():
