@@ -117,6 +117,10 @@ def test_settings_of_the_scan_are_no_part_of_a_run() -> None:
         ["trainer=cpu", "data.file=data/tau_jet.h5", "data.momenta=[jet]", "data.images=[]"],
         ["trainer=cpu", "experiment=fig7", "scale.scaling.epochs=3", "seed=2"],
         [*TOY, "recipe.search={epochs:3}", "recipe.search.batch=7"],
+        [*TOY, "recipe.search.epochs=5", "recipe.search={epochs:3}", "seed=2"],
+        [*TOY, "recipe.search={epochs:3}", "recipe.search.epochs=5", "seed=2"],
+        [*TOY, "seed=5", "data.split_seed=${seed}", "task_weight=.3"],
+        [*TOY, "recipe.search.epochs=${recipe.posttrain.epochs}", "recipe.posttrain.epochs=3"],
     ],
     ids=lambda one: " ".join(one),
 )

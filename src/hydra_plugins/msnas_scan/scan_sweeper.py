@@ -60,7 +60,6 @@ class ScanSweeper(Sweeper):
             sys.exit(1)
 
     def _sweep(self, arguments: list[str]) -> bool:
-        import gc
         import os
 
         from msnas.conf_folders import SEARCH_PATH
@@ -87,7 +86,6 @@ class ScanSweeper(Sweeper):
             if source.provider.startswith(("main", "command-line", SEARCH_PATH))
         ]
         composer = Composer(sources, hydra.job.config_name)
-        gc.disable()  # many results are read, and all of them stay
         runs, impossible = find_scan(
             arguments,
             params=plain(self.params),
@@ -96,8 +94,6 @@ class ScanSweeper(Sweeper):
             composer=composer,
             elsewhere=launcher in ELSEWHERE,
         )
-        gc.freeze()
-        gc.enable()
         make = Maker(composer, elsewhere=launcher in ELSEWHERE)
         runs, races, unable = find_races(runs, make=make)
         impossible += unable

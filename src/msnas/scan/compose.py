@@ -28,6 +28,9 @@ REFERENCE = re.compile(r"\$\{[^{}]*\}")
 NAME = re.compile(r"[\w.]+")
 """The name of a setting in a reference."""
 
+MOST_RESOLVED = 1000
+"""Most resolved configurations that are kept."""
+
 HYDRA = "hydra."
 """The prefix of Hydra's own settings, which decide what is composed."""
 
@@ -48,8 +51,11 @@ class _Resolved(NamedTuple):
     config: dict[str, Any]
     referred: set[str]
 
-    def only_sets(self, override: Override) -> bool:
-        """Whether an override only replaces a value that no other setting refers to."""
+    def only_sets(self, override: Override, keys: Sequence[str] = ()) -> bool:
+        """Whether an override only replaces a value that no other setting refers to.
+
+        Nor may other overrides, of `keys`, set the value.
+        """
         value = override.value()
         if override.type is not OverrideType.CHANGE or override.package is not None:
             return False
@@ -61,7 +67,7 @@ class _Resolved(NamedTuple):
             node = node.get(name) if isinstance(node, dict) else None
         if not isinstance(node, dict) or isinstance(node.get(last, {}), dict | list):
             return False
-        return not any(_meet(one, override.key_or_group) for one in self.referred)
+        return not any(_meet(one, override.key_or_group) for one in (*self.referred, *keys))
 
 
 @final
@@ -69,8 +75,8 @@ class Composer:
     """Composes as Hydra does, but each choice of config groups only once.
 
     Hydra reads the files of the groups (0.1 s), changes single values and resolves references
-    (10 ms); most runs of a scan differ only in values that nothing refers to. `folders` are
-    searched in this order (`conf_folders.folders_of`).
+    (10 ms); most runs of a scan differ only in values that nothing refers to, and share the other
+    changes. `folders` are searched in this order (`conf_folders.folders_of`).
     """
 
     def __init__(self, folders: Sequence[str], config_name: str | None) -> None:
@@ -83,7 +89,7 @@ class Composer:
         self.parser = OverridesParser.create(config_loader=self.loader)
         self._known: dict[str, _Read] = {}
         self._bases: dict[tuple[str, ...], _Base | Exception] = {}
-        self._resolved: dict[tuple[str, ...], _Resolved] = {}
+        self._resolved: dict[tuple[tuple[str, ...], tuple[str, ...]], _Resolved] = {}
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration without Hydra's own part; raise ConfigError for a wrong override."""
@@ -99,14 +105,19 @@ class Composer:
         """
         try:
             groups, changes = self._sorted(overrides)
-            if groups not in self._resolved:
-                whole = self._base(groups).config
-                words = str(OmegaConf.to_container(whole, resolve=False))
-                named = {name for one in REFERENCE.findall(words) for name in NAME.findall(one)}
-                self._resolved[groups] = _Resolved(plain(whole), named)
-            known = self._resolved[groups]
-            if not all(known.only_sets(one) for one in changes):
-                return plain(self._composed(groups, changes))
+            known = self._resolve(groups, ())
+            others = [one for one in changes if not known.only_sets(one)]
+            if others:
+                keys = [one.key_or_group for one in others]
+                values = [one for one in changes if known.only_sets(one)]
+                try:
+                    known = self._resolve(groups, tuple(str(one.input_line) for one in others))
+                    apart = all(known.only_sets(one, keys) for one in values)
+                except (HydraException, OmegaConfBaseException, ConfigError):
+                    apart = False  # they need the values, or the error is told below
+                if not apart:
+                    return plain(self._composed(groups, changes))
+                changes = values
         except (HydraException, OmegaConfBaseException) as error:
             raise refusal(error) from error
         config = dict(known.config)
@@ -118,6 +129,19 @@ class Composer:
                 node = node[name]
             node[last] = override.value()
         return config
+
+    def _resolve(self, groups: tuple[str, ...], changes: tuple[str, ...]) -> _Resolved:
+        """The resolved configuration of groups and of changes that are more than a value."""
+        if (groups, changes) not in self._resolved:
+            if len(self._resolved) == MOST_RESOLVED:
+                self._resolved.clear()
+            whole = self._base(groups).config
+            if changes:
+                whole = self._composed(groups, [self._read(one).override for one in changes])
+            words = str(OmegaConf.to_container(whole, resolve=False))
+            named = {name for one in REFERENCE.findall(words) for name in NAME.findall(one)}
+            self._resolved[groups, changes] = _Resolved(plain(whole), named)
+        return self._resolved[groups, changes]
 
     def _sorted(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
         """Split overrides into choices of groups and changes of values that the groups hold."""

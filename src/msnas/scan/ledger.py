@@ -35,12 +35,14 @@ class Ledger:
         self.workers = 1
         self._finished_before: set[str] = set()
         self._written: list[str] | None = None
+        self._shared: set[str] | None = None
         self.add(runs)
 
     def add(self, runs: Sequence[RunWork]) -> None:
         """Add runs to the scan."""
         self._finished_before |= {run.key for run in runs if run.state == "finished"}
         self.runs += runs
+        self._shared = None
 
     def look(self) -> None:
         """Update the states of the unfinished runs; a new run without any file stays new."""
@@ -53,10 +55,11 @@ class Ledger:
 
     def varied(self, overrides: Sequence[str]) -> str:
         """The overrides of a run that not all runs of the scan share."""
-        everyone = [set(one.overrides) for one in self.runs]
-        everyone += [set(one.overrides) for one in self.impossible]
-        shared = set.intersection(*everyone) if len(everyone) > 1 else set()
-        return " ".join(one for one in overrides if one not in shared)
+        if self._shared is None:
+            everyone = [set(one.overrides) for one in self.runs]
+            everyone += [set(one.overrides) for one in self.impossible]
+            self._shared = set.intersection(*everyone) if len(everyone) > 1 else set()
+        return " ".join(one for one in overrides if one not in self._shared)
 
     def states(self) -> Counter[str]:
         """How many runs are in each state; impossible runs count as failed."""
