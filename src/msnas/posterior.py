@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import final
 
 import numpy as np
@@ -60,15 +61,9 @@ class Means:
         """The fit of the losses of all trainings that exist."""
         chains, events = len(losses), losses.shape[2]
         chain, seed = np.nonzero(trained)
-        seeds = np.unique(seed)
-        design = np.column_stack([chain[:, None] == range(chains), seed[:, None] == seeds])
-        inverse = np.linalg.pinv(design.astype(float))
-        if np.linalg.matrix_rank(design) < chains + len(seeds) - 1:
-            raise DataError(
-                "losses: found chains that share no seed, expected trainings to compare"
-            )
+        design, inverse = _solved(trained.tobytes(), chains)
         weights = inverse[:chains] + inverse[chains:].mean(0)
-        freedom = len(chain) - chains - len(seeds) + 1
+        freedom = len(chain) - len(inverse) + 1
         # subtract a chain trained with the same seed: equal chains then differ by no rounding
         own = losses[trained].astype(float)
         level = weights @ own.mean(1)
@@ -87,6 +82,17 @@ class Means:
             residual=residual,
             noise=noise,
         )
+
+
+@lru_cache(maxsize=8)
+def _solved(trained: bytes, chains: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which levels each training has, and the pseudo-inverse; many choices share them."""
+    chain, seed = np.nonzero(np.frombuffer(trained, bool).reshape(chains, -1))
+    seeds = np.unique(seed)
+    design = np.column_stack([chain[:, None] == range(chains), seed[:, None] == seeds])
+    if np.linalg.matrix_rank(design) < chains + len(seeds) - 1:
+        raise DataError("losses: found chains that share no seed, expected trainings to compare")
+    return design, np.linalg.pinv(design.astype(float))
 
 
 @final

@@ -60,6 +60,7 @@ class ScanSweeper(Sweeper):
             sys.exit(1)
 
     def _sweep(self, arguments: list[str]) -> bool:
+        import gc
         import os
 
         from msnas.conf_folders import SEARCH_PATH
@@ -86,6 +87,8 @@ class ScanSweeper(Sweeper):
             if source.provider.startswith(("main", "command-line", SEARCH_PATH))
         ]
         composer = Composer(sources, hydra.job.config_name)
+        before = gc.get_threshold()
+        gc.set_threshold(100_000)  # many results are read, and all of them stay
         runs, impossible = find_scan(
             arguments,
             params=plain(self.params),
@@ -94,6 +97,8 @@ class ScanSweeper(Sweeper):
             composer=composer,
             elsewhere=launcher in ELSEWHERE,
         )
+        gc.freeze()
+        gc.set_threshold(*before)
         make = Maker(composer, elsewhere=launcher in ELSEWHERE)
         runs, races, unable = find_races(runs, make=make)
         impossible += unable
