@@ -154,7 +154,6 @@ MORE_DEATHS = [
     (Death("half a checkpoint", "posttrain", 3), 1),
     (Death("before the selection"), 0),
     (Death("in the evaluation", count=1), 0),
-    (Death("in the evaluation", count=2), 0),
     (Death("before the test"), 0),
     (Death("before the history"), 0),
     (Death("before the result"), 0),
