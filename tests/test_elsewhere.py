@@ -38,6 +38,8 @@ Ticks = Callable[[float, float], Mapping[float, str]]
 def two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("msnas.elsewhere.MOST", 2)
     monkeypatch.setattr("joblib.cpu_count", lambda: 8)
+    # pytest-xdist has a thread that waits for messages and holds no lock of what is done here
+    monkeypatch.setattr("threading.active_count", lambda: 1)
 
 
 def chart(title: str, ticks: Ticks | None = None) -> Chart:
@@ -94,6 +96,13 @@ def test_other_processes_read_what_this_one_reads(
         monkeypatch.setattr("msnas.results.event_error.read_outputs", None)
         assert again.text(names) == views
         assert [event_error(run, auc) for run in runs] == expected
+
+
+@pytest.mark.usefixtures("two")
+def test_a_process_with_other_threads_does_all_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("threading.active_count", lambda: 2)
+    with elsewhere() as begin:
+        assert begin(os.getpid)() == os.getpid()
 
 
 @pytest.mark.usefixtures("two")
