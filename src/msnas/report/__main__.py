@@ -5,6 +5,7 @@ See docs/report.md.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str]) -> None:
         description="Read run directories and write results.csv, summary tables, figures (PNG, "
         "PDF) and the page index.html.",
     )
+    # read when NumPy is imported: matrices are small here, and its threads only wait for each other
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # drawing takes seconds to import: not for --help or a mistyped key
     from msnas.report.build import build_report, watch_report
     from msnas.results.constrained import Bounds
