@@ -175,7 +175,9 @@ def kernels(first: int, features: int, second: int, maps: int, number: str) -> K
         whole = np.empty((height, width, maps), parts.dtype)
         sums, flat, one = whole.reshape(-1), parts.reshape(-1), parts.dtype.type(1)
         for event in range(events):
-            whole[:] = base
+            for place in range(height * width):
+                for o in range(maps):
+                    sums[place * maps + o] = base[o]
             for at in range(starts[event], starts[event + 1]):
                 y, x = places[at] // columns, places[at] % columns
                 for a in range(max(0, y - height + 1), min(second, y + 1)):
