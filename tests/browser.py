@@ -23,6 +23,12 @@ CHROMIUM = next(
     None,
 )
 SECONDS = 60.0
+MEANWHILE = (
+    "Inspected target navigated or closed",
+    "Execution context was destroyed.",
+    "Cannot find context with specified id",
+)
+"""Answers to a command that a page did not see, as it loaded itself again."""
 
 
 class Browser:
@@ -102,6 +108,8 @@ class Browser:
         while True:
             answer = self._receive()
             if answer.get("id") == self._count:
+                if answer.get("error", {}).get("message") in MEANWHILE:
+                    return self.call(method, **parameters)
                 assert "error" not in answer, answer
                 return dict(answer["result"])
             self._record(answer.get("method", ""), answer.get("params", {}))

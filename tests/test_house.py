@@ -36,7 +36,7 @@ FILES = frozenset(
 APPLIES_AGAIN = "msnas.compare.shared_events"
 """Applies trained chains to the test events once more, so it needs the training side."""
 
-LINES, FILES_IN_ALL, LONGEST, LARGEST = 36_089, 305, 347, 0.22
+LINES, FILES_IN_ALL, LONGEST, LARGEST = 36_091, 305, 347, 0.22
 """Lines and files of src/, lines of a file, share of a room: lowered, or raised by a new part."""
 
 
